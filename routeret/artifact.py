@@ -1,0 +1,146 @@
+"""Saved folders: written whole or not at all, with a manifest of checksums and a format number."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from routeret.errors import ArtifactError
+
+MANIFEST = "manifest.json"
+
+
+def sha256_of(path: Path) -> str:
+    """64 hexadecimal digits of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, durably, over whatever stood there."""
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.tmp-", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, values: dict[str, Any]) -> None:
+    """Write JSON whole or not at all, in a form that diffs well."""
+    write_file(path, (json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode())
+
+
+@contextmanager
+def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Give a temporary folder that becomes ``path`` if the block ends well, and vanishes if it does not.
+
+    Args:
+        path: the folder to write.
+        replace: put the new folder in place of an old one; without it an existing folder is an error.
+
+    Raises:
+        ArtifactError: something is at ``path`` already.
+    """
+    if path.exists() and not replace:
+        raise ArtifactError(f"{path} exists already; choose another folder or remove it first")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
+    try:
+        temporary.chmod(0o755)
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as opened:
+                    os.fsync(opened.fileno())
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
+            path.rename(old / path.name)
+            temporary.rename(path)
+            shutil.rmtree(old)
+        else:
+            temporary.rename(path)
+        sync_folder(path.parent)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def write_manifest(folder: Path, *, kind: str, format_number: int, fields: dict[str, Any]) -> None:
+    """Write ``manifest.json`` with the checksum of every other file in the folder.
+
+    Args:
+        folder: holds the files; sub-folders with a manifest of their own are covered by that manifest's checksum.
+        kind: what the folder is, for example ``"expert"``.
+        format_number: raised whenever an older reader could misread the folder.
+        fields: JSON values; the names ``kind``, ``format`` and ``files`` are taken.
+    """
+    files = {
+        str(file.relative_to(folder)): sha256_of(file)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file != folder / MANIFEST
+    }
+    write_json(folder / MANIFEST, {**fields, "kind": kind, "format": format_number, "files": files})
+
+
+def read_manifest(folder: Path, *, kind: str, format_number: int, verify: bool = True) -> dict[str, Any]:
+    """Give the manifest of a folder.
+
+    Args:
+        folder: a folder that :func:`write_manifest` finished.
+        kind: what the folder must be.
+        format_number: the newest format that the caller reads; older ones are the caller's to convert.
+        verify: compare the checksum of every file.
+
+    Raises:
+        ArtifactError: the manifest is missing, broken, of another kind or newer, or a file is missing or damaged.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtifactError(f"{folder} has no {MANIFEST}; it is not a routeret {kind}, or writing it was interrupted")
+    try:
+        manifest: Any = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(manifest, dict) or manifest.get("kind") != kind:
+        found = manifest.get("kind") if isinstance(manifest, dict) else type(manifest).__name__
+        raise ArtifactError(f"{folder} is a {found!r}, expected a {kind!r}")
+    if manifest.get("format") != format_number:
+        raise ArtifactError(
+            f"{folder} has {kind} format {manifest.get('format')}, this version reads format {format_number}; "
+            f"it was written by routeret {manifest.get('routeret', 'of an unknown version')}: open it with that version"
+        )
+    if verify:
+        _verify_files(folder, manifest["files"])
+    return dict(manifest)
+
+
+def _verify_files(folder: Path, checksums: dict[str, str]) -> None:
+    for name, expected in checksums.items():
+        file = folder / name
+        if not file.is_file():
+            raise ArtifactError(f"{file} is missing; {MANIFEST} lists it; restore the folder from its source")
+        found = sha256_of(file)
+        if found != expected:
+            raise ArtifactError(
+                f"{file} is damaged: checksum {found[:16]}, expected {expected[:16]}; restore it from its source"
+            )
