@@ -38,6 +38,7 @@ def write_file(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        Path(temporary).chmod(0o644)  # temporary files are private to their owner; saved ones are for every reader
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -11,6 +11,9 @@ Pooling = Literal["mean", "cls", "max", "lasttoken", "hashing", "other"]
 Similarity = Literal["cosine", "dot"]
 Vectors = Literal["single", "token"]
 
+NO_TOKEN_LIMIT = 2**31 - 1
+"""The ``max_tokens`` of an encoder that never cuts a text."""
+
 
 @dataclass(frozen=True, slots=True)
 class Space:

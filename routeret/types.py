@@ -87,6 +87,19 @@ class QueryBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelledQuery:
+    """A query with the documents that answer it.
+
+    Attributes:
+        text: the query.
+        relevant: ids of its relevant documents, at least one, each once.
+    """
+
+    text: str
+    relevant: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TopK:
     """The best rows of every query, best first; equal scores keep the lower row first.
 

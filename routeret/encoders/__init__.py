@@ -1,1 +1,36 @@
-"""Placeholder."""
+"""Text to vectors, whatever runs the arithmetic. Importing this loads no model and no heavy library."""
+
+import re
+from pathlib import Path
+
+from routeret.encoders.hashing import HashingEncoder
+from routeret.encoders.resolve import DEFAULT_BASE, find_model
+from routeret.encoders.torch import TorchEncoder
+from routeret.errors import InputError
+from routeret.protocols import Encoder
+
+__all__ = ["DEFAULT_BASE", "HashingEncoder", "TorchEncoder", "find_model", "load_encoder"]
+
+_HASHING = re.compile(r"hashing(?:-(\d+))?")
+
+
+def load_encoder(model: str | Path | Encoder, *, device: str | None = None, download: bool = False) -> Encoder:
+    """Give the encoder of a model; its weights are read when the first text is encoded.
+
+    Args:
+        model: a folder or the name of a model; ``"hashing"`` or ``"hashing-<dim>"`` for the one without a model; or
+            an encoder, which comes back as it is.
+        device: where a model runs, for example ``"cpu"`` or ``"cuda:1"``; None takes a CUDA device if there is one.
+        download: fetch a model that is not on this machine from the hub.
+
+    Raises:
+        ModelNotFoundError: the model is nowhere on this machine.
+        InputError: ``model`` is neither a name, a folder nor an encoder, or ``device`` is unknown.
+    """
+    if isinstance(model, str) and (match := _HASHING.fullmatch(model)):
+        return HashingEncoder(int(match[1])) if match[1] else HashingEncoder()
+    if isinstance(model, str | Path):
+        return TorchEncoder(model, device=device, download=download)
+    if not isinstance(model, Encoder):
+        raise InputError(f"found a {type(model).__name__}, expected a model's name, its folder or an encoder")
+    return model

@@ -1,0 +1,44 @@
+"""What a router could gain at most: the best of its actions, chosen with the answers at hand."""
+
+from collections.abc import Mapping
+
+from routeret.errors import InputError
+from routeret.measures import NDCG, PerQuery, mean_measures
+
+DATASET_ORACLE = "dataset_oracle"
+QUERY_ORACLE = "query_oracle"
+
+
+def dataset_oracle(actions: Mapping[str, PerQuery]) -> PerQuery:
+    """Give the values of the one action with the highest mean nDCG@10 over all queries.
+
+    Args:
+        actions: values of the base and the experts, over the same queries; of equal ones the first counts.
+
+    Raises:
+        InputError: there is no action.
+    """
+    _require_actions(actions)
+    return max(actions.values(), key=lambda per_query: mean_measures(per_query)[NDCG])
+
+
+def query_oracle(actions: Mapping[str, PerQuery]) -> PerQuery:
+    """Give for every query all values of the action with the highest nDCG@10 on it.
+
+    Args:
+        actions: values of the base and the experts, over the same queries; of equal ones the first counts.
+
+    Raises:
+        InputError: there is no action.
+    """
+    _require_actions(actions)
+    candidates = list(actions.values())
+    return {
+        query_id: max((per_query[query_id] for per_query in candidates), key=lambda values: values[NDCG])
+        for query_id in candidates[0]
+    }
+
+
+def _require_actions(actions: Mapping[str, PerQuery]) -> None:
+    if not actions:
+        raise InputError("an oracle over 0 actions was asked for; expected the base or at least one expert")

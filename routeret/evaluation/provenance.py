@@ -1,0 +1,71 @@
+"""Where the numbers of a report come from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+_DISTRIBUTIONS = {
+    "routeret": ("routeret",),
+    "numpy": ("numpy",),
+    "torch": ("torch",),
+    "transformers": ("transformers",),
+    "sentence-transformers": ("sentence-transformers",),
+    "faiss": ("faiss-cpu", "faiss-gpu"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What must be the same for the same numbers to come out. There is no date, so a rerun gives an equal report.
+
+    Attributes:
+        versions: version by library; None where it is not installed.
+        split: the split of the queries, for example ``"test"``.
+        seed: fixes every draw of the evaluation.
+        pack: fingerprint of the pack's manifest; None without a pack.
+        indexes: fingerprint of the searched index by dataset.
+    """
+
+    versions: Mapping[str, str | None]
+    split: str
+    seed: int
+    pack: str | None
+    indexes: Mapping[str, str]
+
+    @classmethod
+    def here(
+        cls, split: str, *, seed: int = 0, pack: str | None = None, indexes: Mapping[str, str] | None = None
+    ) -> "Provenance":
+        """Give the provenance of numbers made in this environment.
+
+        Args:
+            split: the split of the queries.
+            seed: the seed of the evaluation.
+            pack: fingerprint of the pack's manifest.
+            indexes: fingerprint of the searched index by dataset.
+        """
+        return cls(versions=installed_versions(), split=split, seed=seed, pack=pack, indexes=dict(indexes or {}))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values, read back by :meth:`from_json`."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Provenance":
+        """The provenance whose :meth:`to_json` gave these values."""
+        return cls(**values)
+
+
+def installed_versions() -> dict[str, str | None]:
+    """Give the versions of this library and of those that can change its numbers, without importing them."""
+    return {library: _first_version(names) for library, names in _DISTRIBUTIONS.items()}
+
+
+def _first_version(distributions: tuple[str, ...]) -> str | None:
+    for name in distributions:
+        try:
+            return version(name)
+        except PackageNotFoundError:
+            continue
+    return None

@@ -1,0 +1,129 @@
+"""Queries from files: plain texts, or with the documents that answer them."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from routeret.datasets import load_dataset
+from routeret.errors import CorpusError, InputError
+from routeret.lines import read_lines, read_objects
+from routeret.types import LabelledQuery
+
+_JSON_LINES = (".jsonl", ".jsonl.gz")
+_FORM = '{"query": "...", "relevant": ["id", ...]}'
+
+
+def read_queries(path: Path | str) -> list[str]:
+    """The queries of a file, in its order.
+
+    Args:
+        path: ``.jsonl`` or ``.jsonl.gz`` with ``query`` or ``text`` in every object; any other file, plain or
+            ``.gz``, holds one query a line. Blank lines are left out.
+
+    Raises:
+        CorpusError: the file is missing or empty, or a line cannot be read; the file and line are named.
+    """
+    path = _existing(Path(path))
+    if path.name.endswith(_JSON_LINES):
+        queries = [_query_of(values, place) for values, place in read_objects(path)]
+    else:
+        queries = [line.strip() for line, _ in read_lines(path) if line.strip()]
+    _require_some(queries, path)
+    return queries
+
+
+def read_labelled_queries(path: Path | str, *, limit: int | None = None, seed: int = 0) -> list[LabelledQuery]:
+    """The labelled queries of a file of JSON lines, in its order.
+
+    Args:
+        path: ``{"query": "...", "relevant": ["id", ...]}`` in every line, plain or ``.gz``; ``text`` may stand for
+            ``query``. Other fields are left alone.
+        limit: keep this many, drawn at random; None keeps all.
+        seed: for the draw.
+
+    Raises:
+        CorpusError: the file is missing or empty, or a line cannot be read; the file and line are named.
+        InputError: ``limit`` is below 1.
+    """
+    path = _existing(Path(path))
+    queries = [
+        LabelledQuery(text=_query_of(values, place), relevant=_relevant_of(values, place))
+        for values, place in read_objects(path)
+    ]
+    _require_some(queries, path)
+    return _drawn(queries, limit=limit, seed=seed)
+
+
+def labelled_queries_of(
+    folder: Path | str, *, split: str, prefix_ids: bool = False, limit: int | None = None, seed: int = 0
+) -> list[LabelledQuery]:
+    """The queries of a split of a BEIR folder with their relevant documents (grade above 0), in file order.
+
+    A judged query without a relevant document teaches nothing and is left out.
+
+    Args:
+        folder: a BEIR folder.
+        split: for example ``"train"``.
+        prefix_ids: give the documents' ids as ``<folder's name>/<id>``, as in an index that was built so.
+        limit: keep this many, drawn at random; None keeps all.
+        seed: for the draw.
+
+    Raises:
+        CorpusError: the folder cannot be read, or the split is missing, empty or without a relevant document.
+        InputError: ``limit`` is below 1.
+    """
+    dataset = load_dataset(folder)
+    texts, qrels = dataset.split(split)
+    prefix = f"{dataset.name}/" if prefix_ids else ""
+    queries = []
+    for query_id, text in texts.items():
+        relevant = tuple(f"{prefix}{document_id}" for document_id, grade in qrels[query_id].items() if grade > 0)
+        if relevant:
+            queries.append(LabelledQuery(text=text, relevant=relevant))
+    if not queries:
+        raise CorpusError(f"split {split!r} of {folder} has no query with a relevant document; give another split")
+    return _drawn(queries, limit=limit, seed=seed)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        found = "is a folder" if path.is_dir() else "does not exist"
+        raise CorpusError(f"{path} {found}; give a file of queries")
+    return path
+
+
+def _require_some(queries: Sequence[object], path: Path) -> None:
+    if not queries:
+        raise CorpusError(f"{path} is empty; it must hold at least one query")
+
+
+def _query_of(values: Mapping[str, Any], place: str) -> str:
+    field = "query" if "query" in values else "text"
+    if field not in values:
+        raise CorpusError(f"{place} has no 'query'; it has {', '.join(map(repr, values)) or 'no fields'}")
+    query = values[field]
+    if not isinstance(query, str) or not query.strip():
+        raise CorpusError(f"{place} has the {field} {query!r}, expected a text that is not blank")
+    return query
+
+
+def _relevant_of(values: Mapping[str, Any], place: str) -> tuple[str, ...]:
+    relevant = values.get("relevant")
+    if not isinstance(relevant, list) or not all(isinstance(one, str) and one for one in relevant):
+        raise CorpusError(f"{place} has {relevant!r} as 'relevant', expected a list of document ids: {_FORM}")
+    if not relevant:
+        raise CorpusError(f"{place} has no relevant document; name at least one in 'relevant', or remove the line")
+    return tuple(dict.fromkeys(relevant))
+
+
+def _drawn(queries: list[LabelledQuery], *, limit: int | None, seed: int) -> list[LabelledQuery]:
+    if limit is None:
+        return queries
+    if limit < 1:
+        raise InputError(f"the limit is {limit}, expected at least 1 query")
+    if limit >= len(queries):
+        return queries
+    chosen = np.random.default_rng(seed).choice(len(queries), size=limit, replace=False)
+    return [queries[position] for position in sorted(chosen)]
