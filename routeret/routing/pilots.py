@@ -1,0 +1,237 @@
+"""Pilots: example queries with how well every expert did on them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from routeret.artifact import new_folder, read_manifest, write_manifest
+from routeret.errors import ArtifactError, InputError
+from routeret.types import FloatArray, Pilot
+
+STRENGTHS = (0.3, 0.5, 0.7, 1.0)
+"""The strengths at which every expert is tried on the pilots."""
+
+LEXICAL_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
+"""The weights of the lexical score that are tried on the pilots."""
+
+KIND = "pilots"
+FORMAT = 1
+
+_ARRAYS = "pilots.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class PilotCorpus:
+    """The pilots of one training corpus: queries of its train and dev splits, never of test.
+
+    Attributes:
+        name: of the corpus; unique in a library.
+        source: what the corpus was made from; corpora of one source count as one where a corpus is left out.
+        texts: n_pilots queries.
+        vectors: float32, shape (n_pilots, dim); the base's query embeddings.
+        gains: by expert, float32, shape (n_pilots, n_strengths): nDCG@10 with the expert at each of
+            :data:`STRENGTHS` minus nDCG@10 of the base; NaN where it was not measured.
+        lexical_gains: float32, shape (n_pilots, n_lexical_weights): nDCG@10 with the lexical score at each of
+            :data:`LEXICAL_WEIGHTS` minus without; NaN where it was not measured.
+    """
+
+    name: str
+    texts: tuple[str, ...]
+    vectors: FloatArray
+    gains: Mapping[str, FloatArray] = field(default_factory=dict)
+    lexical_gains: FloatArray | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not fit together."""
+        n_pilots = len(self.texts)
+        if n_pilots == 0:
+            raise InputError(f"pilot corpus {self.name!r} has no queries; expected at least one")
+        if self.vectors.ndim != 2 or len(self.vectors) != n_pilots:
+            raise InputError(
+                f"pilot corpus {self.name!r} has {n_pilots} queries and vectors of shape {self.vectors.shape}; "
+                f"expected ({n_pilots}, dim)"
+            )
+        if not np.isfinite(self.vectors).all():
+            raise InputError(f"pilot corpus {self.name!r} has vectors that are not finite; embed its queries again")
+        for expert, gains in self.gains.items():
+            _require_shape(gains, (n_pilots, len(STRENGTHS)), what=f"gains of expert {expert!r} on {self.name!r}")
+        if self.lexical_gains is not None:
+            shape = (n_pilots, len(LEXICAL_WEIGHTS))
+            _require_shape(self.lexical_gains, shape, what=f"lexical gains on {self.name!r}")
+
+    def mean_gain(self, expert: str) -> tuple[FloatArray, int]:
+        """The mean gain of an expert at every strength, shape (n_strengths,), and over how many pilots.
+
+        Zeros over 0 pilots where the expert was never measured on this corpus.
+        """
+        gains = self.gains.get(expert)
+        return _measured_mean(gains, n_columns=len(STRENGTHS))
+
+    def mean_lexical_gain(self) -> tuple[FloatArray, int]:
+        """The mean gain of every lexical weight, shape (n_lexical_weights,), and over how many pilots."""
+        return _measured_mean(self.lexical_gains, n_columns=len(LEXICAL_WEIGHTS))
+
+
+@dataclass(frozen=True, slots=True)
+class PilotLibrary:
+    """The pilots of all training corpora, for one query tower.
+
+    Attributes:
+        query_tower: of the base encoder that embedded the pilots.
+        corpora: in a fixed order.
+    """
+
+    query_tower: str
+    corpora: tuple[PilotCorpus, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse corpora that do not fit together."""
+        names = [corpus.name for corpus in self.corpora]
+        double = next((name for name in names if names.count(name) > 1), None)
+        if double is not None:
+            raise InputError(f"two pilot corpora are called {double!r}; rename one")
+        dims = {corpus.vectors.shape[1] for corpus in self.corpora}
+        if len(dims) > 1:
+            raise InputError(f"pilot vectors have dimensions {sorted(dims)}; expected one, that of the base encoder")
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Every expert measured on some pilot, in order of first appearance."""
+        return tuple(dict.fromkeys(expert for corpus in self.corpora for expert in corpus.gains))
+
+    def joined(self, other: "PilotLibrary") -> "PilotLibrary":
+        """This library and another one; a corpus that both have gets the gains of both.
+
+        Raises:
+            InputError: the other was made with another query tower, or a shared corpus has other queries there.
+        """
+        if other.query_tower != self.query_tower:
+            raise InputError(
+                f"pilots were embedded by query tower {other.query_tower}, this library holds {self.query_tower}; "
+                "train the expert on the base model of this library"
+            )
+        corpora = {corpus.name: corpus for corpus in self.corpora}
+        for corpus in other.corpora:
+            ours = corpora.get(corpus.name)
+            corpora[corpus.name] = corpus if ours is None else _merged(ours, corpus)
+        return replace(self, corpora=tuple(corpora.values()))
+
+    def without_expert(self, expert: str) -> "PilotLibrary":
+        """The library without an expert, and without the corpora that only it was measured on."""
+        kept = []
+        for corpus in self.corpora:
+            gains = {name: values for name, values in corpus.gains.items() if name != expert}
+            if gains or expert not in corpus.gains:
+                kept.append(replace(corpus, gains=gains))
+        return replace(self, corpora=tuple(kept))
+
+    def without_corpora(self, names: Sequence[str]) -> "PilotLibrary":
+        """The library without some corpora."""
+        return replace(self, corpora=tuple(corpus for corpus in self.corpora if corpus.name not in names))
+
+    def nearest(self, query: FloatArray, n_pilots: int = 3) -> tuple[Pilot, ...]:
+        """The pilots most similar to a query, most similar first.
+
+        Args:
+            query: float32, shape (dim,); a base query embedding.
+            n_pilots: how many at most.
+        """
+        if not self.corpora:
+            return ()
+        vectors = np.concatenate([corpus.vectors for corpus in self.corpora])
+        named = [(text, corpus.name) for corpus in self.corpora for text in corpus.texts]
+        norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
+        similarity = (vectors @ query) / np.maximum(norms, np.finfo(np.float32).tiny)
+        best = np.argsort(-similarity, kind="stable")[:n_pilots]
+        return tuple(Pilot(named[i][0], named[i][1], float(similarity[i])) for i in best)
+
+    def save(self, folder: Path | str) -> None:
+        """Write the library as a new folder of plain JSON and safetensors; vectors and gains as float16."""
+        from safetensors.numpy import save_file
+
+        arrays: dict[str, Any] = {}
+        corpora = []
+        for number, corpus in enumerate(self.corpora):
+            arrays[f"{number}.vectors"] = corpus.vectors.astype(np.float16)
+            for expert, gains in corpus.gains.items():
+                arrays[f"{number}.gains.{expert}"] = gains.astype(np.float16)
+            if corpus.lexical_gains is not None:
+                arrays[f"{number}.lexical_gains"] = corpus.lexical_gains.astype(np.float16)
+            corpora.append({"name": corpus.name, "source": corpus.source, "texts": list(corpus.texts)})
+        with new_folder(Path(folder)) as temporary:
+            save_file(arrays, temporary / _ARRAYS)
+            write_manifest(
+                temporary,
+                kind=KIND,
+                format_number=FORMAT,
+                fields={
+                    "query_tower": self.query_tower,
+                    "strengths": list(STRENGTHS),
+                    "lexical_weights": list(LEXICAL_WEIGHTS),
+                    "corpora": corpora,
+                },
+            )
+
+    @classmethod
+    def load(cls, folder: Path | str) -> "PilotLibrary":
+        """The library that :meth:`save` wrote.
+
+        Raises:
+            ArtifactError: the folder is damaged, of another kind or format, or was made with other strengths.
+        """
+        from safetensors.numpy import load_file
+
+        folder = Path(folder)
+        manifest = read_manifest(folder, kind=KIND, format_number=FORMAT)
+        grids = (tuple(manifest["strengths"]), tuple(manifest["lexical_weights"]))
+        if grids != (STRENGTHS, LEXICAL_WEIGHTS):
+            raise ArtifactError(
+                f"{folder} holds pilots for strengths and lexical weights {grids}, this version reads "
+                f"{(STRENGTHS, LEXICAL_WEIGHTS)}; train the expert again"
+            )
+        arrays = {name: values.astype(np.float32) for name, values in load_file(folder / _ARRAYS).items()}
+        corpora = []
+        for number, fields in enumerate(manifest["corpora"]):
+            prefix = f"{number}.gains."
+            corpora.append(
+                PilotCorpus(
+                    name=fields["name"],
+                    source=fields["source"],
+                    texts=tuple(fields["texts"]),
+                    vectors=arrays[f"{number}.vectors"],
+                    gains={
+                        name.removeprefix(prefix): arrays[name] for name in sorted(arrays) if name.startswith(prefix)
+                    },
+                    lexical_gains=arrays.get(f"{number}.lexical_gains"),
+                )
+            )
+        return cls(query_tower=manifest["query_tower"], corpora=tuple(corpora))
+
+
+def _merged(ours: PilotCorpus, theirs: PilotCorpus) -> PilotCorpus:
+    if ours.texts != theirs.texts:
+        raise InputError(
+            f"both libraries have a pilot corpus {ours.name!r} but with other queries "
+            f"({len(ours.texts)} and {len(theirs.texts)}); rename one of the two data sets"
+        )
+    lexical = ours.lexical_gains if ours.lexical_gains is not None else theirs.lexical_gains
+    return replace(ours, gains={**ours.gains, **theirs.gains}, lexical_gains=lexical)
+
+
+def _measured_mean(gains: FloatArray | None, *, n_columns: int) -> tuple[FloatArray, int]:
+    if gains is not None:
+        measured = gains[np.isfinite(gains).all(axis=1)]
+        if len(measured):
+            return measured.mean(axis=0, dtype=np.float64).astype(np.float32), len(measured)
+    return np.zeros(n_columns, dtype=np.float32), 0
+
+
+def _require_shape(array: FloatArray, shape: tuple[int, int], *, what: str) -> None:
+    if array.shape != shape:
+        raise InputError(f"{what} have shape {array.shape}, expected {shape}")
+    if np.isinf(array).any():
+        raise InputError(f"{what} are infinite somewhere; measure them again")
