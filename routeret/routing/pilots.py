@@ -35,7 +35,9 @@ class PilotCorpus:
         gains: by expert, float32, shape (n_pilots, n_strengths): nDCG@10 with the expert at each of
             :data:`STRENGTHS` minus nDCG@10 of the base; NaN where it was not measured.
         lexical_gains: float32, shape (n_pilots, n_lexical_weights): nDCG@10 with the lexical score at each of
-            :data:`LEXICAL_WEIGHTS` minus without; NaN where it was not measured.
+            :data:`LEXICAL_WEIGHTS` minus without, on top of the mixture of experts that suits the corpus; NaN where
+            it was not measured, None where it was measured on no pilot.
+        home_experts: the experts that were trained on this corpus, the most special first.
     """
 
     name: str
@@ -43,6 +45,7 @@ class PilotCorpus:
     vectors: FloatArray
     gains: Mapping[str, FloatArray] = field(default_factory=dict)
     lexical_gains: FloatArray | None = None
+    home_experts: tuple[str, ...] = ()
     source: str = ""
 
     def __post_init__(self) -> None:
@@ -126,7 +129,8 @@ class PilotLibrary:
         for corpus in self.corpora:
             gains = {name: values for name, values in corpus.gains.items() if name != expert}
             if gains or expert not in corpus.gains:
-                kept.append(replace(corpus, gains=gains))
+                home = tuple(name for name in corpus.home_experts if name != expert)
+                kept.append(replace(corpus, gains=gains, home_experts=home))
         return replace(self, corpora=tuple(kept))
 
     def without_corpora(self, names: Sequence[str]) -> "PilotLibrary":
@@ -161,7 +165,14 @@ class PilotLibrary:
                 arrays[f"{number}.gains.{expert}"] = gains.astype(np.float16)
             if corpus.lexical_gains is not None:
                 arrays[f"{number}.lexical_gains"] = corpus.lexical_gains.astype(np.float16)
-            corpora.append({"name": corpus.name, "source": corpus.source, "texts": list(corpus.texts)})
+            corpora.append(
+                {
+                    "name": corpus.name,
+                    "source": corpus.source,
+                    "home_experts": list(corpus.home_experts),
+                    "texts": list(corpus.texts),
+                }
+            )
         with new_folder(Path(folder)) as temporary:
             save_file(arrays, temporary / _ARRAYS)
             write_manifest(
@@ -201,6 +212,7 @@ class PilotLibrary:
                 PilotCorpus(
                     name=fields["name"],
                     source=fields["source"],
+                    home_experts=tuple(fields["home_experts"]),
                     texts=tuple(fields["texts"]),
                     vectors=arrays[f"{number}.vectors"],
                     gains={
@@ -218,8 +230,12 @@ def _merged(ours: PilotCorpus, theirs: PilotCorpus) -> PilotCorpus:
             f"both libraries have a pilot corpus {ours.name!r} but with other queries "
             f"({len(ours.texts)} and {len(theirs.texts)}); rename one of the two data sets"
         )
-    lexical = ours.lexical_gains if ours.lexical_gains is not None else theirs.lexical_gains
-    return replace(ours, gains={**ours.gains, **theirs.gains}, lexical_gains=lexical)
+    return replace(
+        ours,
+        gains={**ours.gains, **theirs.gains},
+        lexical_gains=ours.lexical_gains if ours.lexical_gains is not None else theirs.lexical_gains,
+        home_experts=tuple(dict.fromkeys((*ours.home_experts, *theirs.home_experts))),
+    )
 
 
 def _measured_mean(gains: FloatArray | None, *, n_columns: int) -> tuple[FloatArray, int]:
