@@ -1,11 +1,12 @@
 """Saved folders: written whole or not at all, with a manifest of checksums and a format number."""
 
+import glob
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,14 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         raise
 
 
-def write_manifest(folder: Path, *, kind: str, format_number: int, fields: dict[str, Any]) -> None:
+def temporary_folders(path: Path) -> list[Path]:
+    """The folders that :func:`new_folder` is writing for ``path`` now, or was writing when it was killed."""
+    return sorted(folder for folder in path.parent.glob(f".{glob.escape(path.name)}.tmp-*") if folder.is_dir())
+
+
+def write_manifest(
+    folder: Path, *, kind: str, format_number: int, fields: dict[str, Any], covered: Iterable[Path] | None = None
+) -> None:
     """Write ``manifest.json`` with the checksum of every other file in the folder.
 
     Args:
@@ -94,10 +102,11 @@ def write_manifest(folder: Path, *, kind: str, format_number: int, fields: dict[
         kind: what the folder is, for example ``"expert"``.
         format_number: raised whenever an older reader could misread the folder.
         fields: JSON values; the names ``kind``, ``format`` and ``files`` are taken.
+        covered: the files whose checksums are kept, where others of the folder change later; None takes all.
     """
     files = {
-        str(file.relative_to(folder)): sha256_of(file)
-        for file in sorted(folder.rglob("*"))
+        file.relative_to(folder).as_posix(): sha256_of(file)
+        for file in sorted(folder.rglob("*") if covered is None else covered)
         if file.is_file() and file != folder / MANIFEST
     }
     write_json(folder / MANIFEST, {**fields, "kind": kind, "format": format_number, "files": files})

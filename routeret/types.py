@@ -164,8 +164,7 @@ class Routing:
             "corpora": dict(self.corpora),
             "known_documents": dict(self.known_documents),
             "pilots": [
-                {"text": pilot.text, "corpus": pilot.corpus, "similarity": pilot.similarity}
-                for pilot in self.pilots
+                {"text": pilot.text, "corpus": pilot.corpus, "similarity": pilot.similarity} for pilot in self.pilots
             ],
         }
 

@@ -1,1 +1,31 @@
-"""Placeholder."""
+"""The command line: one file a command; a command is imported when it is used."""
+
+from routeret.cli.group import LazyGroup
+
+main = LazyGroup(
+    "routeret",
+    help=(
+        "Retrieval with routed domain experts: one index, several experts, and a router that weighs them for every "
+        "query.\n\n"
+        "\b\n"
+        "See it work:        routeret demo\n"
+        "Make an index:      routeret build kb docs.jsonl\n"
+        'Search it:          routeret search kb "how do I reset my card\'s PIN?"\n'
+        "Make it your own:   routeret tune kb --queries labelled.jsonl\n\n"
+        "Results go to stdout (--json: for programs), progress and errors to stderr. Exit code 2: the input is wrong, "
+        "and the message says what to do."
+    ),
+    commands={
+        "demo": ("demo", "Run the main job on the data that ships with the package."),
+        "build": ("build", "Build an index over corpora."),
+        "add": ("add", "Add documents to an index."),
+        "search": ("search", "Search an index and tell how the query was routed."),
+        "route": ("route", "Tell how a query would be routed, and why."),
+        "info": ("info", "Tell what an index holds."),
+        "eval": ("evaluate", "Measure base, experts and routing on BEIR folders."),
+        "tune": ("tune", "Fit an expert of your own to an index."),
+        "train": ("train", "Train experts."),
+        "pack": ("pack", "List, show and build packs of experts."),
+        "experts": ("experts", "List, add and remove the experts of an index."),
+    },
+)

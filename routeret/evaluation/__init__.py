@@ -2,6 +2,7 @@
 
 from routeret.evaluation.assemble import assemble_dataset, evaluate_runs
 from routeret.evaluation.compare import Comparison, compare
+from routeret.evaluation.evaluate import evaluate
 from routeret.evaluation.provenance import Provenance
 from routeret.evaluation.report import DatasetReport, Difference, Report, Stratum
 from routeret.evaluation.table import is_stale, render, update_document
@@ -15,6 +16,7 @@ __all__ = [
     "Stratum",
     "assemble_dataset",
     "compare",
+    "evaluate",
     "evaluate_runs",
     "is_stale",
     "render",

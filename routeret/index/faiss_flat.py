@@ -4,9 +4,11 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from routeret.index.exact import longest, settle
+from routeret.index.exact import longest, product_candidates, settle
 from routeret.optional import require
 from routeret.types import FloatArray, IntArray, TopK
+
+_FEW_QUERIES = 8  # from here on one matrix product is several times faster than FAISS's own search
 
 
 class FaissFlatSearch:
@@ -36,5 +38,7 @@ class FaissFlatSearch:
         return settle(queries, k, candidates=self._candidates, vectors=self._vectors, longest=self._longest)
 
     def _candidates(self, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+        if len(queries) >= _FEW_QUERIES:
+            return product_candidates(self._vectors, queries, k)
         scores, rows = self._index.search(np.ascontiguousarray(queries), k)
         return rows, scores

@@ -18,7 +18,7 @@ from routeret.index.adding import Adder, AddReport
 from routeret.index.exact import ExactSearch
 from routeret.index.faiss_flat import FaissFlatSearch
 from routeret.index.fulltext import Fulltext
-from routeret.index.lock import writer_lock
+from routeret.index.lock import FULLTEXT_LOCK, writer_lock
 from routeret.index.segments import VectorFile
 from routeret.index.store import STORE, Snapshot, Store
 from routeret.optional import is_installed
@@ -311,7 +311,7 @@ class Index:
         except ArtifactError:
             built = Fulltext.build(self._store.texts(len(self)))
         try:
-            with writer_lock(self._folder):
+            with writer_lock(self._folder, name=FULLTEXT_LOCK):
                 if self._store.snapshot().commit == commit:
                     built.save(folder, commit=commit)
         except (IndexLockedError, ArtifactError):

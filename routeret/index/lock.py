@@ -10,20 +10,23 @@ from pathlib import Path
 from routeret.errors import ArtifactError, IndexLockedError
 
 LOCK = "writer.lock"
+FULLTEXT_LOCK = "fulltext.lock"
+"""A lock of its own for derived data, so that a reader that saves some never stands in a writer's way."""
 
 
 @contextmanager
-def writer_lock(folder: Path) -> Iterator[None]:
+def writer_lock(folder: Path, *, name: str = LOCK) -> Iterator[None]:
     """Be the only writer of an index folder while the block runs; the system frees the lock if the process dies.
 
     Args:
         folder: the index's folder.
+        name: the lock's file.
 
     Raises:
         IndexLockedError: another writer holds the lock; its process is named.
         ArtifactError: the folder cannot be written.
     """
-    path = folder / LOCK
+    path = folder / name
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except OSError as error:

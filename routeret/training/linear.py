@@ -1,4 +1,4 @@
-"""Training a linear expert: a residual map on cached query vectors, against cached document vectors."""
+"""Fits the map of a linear expert on embeddings that are computed once; seconds to a minute on a processor."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,51 +13,97 @@ from routeret.types import FloatArray, IntArray
 if TYPE_CHECKING:
     import torch
 
+_LEAST_BATCH = 16
+_LAST_RATE = 0.1
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
-    """The training queries of one corpus as arrays.
+    """Queries with the documents that answer them, among the documents that could.
 
     Attributes:
-        name: of the corpus.
+        name: shown in messages.
         queries: float32, shape (n_queries, dim); the base's query embeddings.
-        documents: float32, shape (n_documents, dim); the base's document embeddings, which stay as they are.
-        positives: for every query the sorted rows of its relevant documents, at least one.
+        documents: float32, shape (n_documents, dim).
+        positives: rows of the relevant documents of every query, at least one each.
+        companions: float32, shape (n_queries, dim); vectors that the expert's are averaged with before they are
+            scored. None scores the expert's alone.
+        added_scores: float32, shape (n_queries, n_documents); added to every cosine, for example a weighted lexical
+            score, so that the expert learns what the sum lacks. None adds nothing.
     """
 
     name: str
     queries: FloatArray
     documents: FloatArray
     positives: tuple[IntArray, ...]
+    companions: FloatArray | None = None
+    added_scores: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse arrays that do not fit together."""
+        n_queries, n_documents = len(self.queries), len(self.documents)
+        if n_queries == 0 or len(self.positives) != n_queries:
+            raise InputError(
+                f"training set {self.name!r} has {n_queries} queries and positives of {len(self.positives)}; "
+                f"expected at least one query, and its positives"
+            )
+        for number, rows in enumerate(self.positives):
+            if len(rows) == 0 or rows.min() < 0 or rows.max() >= n_documents:
+                raise InputError(
+                    f"query {number} of training set {self.name!r} has positives {rows.tolist()[:5]}; expected at "
+                    f"least one row from 0 to {n_documents - 1}"
+                )
 
 
 @dataclass(frozen=True, slots=True)
 class LinearRecipe:
-    """How a linear expert is trained.
+    """How a linear expert is fitted; the defaults did best on dev splits.
 
     Attributes:
-        steps: optimisation steps; the weights after each of these are candidates.
-        batch_size: queries a step, shared evenly by the training sets.
-        learning_rate: of AdamW, falling linearly to a tenth.
+        checkpoints: after how many steps a map is kept; the learning rate falls linearly to a tenth at the last.
+        batch: queries a step, over all sets together; every set gives the same number, at least 16.
+        learning_rate: of AdamW, at the first step.
         weight_decay: of AdamW.
-        temperature: of the softmax over candidate documents.
-        n_negatives: random documents of the corpus that every query of a batch is compared with.
-        n_positives: relevant documents of a query that are candidates in one step, at most.
-        anchor_weight: weight of 1 - cos(q', q) on queries of other domains, which keeps the expert harmless there.
+        temperature: what cosines are divided by.
+        n_negatives: documents drawn at random a step, beside the positives of the batch.
+        n_positives: positives drawn a query and step.
+        anchor_weight: how much it costs to turn the queries of other domains; see :func:`fit_linear`.
     """
 
-    steps: tuple[int, ...] = (150, 300, 600)
-    batch_size: int = 128
+    checkpoints: tuple[int, ...] = (150, 300, 600)
+    batch: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
     temperature: float = 0.03
     n_negatives: int = 2500
     n_positives: int = 4
     anchor_weight: float = 5.0
+    averaging: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuse settings without a meaning."""
+        if not self.checkpoints or list(self.checkpoints) != sorted(set(self.checkpoints)) or self.checkpoints[0] < 1:
+            raise InputError(f"checkpoints are {self.checkpoints}, expected rising numbers of steps from 1 on")
+        for name in ("batch", "n_negatives", "n_positives", "learning_rate", "temperature"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} is {getattr(self, name)}, expected more than 0")
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return asdict(self)
+        return {**asdict(self), "checkpoints": list(self.checkpoints)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Checkpoint:
+    """The map after some steps.
+
+    Attributes:
+        steps: how many.
+        weight: float32, shape (dim, dim); a query q becomes q + s W q.
+    """
+
+    steps: int
+    weight: FloatArray
 
 
 def fit_linear(
@@ -65,104 +111,154 @@ def fit_linear(
     *,
     anchors: FloatArray | None = None,
     recipe: LinearRecipe | None = None,
+    unit_length: bool = True,
     seed: int = 0,
     show_progress: bool = False,
-) -> dict[int, FloatArray]:
-    """Learn W of q' = normalise(q + W q) so that relevant documents come before all others.
+) -> list[Checkpoint]:
+    """Fit one map to the queries of one or several sets, in one run.
 
-    The loss of a query is the mean over its relevant candidates of the softmax cross-entropy of that one against all
-    documents that are not relevant to it, so several relevant documents do not compete with each other.
+    The loss of a query is the mean over its positives p of -log(exp(p) / (exp(p) + sum over negatives of exp)), with
+    scores over a temperature; documents that answer the query never count as its negatives. To it comes
+    ``anchor_weight * (1 - cos(W-mapped q, q))`` on queries of other domains, which keeps the expert from turning what
+    it was not trained for.
 
     Args:
-        sources: one training set, or several that share every batch evenly.
-        anchors: float32, shape (n_anchors, dim); query embeddings of other domains, which should stay where they are.
+        sources: at least one; every step draws the same number of queries from each.
+        anchors: float32, shape (n_anchors, dim); base embeddings of queries of other domains. None leaves them out.
         recipe: the defaults where None.
-        seed: of the order of queries and the choice of negatives.
+        unit_length: whether vectors of the space have length 1.
+        seed: fixes the draws; the same seed gives the same map on one machine with one number of threads.
         show_progress: draw a progress bar on stderr.
 
     Returns:
-        W after each number of steps of the recipe, float32, shape (dim, dim).
+        A map for every number of steps of ``recipe.checkpoints``, in order.
 
     Raises:
-        InputError: there is no training set or one is without queries, or the loss is not finite.
+        InputError: there is no source, or dimensions differ.
     """
     import torch
 
     recipe = recipe or LinearRecipe()
-    if not sources or not all(len(source.queries) for source in sources):
-        raise InputError(f"{len(sources)} training sets were given, expected at least one, each with training queries")
+    dim = _common_dim(sources, anchors)
     rng = np.random.default_rng(seed)
-    dim = sources[0].queries.shape[1]
+    fits = [_Source(source, recipe, rng, n_sources=len(sources), unit_length=unit_length) for source in sources]
+    pull = None if anchors is None or len(anchors) == 0 else torch.from_numpy(np.ascontiguousarray(anchors))
     weight = torch.zeros(dim, dim, requires_grad=True)
-    optimiser = torch.optim.AdamW([weight], lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    n_steps = max(recipe.steps)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - 0.9 * step / n_steps)
-    batch_size = max(1, recipe.batch_size // len(sources))
-    samplers = [_Sampler(source, recipe, rng=rng, batch_size=batch_size) for source in sources]
-    anchored = None if anchors is None or not len(anchors) else torch.from_numpy(anchors)
-    saved: dict[int, FloatArray] = {}
-    for step in track(range(1, n_steps + 1), description="training", unit="steps", show=show_progress):
-        loss = torch.stack([sampler.loss(weight) for sampler in samplers]).mean()
-        if anchored is not None:
-            chosen = anchored[torch.from_numpy(rng.integers(0, len(anchored), recipe.batch_size))]
-            loss = loss + recipe.anchor_weight * (1 - (_moved(chosen, weight) * chosen).sum(dim=1)).mean()
-        if not torch.isfinite(loss):
-            raise InputError(f"the loss is {loss.item()} at step {step}; check the vectors, or lower the learning rate")
-        optimiser.zero_grad()
+    optimizer = torch.optim.AdamW([weight], lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+    n_steps = recipe.checkpoints[-1]
+    kept = []
+    average = torch.zeros(dim, dim)
+    for step in track(range(n_steps), description="fitting", unit="steps", show=show_progress):
+        for group in optimizer.param_groups:
+            group["lr"] = recipe.learning_rate * (1 - (1 - _LAST_RATE) * step / n_steps)
+        losses = [fit.loss(weight) for fit in fits]
+        loss = torch.stack(losses).mean()
+        if pull is not None and recipe.anchor_weight > 0:
+            drawn = pull[torch.from_numpy(rng.integers(0, len(pull), recipe.batch))]
+            turned = drawn + drawn @ weight.T
+            loss = loss + recipe.anchor_weight * (1 - torch.cosine_similarity(turned, drawn)).mean()
+        optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        schedule.step()
-        if step in recipe.steps:
-            saved[step] = weight.detach().numpy().copy()
-    return saved
+        optimizer.step()
+        share = max(1 / (step + 1), recipe.averaging)
+        average.lerp_(weight.detach(), share)
+        if step + 1 in recipe.checkpoints:
+            kept.append(Checkpoint(steps=step + 1, weight=average.numpy().copy()))
+    return kept
 
 
-class _Sampler:
-    """Draws batches of one training set and gives their loss."""
+class _Source:
+    """One training set during a fit: draws batches and gives their loss."""
 
-    def __init__(self, source: TrainingSet, recipe: LinearRecipe, *, rng: np.random.Generator, batch_size: int) -> None:
+    def __init__(
+        self, source: TrainingSet, recipe: LinearRecipe, rng: np.random.Generator, *, n_sources: int, unit_length: bool
+    ) -> None:
         import torch
 
         self._source = source
         self._recipe = recipe
         self._rng = rng
-        self._size = min(batch_size, len(source.queries))
-        self._queries = torch.from_numpy(source.queries)
-        self._documents = torch.from_numpy(source.documents)
-        self._waiting: list[int] = []
+        self._unit_length = unit_length
+        self._n_batch = min(max(_LEAST_BATCH, recipe.batch // n_sources), len(source.queries))
+        self._waiting = np.zeros(0, dtype=np.int64)
+        self._column = np.full(len(source.documents), -1, dtype=np.int64)
+        self._queries = torch.from_numpy(np.ascontiguousarray(source.queries))
+        self._documents = torch.from_numpy(np.ascontiguousarray(source.documents))
+        self._companions = None if source.companions is None else torch.from_numpy(source.companions)
+        self._scale = recipe.temperature
+        if not unit_length:
+            # Inner products of longer vectors differ by more; the temperature is meant for cosines.
+            self._scale *= float(_mean_length(source.queries) * _mean_length(source.documents))
 
     def loss(self, weight: "torch.Tensor") -> "torch.Tensor":
-        """The mean loss of the next batch."""
+        """The loss of the next batch, a number."""
         import torch
 
-        if len(self._waiting) < self._size:
-            self._waiting = self._rng.permutation(len(self._source.queries)).tolist()
-        batch = [self._waiting.pop() for _ in range(self._size)]
-        candidates = self._candidates(batch)
-        relevant = torch.from_numpy(self._relevance(batch, candidates))
-        scores = _moved(self._queries[batch], weight) @ self._documents[candidates].T / self._recipe.temperature
-        irrelevant = torch.logsumexp(scores.masked_fill(relevant, -torch.inf), dim=1, keepdim=True)
-        # -log(exp(s) / (exp(s) + sum of irrelevant)) for every relevant candidate.
-        losses = torch.nn.functional.softplus(irrelevant - scores).masked_fill(~relevant, 0.0)
-        return (losses.sum(dim=1) / relevant.sum(dim=1)).mean()
+        batch = self._next_batch()
+        positives = [self._drawn(self._source.positives[query]) for query in batch]
+        n_negatives = min(self._recipe.n_negatives, len(self._documents))
+        negatives = self._rng.choice(len(self._documents), n_negatives, replace=False)
+        candidates = np.unique(np.concatenate([negatives, *positives]))
+        lines, columns = self._known_positives(batch, candidates)
+        scores = self._mapped(batch, weight) @ self._documents[torch.from_numpy(candidates)].T
+        if self._source.added_scores is not None:
+            added = self._source.added_scores[np.ix_(batch, candidates)].astype(np.float32)
+            scores = scores + torch.from_numpy(added)
+        scores = scores / self._scale
+        is_positive = torch.zeros(scores.shape, dtype=torch.bool)
+        is_positive[lines, columns] = True
+        against = torch.logsumexp(scores.masked_fill(is_positive, -torch.inf), dim=1)
+        losses = torch.nn.functional.softplus(against[lines] - scores[lines, columns])
+        counts = torch.bincount(lines, minlength=len(batch))
+        return (losses / counts[lines]).sum() / len(batch)
 
-    def _candidates(self, batch: list[int]) -> IntArray:
-        n_documents = len(self._source.documents)
-        n_negatives = min(self._recipe.n_negatives, n_documents)
-        drawn = [self._rng.choice(n_documents, n_negatives, replace=False)]
-        for query in batch:
-            positives = self._source.positives[query]
-            drawn.append(self._rng.choice(positives, min(self._recipe.n_positives, len(positives)), replace=False))
-        return np.unique(np.concatenate(drawn))
+    def _next_batch(self) -> IntArray:
+        """Every query comes once before one comes twice."""
+        if len(self._waiting) < self._n_batch:
+            self._waiting = self._rng.permutation(len(self._queries))
+        batch, self._waiting = self._waiting[: self._n_batch], self._waiting[self._n_batch :]
+        return batch
 
-    def _relevance(self, batch: list[int], candidates: IntArray) -> "np.ndarray[tuple[int, int], np.dtype[np.bool_]]":
-        relevant = np.zeros((len(batch), len(candidates)), dtype=np.bool_)
-        for row, query in enumerate(batch):
-            relevant[row] = np.isin(candidates, self._source.positives[query], assume_unique=True)
-        return relevant
+    def _drawn(self, rows: IntArray) -> IntArray:
+        n_positives = self._recipe.n_positives
+        return rows if len(rows) <= n_positives else self._rng.choice(rows, n_positives, replace=False)
+
+    def _known_positives(self, batch: IntArray, candidates: IntArray) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Lines and columns of all candidates that answer a query of the batch."""
+        import torch
+
+        self._column[candidates] = np.arange(len(candidates))
+        known = [self._source.positives[query] for query in batch]
+        columns = self._column[np.concatenate(known)]
+        lines = np.repeat(np.arange(len(batch)), [len(rows) for rows in known])
+        self._column[candidates] = -1
+        there = columns >= 0
+        return torch.from_numpy(lines[there]), torch.from_numpy(columns[there])
+
+    def _mapped(self, batch: IntArray, weight: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        queries = self._queries[torch.from_numpy(batch)]
+        mapped = queries + queries @ weight.T
+        if self._unit_length:
+            mapped = torch.nn.functional.normalize(mapped, dim=1)
+        if self._companions is not None:
+            mapped = (mapped + self._companions[torch.from_numpy(batch)]) / 2
+            if self._unit_length:
+                mapped = torch.nn.functional.normalize(mapped, dim=1)
+        return mapped
 
 
-def _moved(queries: "torch.Tensor", weight: "torch.Tensor") -> "torch.Tensor":
-    import torch
+def _common_dim(sources: Sequence[TrainingSet], anchors: FloatArray | None) -> int:
+    if not sources:
+        raise InputError("no training set was given; expected at least one")
+    dims = {array.shape[1] for source in sources for array in (source.queries, source.documents)}
+    if anchors is not None and len(anchors):
+        dims.add(anchors.shape[1])
+    if len(dims) > 1:
+        raise InputError(f"vectors have dimensions {sorted(dims)}; expected one, that of the base encoder")
+    return int(dims.pop())
 
-    return torch.nn.functional.normalize(queries + queries @ weight.T, dim=1)
+
+def _mean_length(vectors: FloatArray) -> float:
+    return float(np.linalg.norm(vectors, axis=1).mean())

@@ -1,0 +1,69 @@
+# Only Python 3.11 or newer, make and a package registry are needed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PACK := minilm-domains
+SETS := acl_citances attack_ttp banking77 esco_titles tldr_cli medquad_liveqa amazon_google esci_sample
+
+.PHONY: help demo test lint format docs demo-data pack wheel results clean
+
+help:            ## show these targets
+	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/'
+
+demo: $(VENV)/cpu.stamp  ## install, then run the main job on the data inside the package
+	$(BIN)/routeret demo
+
+test: $(VENV)/dev.stamp  ## run the test suite
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+lint: $(VENV)/dev.stamp  ## check style, types and the order of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(VENV)/dev.stamp  ## put the code in form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(VENV)/dev.stamp  ## write the generated documents
+	$(BIN)/python docs/make_cli_page.py
+
+demo-data: $(VENV)/cpu.stamp  ## cut the demo's corpora out of eval/data
+	$(BIN)/python eval/make_demo_data.py
+
+pack: $(VENV)/cpu.stamp  ## train the shipped pack again from eval/data (up to 40 minutes)
+	rm -rf build/$(PACK)
+	$(BIN)/routeret pack build eval/packs/$(PACK).toml --out build/$(PACK)
+	rm -rf routeret/packs_data/$(PACK)
+	mkdir -p routeret/packs_data
+	mv build/$(PACK) routeret/packs_data/$(PACK)
+
+results: $(VENV)/cpu.stamp  ## measure the shipped pack again and write eval/results
+	mkdir -p eval/results/home build/embeddings
+	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) eval/data/acl_cocite --pack $(PACK) --cache build/embeddings \
+		--output eval/results/home/separate.json
+	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) --merged --pack $(PACK) --cache build/embeddings \
+		--output eval/results/home/merged.json
+
+wheel: $(VENV)/dev.stamp  ## build the wheel into dist
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist .
+
+clean:           ## remove the environment and everything built
+	rm -rf $(VENV) dist build
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp is newer than what it was installed from, so that a second call installs nothing.
+$(VENV)/cpu.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV); this takes a minute or two."
+	@$(PIP) install -q -c constraints.txt -e '.[cpu]'
+	@touch $@
+
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV); this takes a minute or two."
+	@$(PIP) install -q -c constraints.txt -e '.[cpu,dev]'
+	@touch $@

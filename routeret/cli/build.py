@@ -1,0 +1,62 @@
+"""``routeret build``."""
+
+from pathlib import Path
+
+import click
+
+from routeret.cli import options, output
+from routeret.cli.command import Command
+
+
+@click.command(
+    cls=Command,
+    examples=[
+        "routeret build kb docs.jsonl",
+        "routeret build kb science/ health/ --prefix-ids",
+        "routeret build kb docs.jsonl --base intfloat/e5-small-v2 --download",
+    ],
+)
+@options.index_folder
+@options.corpora
+@click.option("--pack", metavar="NAME", help="The pack of experts, by name or folder. [default: minilm-domains]")
+@click.option(
+    "--base", metavar="MODEL", help="A base model by name or folder, without experts; with --pack: where its base is."
+)
+@options.prefix_ids
+@options.device
+@click.option("--download", is_flag=True, help="Fetch a model that is not on this machine.")
+@options.as_json
+def command(
+    index_folder: Path,
+    corpora: tuple[Path, ...],
+    pack: str | None,
+    base: str | None,
+    prefix_ids: bool,
+    device: str | None,
+    download: bool,
+    as_json: bool,
+) -> None:
+    """Build an index over corpora.
+
+    A corpus is a BEIR folder, JSON lines (.jsonl, .jsonl.gz) with id, title and text, CSV with these columns, or a
+    folder of .txt and .md files. All corpora are read once before anything is written: a broken line or an id that
+    comes twice stops the build and is named. The folder is new and appears when the
+    index is whole.
+    """
+    from routeret.building import build_index
+
+    report = build_index(
+        index_folder,
+        corpora,
+        pack=pack,
+        base=base,
+        prefix_ids=prefix_ids,
+        device=device,
+        download=download,
+        show_progress=True,
+    )
+    if as_json:
+        output.print_json(report.as_dict())
+    else:
+        click.echo(output.fields_text(report.as_dict()))
+        click.echo(f'\nSearch it: routeret search {index_folder} "your question"')

@@ -1,0 +1,75 @@
+"""``routeret pack``."""
+
+from pathlib import Path
+
+import click
+
+from routeret.cli import options, output
+from routeret.cli.command import Command
+
+
+@click.group("pack")
+def command() -> None:
+    """List, show and build packs of experts.
+
+    A pack is a base model, experts for several domains and the router that weighs them.
+    """
+
+
+@command.command(
+    "list",
+    cls=Command,
+    examples=[
+        "routeret pack list",
+    ],
+)
+@options.as_json
+def list_(as_json: bool) -> None:
+    """List the packs on this machine, with their folders."""
+    from routeret.packs import list_packs
+
+    folder_by_name = {name: str(folder) for name, folder in list_packs().items()}
+    if as_json:
+        output.print_json(folder_by_name)
+    else:
+        click.echo(output.fields_text(folder_by_name))
+
+
+@command.command(
+    cls=Command,
+    examples=[
+        "routeret pack info minilm-domains",
+    ],
+)
+@click.argument("name")
+@options.as_json
+def info(name: str, as_json: bool) -> None:
+    """Show what a pack, by name or folder, is made of and trained on."""
+    from routeret.packs import read_pack
+
+    manifest = dict(read_pack(name).manifest)
+    if as_json:
+        output.print_json(manifest)
+    else:
+        click.echo(output.fields_text(manifest))
+
+
+@command.command(
+    cls=Command,
+    examples=[
+        "routeret pack build eval/packs/minilm-domains.toml --out my-pack",
+        "routeret build kb docs.jsonl --pack my-pack",
+    ],
+)
+@click.argument("recipe", type=options.folder)
+@click.option("--out", type=options.folder, required=True, metavar="FOLDER", help="The pack's folder; must not exist.")
+@options.as_json
+def build(recipe: Path, out: Path, as_json: bool) -> None:
+    """Train the experts and the router of a recipe and write the pack to a folder."""
+    from routeret.training import build_pack
+
+    report = build_pack(recipe, out=out, show_progress=True)
+    if as_json:
+        output.print_json(report.as_dict())
+    else:
+        click.echo(output.fields_text(report.as_dict()))

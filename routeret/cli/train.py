@@ -1,0 +1,83 @@
+"""``routeret train``."""
+
+from pathlib import Path
+
+import click
+
+from routeret.cli import options, output
+from routeret.cli.command import Command
+
+
+@click.group("train")
+def command() -> None:
+    """Train experts."""
+
+
+@command.command(
+    "expert",
+    cls=Command,
+    examples=[
+        "routeret train expert law --data statutes cases --out experts/law",
+        "routeret train expert law --data statutes --anchor nfcorpus scifact --out experts/law",
+        "routeret experts add kb experts/law",
+    ],
+)
+@click.argument("name")
+@click.option(
+    "--data",
+    type=options.folder,
+    multiple=True,
+    required=True,
+    metavar="FOLDER...",
+    help="BEIR folders with train and dev queries; repeatable.",
+)
+@click.option(
+    "--out", type=options.folder, required=True, metavar="FOLDER", help="The expert's folder; must not exist."
+)
+@click.option(
+    "--anchor",
+    type=options.folder,
+    multiple=True,
+    metavar="FOLDER...",
+    help="BEIR folders of other domains, on whose queries the expert is kept close to the base; repeatable.",
+)
+@click.option("--base", metavar="MODEL", help="The base model, by name or folder. [default: all-MiniLM-L6-v2]")
+@click.option("--force", is_flag=True, help="Write the expert even if it does not help on dev.")
+@options.seed
+@options.device
+@options.as_json
+def expert(
+    name: str,
+    data: tuple[Path, ...],
+    out: Path,
+    anchor: tuple[Path, ...],
+    base: str | None,
+    force: bool,
+    seed: int,
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Train an expert on BEIR folders and write it to a folder.
+
+    Trains on all train queries, picks the strength on dev, and compares the expert with the base on dev. An expert
+    that does not help is not written, and the exit code is 2. Give NAME before the options.
+    """
+    from routeret.encoders import DEFAULT_BASE
+    from routeret.training import train_expert
+
+    report = train_expert(
+        name,
+        data,
+        out=out,
+        anchors=anchor,
+        base=base or DEFAULT_BASE,
+        device=device,
+        seed=seed,
+        force=force,
+        show_progress=True,
+    )
+    if as_json:
+        output.print_json(report.as_dict())
+    else:
+        click.echo(output.fields_text(report.as_dict()))
+        click.echo(f"\nAdd it to an index: routeret experts add INDEX_FOLDER {out}")

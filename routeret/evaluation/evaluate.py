@@ -1,0 +1,124 @@
+"""Evaluate a pack, or the pool of a retriever, on data sets in BEIR form."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from routeret.artifact import MANIFEST, sha256_of
+from routeret.datasets import Dataset, load_dataset
+from routeret.encoders import load_encoder
+from routeret.errors import InputError, UnknownDocumentError
+from routeret.evaluation.indexing import SearchedIndex, indexes_of
+from routeret.evaluation.provenance import Provenance
+from routeret.evaluation.report import Report
+from routeret.evaluation.scoring import Options, score_dataset
+from routeret.index import Index
+from routeret.packs import DEFAULT_PACK, read_pack
+from routeret.retriever import Retriever
+from routeret.retriever.pool import Pool, load_pool
+from routeret.retriever.searching import Searcher
+
+
+def evaluate(
+    data: Sequence[Path | str],
+    *,
+    pack: str | Path | None = None,
+    index: Path | str | None = None,
+    merged: bool = False,
+    split: str = "test",
+    systems: Sequence[str] | None = None,
+    save_runs: Path | None = None,
+    cache: Path | None = None,
+    device: str | None = None,
+    show_progress: bool = False,
+) -> Report:
+    """Compare base, BM25, experts, routing and its controls on data sets.
+
+    A hit that is the query itself (the same id and the same text, as in ArguAna and Quora) does not count.
+
+    Args:
+        data: BEIR folders; a set's name is its folder's name.
+        pack: experts and router, by name or folder; ``"minilm-domains"`` where neither pack nor index is given.
+        index: a retriever's folder, whose documents, experts and router are taken as they are; document ids of the
+            sets stand in it as they are or as ``<set>/<id>``.
+        merged: with a pack, search one index that holds all corpora instead of one a set; document ids are
+            ``<set>/<id>`` there. With an index, only written into the report.
+        split: which queries.
+        systems: which systems, and always the base; None takes all.
+        save_runs: write every run in TREC form as ``<folder>/<set>/<system>.trec``.
+        cache: keep embeddings in this folder for the next evaluation.
+        device: where a model runs.
+        show_progress: draw progress bars on stderr.
+
+    Raises:
+        InputError: no data, two sets of one name, both a pack and an index, or an unknown pack or system.
+        CorpusError: a set cannot be read, lacks the split, or judges what it does not hold.
+        UnknownDocumentError: a relevant document is not in the index.
+    """
+    if pack is not None and index is not None:
+        raise InputError("both a pack and an index were given; give one of them")
+    datasets = _datasets(data, split)
+    options = Options(split, systems, save_runs, cache, show_progress)
+    if index is not None:
+        with Retriever.open(index, device=device) as retriever:
+            searched = {dataset.name: _found_in(retriever.index, dataset, split) for dataset in datasets}
+            return _report(datasets, searched, retriever.searcher.pool, options, merged=merged, pack=None)
+    for dataset in datasets:
+        dataset.check(split)
+    chosen = read_pack(DEFAULT_PACK if pack is None else pack)
+    base = load_encoder(chosen.base, device=device)
+    pool = load_pool(
+        base,
+        experts=list(chosen.expert_folders.values()),
+        router=chosen.router_folder,
+        lexical_weight=chosen.lexical_weight,
+    )
+    with indexes_of(datasets, base, merged=merged, cache=cache, show_progress=show_progress) as searched:
+        return _report(datasets, searched, pool, options, merged=merged, pack=sha256_of(chosen.folder / MANIFEST)[:16])
+
+
+def _report(
+    datasets: Sequence[Dataset],
+    searched: Mapping[str, SearchedIndex],
+    pool: Pool,
+    options: Options,
+    *,
+    merged: bool,
+    pack: str | None,
+) -> Report:
+    searcher_by_index = {id(one.index): Searcher(one.index, pool) for one in searched.values()}
+    reports = {
+        dataset.name: score_dataset(
+            dataset, searched[dataset.name], searcher_by_index[id(searched[dataset.name].index)], options
+        )
+        for dataset in datasets
+    }
+    fingerprints = {name: one.fingerprint for name, one in searched.items()}
+    provenance = Provenance.here(options.split, pack=pack, indexes=fingerprints)
+    return Report.from_datasets(reports, merged=merged, provenance=provenance)
+
+
+def _datasets(data: Sequence[Path | str], split: str) -> list[Dataset]:
+    if isinstance(data, str | Path) or not data:
+        raise InputError(f"data is {data!r}, expected a list of at least one BEIR folder")
+    datasets = [load_dataset(folder) for folder in data]
+    names = [dataset.name for dataset in datasets]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"two data sets are called {twice!r}; rename the folder of one")
+    for dataset in datasets:
+        dataset.split(split)
+    return datasets
+
+
+def _found_in(index: Index, dataset: Dataset, split: str) -> SearchedIndex:
+    """Where the documents of a data set stand in an index."""
+    _, qrels = dataset.split(split)
+    ids = sorted({document for grades in qrels.values() for document, grade in grades.items() if grade > 0})
+    for prefix in ("", f"{dataset.name}/"):
+        if index.contains([prefix + document for document in ids]).all():
+            return SearchedIndex(index, prefix, index.space.fingerprint)
+    missing = [document for document, found in zip(ids, index.contains(ids), strict=True) if not found]
+    raise UnknownDocumentError(
+        f"document {missing[0]!r}, which {dataset.name!r} judges relevant, is not in index {index.folder.name!r} "
+        f"({len(missing)} of {len(ids)} are not); add the data set's corpus first"
+    )

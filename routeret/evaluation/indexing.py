@@ -1,0 +1,143 @@
+"""The indexes that an evaluation searches: one a data set or one for all, kept in a cache if there is one."""
+
+import hashlib
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from routeret.artifact import new_folder, write_file
+from routeret.corpus import Corpus
+from routeret.datasets import Dataset
+from routeret.index import Index
+from routeret.protocols import Encoder
+from routeret.space import Space
+from routeret.types import Document, EncodedDocuments, FloatArray
+
+_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class SearchedIndex:
+    """The index that the queries of one data set are searched in.
+
+    Attributes:
+        index: the index.
+        prefix: what stands before the data set's own document ids there.
+        fingerprint: 16 hexadecimal digits of the space and the documents.
+    """
+
+    index: Index
+    prefix: str
+    fingerprint: str
+
+
+@contextmanager
+def indexes_of(
+    datasets: Sequence[Dataset], base: Encoder, *, merged: bool, cache: Path | None, show_progress: bool
+) -> Iterator[dict[str, SearchedIndex]]:
+    """The index of every data set, by its name; they are closed when the block ends.
+
+    Args:
+        datasets: with different names.
+        base: embeds their documents.
+        merged: one index for all of them, with ids ``<data set>/<id>``.
+        cache: a folder where indexes are found and kept; None embeds anew, in a temporary folder.
+        show_progress: draw progress bars on stderr.
+    """
+    with ExitStack() as stack:
+        folder = Path(cache if cache is not None else stack.enter_context(TemporaryDirectory(prefix="routeret-eval-")))
+        space = base.space.fingerprint
+        keys = {dataset.name: corpus_fingerprint(dataset.corpus) for dataset in datasets}
+        indexes = {}
+        for dataset in datasets:
+            path = folder / space / f"{dataset.name}-{keys[dataset.name]}"
+            indexes[dataset.name] = stack.enter_context(
+                _opened(path, base.space, [(dataset.corpus, base)], show_progress=show_progress)
+            )
+        if not merged:
+            yield {name: SearchedIndex(index, "", _digest([space, keys[name]])) for name, index in indexes.items()}
+            return
+        parts = [
+            (dataset.corpus.with_prefix(), _Copied(base, dataset.name, indexes[dataset.name])) for dataset in datasets
+        ]
+        key = _digest([part for name in indexes for part in (name, keys[name])])
+        index = stack.enter_context(
+            _opened(folder / space / f"merged-{key}", base.space, parts, show_progress=show_progress)
+        )
+        fingerprint = _digest([space, key])
+        yield {name: SearchedIndex(index, f"{name}/", fingerprint) for name in indexes}
+
+
+def query_vectors(texts: Sequence[str], base: Encoder, *, cache: Path | None) -> FloatArray:
+    """The base's embeddings of some queries, float32, shape (n_queries, dim), from the cache if they are there.
+
+    Args:
+        texts: the queries.
+        base: embeds them.
+        cache: a folder where they are found and kept; None embeds anew.
+    """
+    if cache is None:
+        return base.encode_queries(texts)
+    path = cache / "queries" / f"{base.query_tower}-{_digest(texts)}.npy"
+    if path.is_file():
+        vectors: FloatArray = np.load(path, allow_pickle=False)
+        return vectors
+    vectors = base.encode_queries(texts)
+    content = io.BytesIO()
+    np.save(content, vectors, allow_pickle=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, content.getvalue())
+    return vectors
+
+
+def corpus_fingerprint(corpus: Corpus) -> str:
+    """16 hexadecimal digits of all ids, titles and texts, in their order; reads the corpus once."""
+    return _digest(part for document in corpus for part in (document.id, document.title, document.text))
+
+
+class _Copied:
+    """Gives documents the vectors that an index holds already."""
+
+    def __init__(self, base: Encoder, name: str, index: Index) -> None:
+        self._base = base
+        self._prefix = f"{name}/"
+        self._index = index
+
+    @property
+    def space(self) -> Space:
+        return self._index.space
+
+    @property
+    def query_tower(self) -> str:
+        return self._base.query_tower
+
+    def encode_documents(self, documents: Sequence[Document]) -> EncodedDocuments:
+        numbers = self._index.numbers([document.id.removeprefix(self._prefix) for document in documents])
+        rows = np.searchsorted(self._index.row_documents, numbers)
+        return EncodedDocuments(self._index.vectors(rows), np.zeros(len(documents), dtype=np.bool_))
+
+    def encode_queries(self, texts: Sequence[str]) -> FloatArray:
+        return self._base.encode_queries(texts)
+
+
+def _opened(path: Path, space: Space, parts: Sequence[tuple[Corpus, Encoder]], *, show_progress: bool) -> Index:
+    """The index of a folder, filled now if it is not there."""
+    if not path.exists():
+        with new_folder(path) as folder, Index.create(folder, space) as index:
+            for corpus, encoder in parts:
+                index.add(corpus, encoder, show_progress=show_progress)
+    return Index.open(path)
+
+
+def _digest(parts: Mapping[str, str] | Sequence[str] | Iterator[str]) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        content = part.encode()
+        # The length before every part, so that no two lists give the same bytes.
+        digest.update(len(content).to_bytes(8, "little") + content)
+    return digest.hexdigest()[:_DIGITS]

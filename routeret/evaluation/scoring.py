@@ -1,0 +1,177 @@
+"""All systems on one data set: block by block, so that no run has to be held whole."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from routeret.datasets import Dataset, write_run
+from routeret.evaluation.assemble import assemble_dataset
+from routeret.evaluation.indexing import SearchedIndex, query_vectors
+from routeret.evaluation.report import DatasetReport
+from routeret.evaluation.systems import Systems
+from routeret.index import Index
+from routeret.measures import PerQuery, measure
+from routeret.progress import track
+from routeret.retriever.ranking import NONE, Ranking
+from routeret.retriever.searching import Searcher, candidate_depth
+from routeret.routing.decisions import RoutingBatch
+from routeret.types import BASE, LEXICAL, FloatArray, IntArray, Qrels, Run
+
+DEPTH = 100
+"""How many documents of every query are measured."""
+
+TRAIN = "train"
+"""The split that experts are trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to evaluate.
+
+    Attributes:
+        split: which queries.
+        systems: which systems; None takes all.
+        save_runs: write every run as ``<folder>/<data set>/<system>.trec``.
+        cache: keep query embeddings in this folder.
+        show_progress: draw progress bars on stderr.
+    """
+
+    split: str
+    systems: Sequence[str] | None = None
+    save_runs: Path | None = None
+    cache: Path | None = None
+    show_progress: bool = False
+
+
+def score_dataset(dataset: Dataset, searched: SearchedIndex, searcher: Searcher, options: Options) -> DatasetReport:
+    """Measure every system on the queries of a data set.
+
+    Args:
+        dataset: the data set.
+        searched: where its documents are.
+        searcher: searches that index with a pool.
+        options: which queries and systems, and what to keep.
+
+    Raises:
+        InputError: a system is unknown.
+    """
+    systems = Systems(searcher, names=options.systems)
+    queries, judged = dataset.split(options.split)
+    prefix = searched.prefix
+    scores = _Scores(
+        query_ids=tuple(queries),
+        qrels={query: {prefix + one: grade for one, grade in grades.items()} for query, grades in judged.items()},
+        document_ids=tuple(searched.index.ids()),
+        themselves=_themselves(queries, searched),
+        keeps_rankings=options.save_runs is not None,
+    )
+    texts = list(queries.values())
+    vectors = query_vectors(texts, searcher.pool.base, cache=options.cache)
+    steps = _steps(scores, systems, searcher, texts, vectors=vectors, dataset=dataset.name)
+    description = f"evaluating {dataset.name}"
+    for _ in track(steps, description=description, total=len(texts), unit="queries", show=options.show_progress):
+        pass
+    if options.save_runs is not None:
+        scores.save(options.save_runs / dataset.name)
+    positives = dataset.qrels_by_split.get(TRAIN, {})
+    return assemble_dataset(
+        scores.per_query,
+        scores.qrels,
+        weights=scores.mean_weights(),
+        seen={prefix + one for grades in positives.values() for one, grade in grades.items() if grade > 0},
+        actions=systems.actions,
+    )
+
+
+@dataclass(slots=True)
+class _Scores:
+    """What has been measured so far."""
+
+    query_ids: tuple[str, ...]
+    qrels: Qrels
+    document_ids: tuple[str, ...]
+    themselves: IntArray
+    keeps_rankings: bool
+    per_query: dict[str, PerQuery | None] = field(default_factory=dict)
+    rankings: dict[str, list[Ranking]] = field(default_factory=dict)
+    weight_sums: dict[str, float] = field(default_factory=dict)
+
+    def take(self, system: str, ranking: Ranking | None, *, start: int) -> None:
+        """Measure what a system found for the queries from number ``start`` on."""
+        if ranking is None:
+            self.per_query[system] = None
+            return
+        run = self.run(ranking, start=start)
+        measured = measure(run, {query: self.qrels[query] for query in run})
+        self.per_query[system] = {**(self.per_query.get(system) or {}), **measured}
+        if self.keeps_rankings:
+            self.rankings.setdefault(system, []).append(ranking)
+
+    def take_weights(self, routing: RoutingBatch) -> None:
+        """Count the weights of a part of the queries."""
+        sums = dict(zip((BASE, *routing.experts), routing.weights.sum(axis=0, dtype=np.float64), strict=True))
+        sums[LEXICAL] = routing.lexical.sum(dtype=np.float64)
+        for name, total in sums.items():
+            self.weight_sums[name] = self.weight_sums.get(name, 0.0) + float(total)
+
+    def mean_weights(self) -> dict[str, float]:
+        """Mean weight of the base, of every expert and of BM25 over all queries."""
+        return {name: total / len(self.query_ids) for name, total in self.weight_sums.items()}
+
+    def run(self, ranking: Ranking, *, start: int) -> Run:
+        """A ranking with ids, without the documents that are the queries themselves."""
+        run: Run = {}
+        for line, (documents, scores) in enumerate(
+            zip(ranking.documents.tolist(), ranking.scores.tolist(), strict=True)
+        ):
+            itself = self.themselves[start + line]
+            run[self.query_ids[start + line]] = {
+                self.document_ids[document]: score
+                for document, score in zip(documents, scores, strict=True)
+                if document not in (NONE, itself)
+            }
+        return run
+
+    def save(self, folder: Path) -> None:
+        """Write every run in TREC form."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for system, rankings in self.rankings.items():
+            run: Run = {}
+            for ranking in rankings:
+                run.update(self.run(ranking, start=len(run)))
+            write_run(folder / f"{system}.trec", run, system=system)
+
+
+def _steps(
+    scores: _Scores, systems: Systems, searcher: Searcher, texts: Sequence[str], *, vectors: FloatArray, dataset: str
+) -> Iterator[None]:
+    """Search and measure block by block; gives one item a query, so that progress can be drawn."""
+    start = 0
+    for block in searcher.blocks(texts, depth=candidate_depth(DEPTH), vectors=vectors):
+        routing = searcher.route(block)
+        scores.take_weights(routing)
+        for system, ranking in systems.rank(block, DEPTH, dataset=dataset, routing=routing):
+            scores.take(system, ranking, start=start)
+        start += len(block)
+        for _ in range(len(block)):
+            yield None
+
+
+def _themselves(queries: dict[str, str], searched: SearchedIndex) -> IntArray:
+    """The number of the document that a query is, for every query; :data:`NONE` where it is none.
+
+    Ids may agree by chance, so the text must agree too.
+    """
+    index: Index = searched.index
+    ids = [searched.prefix + query for query in queries]
+    numbers = np.full(len(ids), NONE, dtype=np.int64)
+    present = np.flatnonzero(index.contains(ids))
+    found = index.numbers([ids[position] for position in present])
+    texts = list(queries.values())
+    for position, number, document in zip(present, found, index.documents(found), strict=True):
+        same = (document.text, document.title, f"{document.title} {document.text}")
+        if texts[position].split() in [text.split() for text in same]:
+            numbers[position] = number
+    return numbers

@@ -1,0 +1,108 @@
+"""Several opinions about a query made one: query vectors mixed, scores added, ranks summed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from routeret.errors import InputError
+from routeret.types import FloatArray, IntArray, TopK
+
+RANK_CONSTANT = 60
+"""The constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)."""
+
+NEGLIGIBLE = 1e-4
+"""Weights below this change no ranking that matters, so what they stand for is not computed."""
+
+
+def mix_queries(vectors: Sequence[FloatArray], *, weights: FloatArray) -> FloatArray:
+    """Give every query the weighted sum of its vectors, at length 1.
+
+    Args:
+        vectors: one array for the base and each expert, float32, shape (n_queries, dim).
+        weights: float32, shape (n_queries, n_vectors); at least 0.
+
+    Returns:
+        float32, shape (n_queries, dim). A query whose weight lies on one vector (up to :data:`NEGLIGIBLE`) keeps that
+        vector to the last bit, whatever its length; so does one whose vectors cancel out, with its heaviest.
+
+    Raises:
+        InputError: the shapes do not fit, or a query has no weight.
+    """
+    if not vectors or weights.shape != (len(vectors[0]), len(vectors)):
+        raise InputError(
+            f"{len(vectors)} arrays of query vectors came with weights of shape {weights.shape}; "
+            f"expected ({len(vectors[0]) if vectors else 0}, {len(vectors)})"
+        )
+    total = weights.sum(axis=1)
+    if len(weights) and (weights.min() < 0 or total.min() <= 0):
+        raise InputError("a query has a weight below 0, or no weight at all; expected weights that sum to 1")
+    mixed = np.zeros(vectors[0].shape, dtype=np.float64)
+    for column, array in enumerate(vectors):
+        mixed += weights[:, column, None].astype(np.float64) * array
+    lengths = np.linalg.norm(mixed, axis=1)
+    heaviest = weights.argmax(axis=1)
+    alone = weights.max(axis=1, initial=0) >= (1 - NEGLIGIBLE) * total
+    kept = alone | (lengths <= 1e-6 * total)
+    unit: FloatArray = (mixed / np.where(kept, 1.0, lengths)[:, None]).astype(np.float32)
+    for query in np.flatnonzero(kept):
+        unit[query] = vectors[heaviest[query]][query]
+    return unit
+
+
+def score_fusion(dense: FloatArray, lexical: FloatArray, *, weights: FloatArray, best: FloatArray) -> FloatArray:
+    """Add the lexical scores, brought to 0 to 1 for every query, to the dense ones.
+
+    Args:
+        dense: float32, shape (n_queries, n_documents); cosines.
+        lexical: float32, same shape; BM25, at least 0.
+        weights: float32, shape (n_queries,); what the best lexical score counts, in units of a cosine.
+        best: float32, shape (n_queries,); the query's best lexical score over the whole index, 0 if nothing matches.
+
+    Returns:
+        float32, same shape: dense + weight * lexical / best; the dense scores where ``best`` is 0.
+
+    Raises:
+        InputError: the shapes do not fit.
+    """
+    if dense.shape != lexical.shape or weights.shape != best.shape or weights.shape != dense.shape[:1]:
+        raise InputError(
+            f"dense scores have shape {dense.shape}, lexical {lexical.shape}, weights {weights.shape}, best "
+            f"{best.shape}; expected (n_queries, n_documents) twice and (n_queries,) twice"
+        )
+    scale = np.divide(weights, best, out=np.zeros(len(best), dtype=np.float32), where=best > 0, dtype=np.float32)
+    fused: FloatArray = (dense + scale[:, None] * lexical).astype(np.float32)
+    return fused
+
+
+def reciprocal_rank_fusion(rankings: Sequence[IntArray], k: int, *, constant: int = RANK_CONSTANT) -> TopK:
+    """Rank the documents of one query by the sum of 1 / (constant + rank) over several rankings.
+
+    Args:
+        rankings: document numbers, int64, shape (n,), best first; each may have its own length. A document that comes
+            twice in one ranking counts at its better rank only.
+        k: at least 1; more than there are documents gives all of them.
+        constant: how little the first ranks stand out; at least 0.
+
+    Returns:
+        Documents and summed scores, shape (1, min(k, n_documents)), best first; equal scores keep the lower number
+        first. The order of the rankings does not matter.
+
+    Raises:
+        InputError: ``k`` is below 1 or ``constant`` below 0.
+    """
+    if k < 1 or constant < 0:
+        raise InputError(f"found k {k} and constant {constant}; expected k of at least 1 and a constant of at least 0")
+    documents, ranks = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    for ranking in rankings:
+        _, first = np.unique(ranking, return_index=True)
+        documents.append(ranking[np.sort(first)].astype(np.int64))
+        ranks.append(np.arange(1, len(first) + 1))
+    all_documents, all_ranks = np.concatenate(documents), np.concatenate(ranks)
+    # Summed in the order of the ranks, so that the last bit does not depend on the order of the rankings.
+    order = np.lexsort((all_ranks, all_documents))
+    found, positions = np.unique(all_documents[order], return_inverse=True)
+    sums = np.zeros(len(found), dtype=np.float64)
+    np.add.at(sums, positions, 1.0 / (constant + all_ranks[order]))
+    scores = sums.astype(np.float32)
+    best = np.argsort(-scores, kind="stable")[:k]
+    return TopK(rows=found[best][None, :], scores=scores[best][None, :])

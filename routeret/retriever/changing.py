@@ -1,0 +1,166 @@
+"""Changing the pool of a retriever on disk: an expert more or less, a router fitted anew, documents untouched."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from routeret.errors import InputError, UnknownExpertError
+from routeret.index.lock import writer_lock
+from routeret.protocols import Expert
+from routeret.retriever.folder import (
+    Contents,
+    ExpertEntry,
+    copy_folder,
+    free_expert_folder,
+    free_router_folder,
+    remove_leftovers,
+)
+from routeret.retriever.pool import require_query_tower
+from routeret.routing import PilotLibrary, UtilityRouter
+from routeret.types import BASE, LEXICAL
+
+_NAME = re.compile(r"\w[\w.-]*")
+
+
+def add_expert(folder: Path, source: Path) -> Contents:
+    """Copy an expert into the pool of a retriever and fit the router with its pilots.
+
+    Args:
+        folder: the retriever's.
+        source: the expert's.
+
+    Returns:
+        What the folder holds now; if anything goes wrong it holds what it held before.
+
+    Raises:
+        ArtifactError: one of the folders is damaged, or is not what it should be.
+        SpaceMismatchError: the expert writes into another space, or was trained on another query tower.
+        InputError: its name is taken or cannot name a folder, or it has no pilots.
+        IndexLockedError: another process is writing.
+    """
+    expert = load_expert(source)
+    pilots_folder = source / "pilots"
+    if not pilots_folder.is_dir():
+        raise InputError(
+            f"expert {expert.name!r} has no pilots in {source}, so no router can tell when it helps; train it with: "
+            f"routeret train expert, which writes them"
+        )
+    pilots = PilotLibrary.load(pilots_folder)
+    return install(folder, expert, pilots, write=lambda target: copy_folder(source, target))
+
+
+def install(
+    folder: Path, expert: Expert, pilots: PilotLibrary, *, write: Callable[[Path], None], replace: bool = False
+) -> Contents:
+    """Put an expert into the pool of a retriever and fit the router with its pilots.
+
+    Args:
+        folder: the retriever's.
+        expert: the new expert.
+        pilots: queries with its gains on them.
+        write: writes the expert as a new folder.
+        replace: take the place of an expert of the same name.
+
+    Returns:
+        What the folder holds now; if anything goes wrong it holds what it held before.
+
+    Raises:
+        SpaceMismatchError: the expert writes into another space, or was trained on another query tower.
+        InputError: its name is taken or cannot name a folder.
+        IndexLockedError: another process is writing.
+    """
+    require_name(expert.name)
+    with writer_lock(folder):
+        contents = Contents.read(folder)
+        contents.space.require_same(expert.space, here=f"index {folder.name!r}", there=f"expert {expert.name!r}")
+        require_query_tower(contents.query_tower, expert.query_tower, of=f"expert {expert.name!r}")
+        if expert.name in contents.expert_names and not replace:
+            raise InputError(
+                f"index {folder.name!r} has an expert {expert.name!r} already; remove it first: "
+                f"routeret experts remove {folder} {expert.name}"
+            )
+        remove_leftovers(folder, contents)
+        library = _library_without(folder, contents, expert.name)
+        entry = ExpertEntry(
+            name=expert.name,
+            folder=free_expert_folder(folder, expert.name),
+            pilots=_brought(contents, library, pilots),
+        )
+        names = [*(name for name in contents.expert_names if name != expert.name), expert.name]
+        router = _fit(folder, library.joined(pilots), names)
+        write(folder / entry.folder)
+        changed = contents.with_expert(entry, router=router)
+        changed.write(folder)
+    return changed
+
+
+def remove_expert(folder: Path, name: str) -> Contents:
+    """Take an expert out of the pool of a retriever, with the pilots that came with it, and fit the router anew.
+
+    Args:
+        folder: the retriever's.
+        name: the expert's.
+
+    Returns:
+        What the folder holds now; if anything goes wrong it holds what it held before.
+
+    Raises:
+        UnknownExpertError: there is no such expert.
+        IndexLockedError: another process is writing.
+    """
+    with writer_lock(folder):
+        contents = Contents.read(folder)
+        if name not in contents.expert_names:
+            raise UnknownExpertError(
+                f"unknown expert {name!r}; index {folder.name!r} has {', '.join(contents.expert_names) or 'none'}"
+            )
+        remove_leftovers(folder, contents)
+        names = [other for other in contents.expert_names if other != name]
+        router = _fit(folder, _library_without(folder, contents, name), names) if names else None
+        changed = contents.without_expert(name, router=router)
+        changed.write(folder)
+    return changed
+
+
+def require_name(name: str) -> None:
+    """Do nothing if an expert may have this name.
+
+    Raises:
+        InputError: it cannot name a folder, or stands for something else.
+    """
+    if name in (BASE, LEXICAL) or not _NAME.fullmatch(name):
+        raise InputError(
+            f"an expert cannot be called {name!r}; use letters, digits, '_', '-' and '.', starting with a letter or "
+            f"digit, and not {BASE!r} or {LEXICAL!r}"
+        )
+
+
+def library_of(folder: Path, contents: Contents) -> PilotLibrary:
+    """The pilots that the router of a retriever was fitted on; none where there is no router."""
+    if contents.router is None:
+        return PilotLibrary(query_tower=contents.query_tower, corpora=())
+    return UtilityRouter.load(folder / contents.router).library
+
+
+def _fit(folder: Path, library: PilotLibrary, names: list[str]) -> str:
+    """Fit a router and write it beside the present one; gives its folder."""
+    router = free_router_folder(folder)
+    UtilityRouter.fit(library, names).save(folder / router)
+    return router
+
+
+def _library_without(folder: Path, contents: Contents, name: str) -> PilotLibrary:
+    """The pilots without an expert and without the corpora that came with it alone."""
+    library = library_of(folder, contents)
+    entry = next((entry for entry in contents.experts if entry.name == name), None)
+    if entry is None:
+        return library
+    shared = {corpus for other in contents.experts if other.name != name for corpus in other.pilots}
+    return library.without_expert(name).without_corpora([corpus for corpus in entry.pilots if corpus not in shared])
+
+
+def _brought(contents: Contents, library: PilotLibrary, pilots: PilotLibrary) -> tuple[str, ...]:
+    """The corpora among an expert's pilots that would not be there if no expert had been added."""
+    added = {corpus for entry in contents.experts for corpus in entry.pilots}
+    own = {corpus.name for corpus in library.corpora} - added
+    return tuple(corpus.name for corpus in pilots.corpora if corpus.name not in own)

@@ -1,0 +1,189 @@
+"""What a retriever keeps on disk beside its index: a manifest, copies of its experts and of its router."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from routeret import __version__
+from routeret.artifact import MANIFEST, new_folder, read_manifest, write_manifest
+from routeret.errors import ArtifactError
+from routeret.space import Space
+
+KIND = "retriever"
+FORMAT = 1
+
+_EXPERTS = "experts"
+_ROUTER = "router-"
+
+
+@dataclass(frozen=True, slots=True)
+class ExpertEntry:
+    """One expert of a pool.
+
+    Attributes:
+        name: unique in the pool.
+        folder: where it stands, relative to the retriever's folder.
+        pilots: names of the pilot corpora that came with it and leave with it.
+    """
+
+    name: str
+    folder: str
+    pilots: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the manifest of a retriever says.
+
+    Attributes:
+        model: name or path of the base model; None where it was given as an encoder, which cannot be written down.
+        space: of the index.
+        query_tower: of the base that experts and router were made for.
+        pack: name of the pack it was made with; None without one.
+        experts: the pool, in the order in which they were added.
+        router: the router's folder, relative; None without experts.
+        lexical_weight: weight of the lexical score where no router decides it.
+    """
+
+    model: str | None
+    space: Space
+    query_tower: str
+    pack: str | None
+    experts: tuple[ExpertEntry, ...]
+    router: str | None
+    lexical_weight: float
+
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        """The experts' names, in the order in which they were added."""
+        return tuple(entry.name for entry in self.experts)
+
+    def with_expert(self, entry: ExpertEntry, *, router: str) -> "Contents":
+        """The same with one more expert, or another one of the same name, and a new router."""
+        others = tuple(other for other in self.experts if other.name != entry.name)
+        return replace(self, experts=(*others, entry), router=router)
+
+    def without_expert(self, name: str, *, router: str | None) -> "Contents":
+        """The same without an expert, and with a new router."""
+        return replace(self, experts=tuple(entry for entry in self.experts if entry.name != name), router=router)
+
+    def write(self, folder: Path) -> None:
+        """Write the manifest whole or not at all; from then on the folder holds what it says.
+
+        It covers the manifests of experts and router by their checksums, and these cover their own files. The index
+        changes on its own and keeps its own checksums.
+        """
+        parts = [*(entry.folder for entry in self.experts), *([self.router] if self.router else [])]
+        fields = {
+            "routeret": __version__,
+            "base": {"model": self.model, "space": self.space.as_dict(), "query_tower": self.query_tower},
+            "pack": self.pack,
+            "experts": [
+                {"name": entry.name, "folder": entry.folder, "pilots": list(entry.pilots)} for entry in self.experts
+            ],
+            "router": self.router,
+            "lexical_weight": self.lexical_weight,
+        }
+        covered = [folder / part / MANIFEST for part in parts]
+        write_manifest(folder, kind=KIND, format_number=FORMAT, fields=fields, covered=covered)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Contents":
+        """What :meth:`write` wrote.
+
+        Raises:
+            ArtifactError: there is no retriever, or it is damaged or of another format.
+        """
+        manifest = read_manifest(folder, kind=KIND, format_number=FORMAT)
+        try:
+            return cls._of(manifest)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ArtifactError(
+                f"{folder / MANIFEST} is damaged ({type(error).__name__}: {error}); restore it from its source"
+            ) from error
+
+    @classmethod
+    def _of(cls, manifest: dict[str, Any]) -> "Contents":
+        base = manifest["base"]
+        return cls(
+            model=base["model"],
+            space=Space.from_dict(base["space"]),
+            query_tower=base["query_tower"],
+            pack=manifest["pack"],
+            experts=tuple(
+                ExpertEntry(entry["name"], entry["folder"], tuple(entry["pilots"])) for entry in manifest["experts"]
+            ),
+            router=manifest["router"],
+            lexical_weight=float(manifest["lexical_weight"]),
+        )
+
+
+def free_expert_folder(folder: Path, name: str) -> str:
+    """A folder for an expert, relative to the retriever's, that nothing stands at."""
+    candidates = (f"{_EXPERTS}/{name}" + (f"-{number}" if number > 1 else "") for number in range(1, 1 << 30))
+    return next(candidate for candidate in candidates if not (folder / candidate).exists())
+
+
+def free_router_folder(folder: Path) -> str:
+    """A folder for a router, relative to the retriever's, that nothing stands at."""
+    taken = [int(path.name.removeprefix(_ROUTER)) for path in _routers(folder)]
+    return f"{_ROUTER}{max(taken, default=0) + 1}"
+
+
+def remove_leftovers(folder: Path, contents: Contents) -> None:
+    """Remove the experts and routers that the manifest does not name.
+
+    An earlier change replaced them, or was interrupted. Called before a change, so that a reader that opened the
+    folder before the last change still finds what it read about.
+    """
+    named = {folder / entry.folder for entry in contents.experts}
+    if contents.router is not None:
+        named.add(folder / contents.router)
+    experts = folder / _EXPERTS
+    found = [*(experts.iterdir() if experts.is_dir() else ()), *_routers(folder), *folder.glob(f".{_ROUTER}*.tmp-*")]
+    for path in found:
+        if path.is_dir() and path not in named:
+            shutil.rmtree(path)
+
+
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder whole or not at all; the copy can be written and removed whatever the source's permissions."""
+    with new_folder(target) as temporary:
+        for path in sorted(source.rglob("*")):
+            copied = temporary / path.relative_to(source)
+            if path.is_dir():
+                copied.mkdir()
+            else:
+                shutil.copyfile(path, copied)
+
+
+@contextmanager
+def new_or_empty(path: Path) -> Iterator[Path]:
+    """Give a folder to fill, which becomes ``path`` if the block ends well and leaves nothing behind if it does not.
+
+    Args:
+        path: must not exist, or be an empty folder; that one is filled in place.
+
+    Raises:
+        ArtifactError: something is at ``path`` already.
+    """
+    if not path.is_dir() or any(path.iterdir()):
+        with new_folder(path) as temporary:
+            yield temporary
+        return
+    try:
+        yield path
+    except BaseException:
+        for child in path.iterdir():
+            if child.is_dir():
+                shutil.rmtree(child, ignore_errors=True)
+            else:
+                child.unlink()
+        raise
+
+
+def _routers(folder: Path) -> Sequence[Path]:
+    return [path for path in folder.glob(f"{_ROUTER}*") if path.name.removeprefix(_ROUTER).isdecimal()]

@@ -1,0 +1,100 @@
+"""The base model, the experts and the router of an open retriever, loaded when they are first needed."""
+
+import threading
+from pathlib import Path
+
+from routeret.encoders import load_encoder
+from routeret.errors import InputError
+from routeret.index import Index
+from routeret.protocols import Encoder
+from routeret.retriever.folder import Contents
+from routeret.retriever.pool import Pool, load_pool, require_query_tower
+from routeret.retriever.searching import Searcher
+
+
+class Loader:
+    """Loads what searching needs, each thing once; several threads may ask."""
+
+    def __init__(
+        self, index: Index, contents: Contents, *, base: str | Path | Encoder | None, device: str | None
+    ) -> None:
+        """Keep what is to be loaded.
+
+        Args:
+            index: what will be searched.
+            contents: what the retriever's manifest says.
+            base: the base model, or the encoder itself; None where nobody knows it.
+            device: where a model runs.
+        """
+        self._index = index
+        self._contents = contents
+        self._given_base = base
+        self._device = device
+        self._loading = threading.RLock()
+        self._base: Encoder | None = None
+        self._pool: Pool | None = None
+        self._searcher: Searcher | None = None
+
+    @property
+    def contents(self) -> Contents:
+        """What the retriever's manifest says."""
+        return self._contents
+
+    def renew(self, contents: Contents) -> None:
+        """Take notice that the index has changed, and perhaps the pool; the base stays loaded.
+
+        Args:
+            contents: what the retriever's manifest says now.
+        """
+        with self._loading:
+            if contents != self._contents:
+                self._contents = contents
+                self._pool = None
+            self._searcher = None
+
+    def base(self) -> Encoder:
+        """The base encoder.
+
+        Raises:
+            InputError: nobody said which it is.
+            ModelNotFoundError: it is nowhere on this machine.
+            SpaceMismatchError: it has changed since the index or the experts were made.
+        """
+        with self._loading:
+            if self._base is None:
+                self._base = self._checked_base()
+            return self._base
+
+    def searcher(self) -> Searcher:
+        """What searches the index as it is now.
+
+        Raises:
+            ArtifactError: an expert or the router is damaged.
+            SpaceMismatchError: the base has changed since the index or the experts were made.
+        """
+        with self._loading:
+            if self._searcher is None:
+                if self._pool is None:
+                    folder, contents = self._index.folder, self._contents
+                    self._pool = load_pool(
+                        self.base(),
+                        experts=[folder / entry.folder for entry in contents.experts],
+                        router=folder / contents.router if contents.router else None,
+                        lexical_weight=contents.lexical_weight,
+                    )
+                self._searcher = Searcher(self._index, self._pool)
+            return self._searcher
+
+    def _checked_base(self) -> Encoder:
+        folder, contents = self._index.folder, self._contents
+        if self._given_base is None:
+            raise InputError(
+                f"{folder} was created with an encoder of your own, which cannot be saved; give it again: "
+                f"Retriever.open({str(folder)!r}, base=encoder)"
+            )
+        encoder = load_encoder(self._given_base, device=self._device)
+        named = f"base {contents.model!r}" if contents.model else "the base"
+        self._index.space.require_same(encoder.space, here=f"index {folder.name!r}", there=named)
+        if contents.experts:
+            require_query_tower(encoder.query_tower, contents.query_tower, of=f"the router of index {folder.name!r}")
+        return encoder

@@ -1,0 +1,109 @@
+"""What answers queries together: a base encoder, experts that share its space, and the router that weighs them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from routeret.errors import ArtifactError, SpaceMismatchError, UnknownExpertError
+from routeret.protocols import Encoder, Expert
+from routeret.routing import Router, UtilityRouter
+from routeret.types import BASE, LEXICAL
+
+DEFAULT_LEXICAL_WEIGHT = 0.2
+"""What the best lexical score counts, in units of a cosine, where no router decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A base, its experts and their router; all of one space and one query tower.
+
+    Attributes:
+        base: the base encoder.
+        experts: in the order of the router's columns.
+        router: None where there are no experts.
+        lexical_weight: weight of the lexical score where no router decides it.
+    """
+
+    base: Encoder
+    experts: tuple[Expert, ...] = ()
+    router: Router | None = None
+    lexical_weight: float = DEFAULT_LEXICAL_WEIGHT
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The experts' names, in order."""
+        return tuple(expert.name for expert in self.experts)
+
+    @property
+    def expert_by_name(self) -> Mapping[str, Expert]:
+        """The experts by name."""
+        return {expert.name: expert for expert in self.experts}
+
+
+def load_pool(
+    base: Encoder, *, experts: Sequence[Path], router: Path | None, lexical_weight: float = DEFAULT_LEXICAL_WEIGHT
+) -> Pool:
+    """Read experts and router from their folders.
+
+    Args:
+        base: the base encoder that they were trained on.
+        experts: an expert's folder each.
+        router: the router's folder.
+        lexical_weight: weight of the lexical score where no router decides it.
+
+    Raises:
+        SpaceMismatchError: an expert writes into another space, or was trained on another query tower.
+        ArtifactError: a folder is missing or damaged, or the router was fitted for other experts.
+    """
+    if not experts:
+        return Pool(base, lexical_weight=lexical_weight)
+    loaded = {expert.name: expert for expert in map(load_expert, experts)}
+    for expert in loaded.values():
+        require_fit(expert, base)
+    if router is None:
+        return Pool(base, tuple(loaded.values()), None, lexical_weight)
+    fitted = UtilityRouter.load(router)
+    if set(fitted.expert_names) != set(loaded):
+        raise ArtifactError(
+            f"{router} was fitted for experts {_listed(fitted.expert_names)}, the pool holds {_listed(tuple(loaded))}; "
+            f"restore the folder from its source"
+        )
+    return Pool(base, tuple(loaded[name] for name in fitted.expert_names), fitted, lexical_weight)
+
+
+def require_fit(expert: Expert, base: Encoder) -> None:
+    """Do nothing if an expert writes what the base writes, from what the base reads.
+
+    Raises:
+        SpaceMismatchError: it has another space, or was trained on another query tower.
+    """
+    base.space.require_same(expert.space, here="the base", there=f"expert {expert.name!r}")
+    require_query_tower(base.query_tower, expert.query_tower, of=f"expert {expert.name!r}")
+
+
+def require_query_tower(base: str, trained_on: str, *, of: str) -> None:
+    """Do nothing if two query towers are the same.
+
+    Raises:
+        SpaceMismatchError: they are not.
+    """
+    if base != trained_on:
+        raise SpaceMismatchError(
+            f"the base has query tower {base}, {of} was made for {trained_on}: the query prompt or the query side's "
+            f"weights have changed. The index is still good; open it with the base as it was, or train the experts "
+            f"again on this one"
+        )
+
+
+def require_known(expert: str, names: Sequence[str]) -> None:
+    """Do nothing if a name stands for an expert of a pool, the base or BM25.
+
+    Raises:
+        UnknownExpertError: it does not.
+    """
+    if expert not in (*names, BASE, LEXICAL):
+        raise UnknownExpertError(f"unknown expert {expert!r}; there are {_listed((*names, BASE, LEXICAL))}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names) or "none"

@@ -1,0 +1,92 @@
+"""From arrays to hits, with the order of a reranker if there is one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from routeret.errors import InputError
+from routeret.index import Index
+from routeret.retriever.ranking import NONE, Ranking
+from routeret.routing import UtilityRouter
+from routeret.routing.decisions import Router, RoutingBatch
+from routeret.types import FloatArray, Hit, Hits, Routing
+
+Reranker = Callable[[str, Sequence[Hit]], Sequence[float]]
+"""Gives a new score for every hit of a query; higher is better."""
+
+_SHOWN_PILOTS = 3
+
+
+def explained(routing: RoutingBatch, *, base: FloatArray, router: Router | None) -> list[Routing]:
+    """The decision for every query in words and names.
+
+    Args:
+        routing: the decisions.
+        base: float32, shape (n_queries, dim); the base's query embeddings.
+        router: what decided, if anything; the nearest of its pilots are shown if it has some.
+    """
+    library = router.library if isinstance(router, UtilityRouter) else None
+    return [
+        routing.explain(query, pilots=library.nearest(vector, _SHOWN_PILOTS) if library else ())
+        for query, vector in enumerate(base)
+    ]
+
+
+def hits_of(index: Index, ranking: Ranking, texts: Sequence[str], routings: Sequence[Routing]) -> list[Hits]:
+    """The documents of a ranking with their texts and spans, and why they were found.
+
+    Args:
+        index: holds the documents.
+        ranking: of these queries.
+        texts: the queries.
+        routings: one a query.
+    """
+    numbers = np.unique(ranking.documents[ranking.documents != NONE])
+    rows = np.unique(ranking.rows[ranking.rows != NONE])
+    document_by_number = dict(zip(numbers.tolist(), index.documents(numbers), strict=True))
+    span_by_row = dict(zip(rows.tolist(), index.spans(rows), strict=True))
+    found = []
+    for query, text in enumerate(texts):
+        items = []
+        columns = (values[query].tolist() for values in (ranking.documents, ranking.rows, ranking.scores))
+        for number, row, score in zip(*columns, strict=True):
+            if number == NONE:
+                break
+            document = document_by_number[number]
+            items.append(
+                Hit(
+                    id=document.id,
+                    score=score,
+                    title=document.title,
+                    text=document.text,
+                    metadata=document.metadata,
+                    span=span_by_row[row],
+                )
+            )
+        found.append(Hits(query=text, items=tuple(items), routing=routings[query]))
+    return found
+
+
+def reranked(hits: Hits, rerank: Reranker) -> Hits:
+    """The same documents with the scores of a reranker, best first; equal scores keep their order.
+
+    Raises:
+        InputError: the reranker gave another number of scores, or one that is not finite.
+    """
+    if not hits.items:
+        return hits
+    scores = np.asarray(rerank(hits.query, hits.items), dtype=np.float64)
+    if scores.shape != (len(hits.items),):
+        raise InputError(
+            f"rerank gave scores of shape {scores.shape} for {len(hits.items)} hits of query {hits.query!r}; "
+            f"expected one score a hit"
+        )
+    if not np.isfinite(scores).all():
+        position = int(np.flatnonzero(~np.isfinite(scores))[0])
+        raise InputError(
+            f"rerank gave {scores[position]} for hit {hits.items[position].id!r} of query {hits.query!r}; "
+            f"expected a finite number"
+        )
+    order = np.argsort(-scores, kind="stable").tolist()
+    return replace(hits, items=tuple(replace(hits.items[i], score=float(scores[i])) for i in order))

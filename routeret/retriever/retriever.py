@@ -1,0 +1,300 @@
+"""A retriever: documents embedded once, experts, and the router that weighs them for every query."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from routeret.corpus import Corpus, scan
+from routeret.encoders import load_encoder
+from routeret.errors import InputError
+from routeret.index import AddReport, Index
+from routeret.progress import track
+from routeret.protocols import Encoder
+from routeret.retriever import changing
+from routeret.retriever.creating import create_folder, model_name, pack_and_base
+from routeret.retriever.folder import Contents
+from routeret.retriever.loading import Loader
+from routeret.retriever.pool import require_known
+from routeret.retriever.results import Reranker, explained, hits_of, reranked
+from routeret.retriever.searching import Searcher, candidate_depth, lexical_ranking, query_parts
+from routeret.retriever.shared_lock import SharedLock
+from routeret.types import LEXICAL, Document, Hits, Routing
+
+
+class Retriever:
+    """An open retriever. Several threads may search it, also while one of them adds documents or experts.
+
+    The base model, the experts and the router are loaded at the first query.
+    """
+
+    def __init__(self, folder: Path, index: Index, loader: Loader) -> None:
+        """Keep what is open; :meth:`create` and :meth:`open` are the way in."""
+        self._folder = folder
+        self._index = index
+        self._loader = loader
+        self._using_index = SharedLock()
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        *,
+        pack: str | Path | None = None,
+        base: str | Path | Encoder | None = None,
+        device: str | None = None,
+        download: bool = False,
+    ) -> "Retriever":
+        """A new retriever without documents.
+
+        Args:
+            path: its folder; must not exist, or be empty.
+            pack: experts and router, by name or folder; ``"minilm-domains"`` where neither pack nor base is given.
+            base: a base model by name or path, or an encoder; beside a pack, where the pack's base is.
+            device: where a model runs, for example ``"cuda:0"``.
+            download: fetch a model that is not on this machine.
+
+        Raises:
+            ArtifactError: something is at ``path`` already, or the pack is damaged.
+            InputError: there is no such pack.
+            ModelNotFoundError: the base model is nowhere on this machine.
+            SpaceMismatchError: the pack was made for another base.
+        """
+        chosen, named = pack_and_base(pack, base)
+        encoder = load_encoder(named, device=device, download=download)
+        create_folder(Path(path), base=encoder, model=model_name(named), pack=chosen)
+        return cls.open(path, device=device, base=encoder)
+
+    @classmethod
+    def open(
+        cls, path: Path | str, *, device: str | None = None, base: str | Path | Encoder | None = None
+    ) -> "Retriever":
+        """The retriever of a folder, in milliseconds: no model is loaded.
+
+        Args:
+            path: its folder.
+            device: where a model runs, for example ``"cuda:0"``.
+            base: where the base model is now, or the encoder; needed only if it was moved, or if the retriever was
+                created with an encoder.
+
+        Raises:
+            ArtifactError: there is no retriever, or it is damaged or of another format.
+        """
+        folder = Path(path)
+        contents = Contents.read(folder)
+        index = Index.open(folder)
+        loader = Loader(index, contents, base=contents.model if base is None else base, device=device)
+        return cls(folder, index, loader)
+
+    def close(self) -> None:
+        """Give the index up when the last search has ended; the retriever cannot be used afterwards."""
+        with self._using_index.alone():
+            self._index.close()
+
+    def __enter__(self) -> "Retriever":
+        """The retriever itself; it is closed when the block ends."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the retriever."""
+        self.close()
+
+    @property
+    def index(self) -> Index:
+        """The documents and their vectors."""
+        return self._index
+
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        """The experts in the pool, in the order in which they were added."""
+        return self._loader.contents.expert_names
+
+    @property
+    def searcher(self) -> Searcher:
+        """What searches the index as it is now, for those who bring their own routing; loads base and experts."""
+        return self._loader.searcher()
+
+    def __len__(self) -> int:
+        """How many documents."""
+        return len(self._index)
+
+    def __repr__(self) -> str:
+        """The folder, and what is in it."""
+        return f"Retriever({str(self._folder)!r}, {len(self)} documents, {len(self.expert_names)} experts)"
+
+    def get(self, document_id: str) -> Document:
+        """The document of an id.
+
+        Raises:
+            UnknownDocumentError: it is not in the index.
+        """
+        return self._index.get(document_id)
+
+    def info(self) -> dict[str, Any]:
+        """Plain JSON values: what the index holds, the base, the pack, the experts. Loads no model."""
+        contents = self._loader.contents
+        return {
+            "folder": str(self._folder),
+            **self._index.info(),
+            "base": contents.model,
+            "query_tower": contents.query_tower,
+            "pack": contents.pack,
+            "experts": list(contents.expert_names),
+            "lexical_weight": contents.lexical_weight,
+        }
+
+    def refresh(self) -> None:
+        """See the documents and experts that others have added or removed since."""
+        with self._using_index.alone():
+            contents = Contents.read(self._folder)
+            self._index.refresh()
+            self._loader.renew(contents)
+
+    def add(
+        self,
+        source: Corpus | Path | str | Iterable[Document | Mapping[str, Any]],
+        *,
+        prefix_ids: bool = False,
+        total: int | None = None,
+        show_progress: bool = False,
+    ) -> AddReport:
+        """Add documents: all of them or, if anything goes wrong, none. What is there already is not embedded again.
+
+        Args:
+            source: a corpus; a path to a BEIR folder, JSON lines, CSV or a folder of texts; or documents. A path or a
+                sequence is read once before anything is embedded, so that what is wrong in it shows at once.
+            prefix_ids: make every id ``<corpus>/<id>``.
+            total: how many documents come, for the progress bar, where they cannot be counted.
+            show_progress: draw a progress bar on stderr.
+
+        Raises:
+            CorpusError: the source is missing or empty, or something in it cannot be read; the place is named.
+            DuplicateIdError: an id comes twice, or is in the index with another content.
+            SpaceMismatchError: the base model has changed since the index was made.
+            IndexLockedError: another process is adding.
+        """
+        corpus = Corpus.of(source)
+        if prefix_ids:
+            corpus = corpus.with_prefix()
+        if total is None and not isinstance(source, Corpus | Iterator):
+            total = scan([corpus])
+        encoder = self._loader.base()
+        # Written through a connection of its own, so that searches go on until the new documents are there.
+        with Index.open(self._folder) as writing:
+            report = writing.add(corpus, encoder, total=total, show_progress=show_progress)
+        self.refresh()
+        return report
+
+    def search(self, query: str, k: int = 10, *, expert: str | None = None, rerank: Reranker | None = None) -> Hits:
+        """The k best documents for a query, and why.
+
+        Args:
+            query: a text that is not blank.
+            k: at least 1; more than there are documents gives all of them.
+            expert: use this one alone instead of routing: an expert of the pool, ``"base"`` or ``"bm25"``.
+            rerank: gives a new score for every hit, for example by a cross-encoder.
+
+        Raises:
+            InputError: the query is blank, ``k`` is below 1, or ``rerank`` gave something else than a score a hit.
+            UnknownExpertError: there is no such expert.
+            SpaceMismatchError: the base model has changed since the index or the experts were made.
+        """
+        if not isinstance(query, str):
+            raise InputError(f"the query is a {type(query).__name__}, expected a string; see search_batch for several")
+        return self.search_batch([query], k, expert=expert, rerank=rerank)[0]
+
+    def search_batch(
+        self,
+        queries: Sequence[str],
+        k: int = 10,
+        *,
+        expert: str | None = None,
+        rerank: Reranker | None = None,
+        show_progress: bool = False,
+    ) -> list[Hits]:
+        """The k best documents for every query; see :meth:`search`.
+
+        Args:
+            queries: texts that are not blank.
+            k: at least 1; more than there are documents gives all of them.
+            expert: use this one alone instead of routing: an expert of the pool, ``"base"`` or ``"bm25"``.
+            rerank: gives a new score for every hit of a query.
+            show_progress: draw a progress bar on stderr.
+        """
+        texts = _checked_queries(queries)
+        if k < 1:
+            raise InputError(f"k is {k}, expected at least 1")
+        if expert is not None:
+            require_known(expert, self.expert_names)
+        with self._using_index.shared():
+            found = self._found(texts, k, expert=expert)
+            hits = list(track(found, description="searching", total=len(texts), unit="queries", show=show_progress))
+        return [reranked(one, rerank) for one in hits] if rerank is not None else hits
+
+    def route(self, query: str) -> Routing:
+        """What the router decides for a query, and why.
+
+        Raises:
+            InputError: the query is blank.
+            SpaceMismatchError: the base model has changed since the index or the experts were made.
+        """
+        texts = _checked_queries([query])
+        with self._using_index.shared():
+            searcher = self.searcher
+            block = next(searcher.blocks(texts, depth=1))
+            return explained(searcher.route(block), base=block.batch.base, router=searcher.pool.router)[0]
+
+    def add_expert(self, folder: Path | str) -> None:
+        """Add a trained expert and fit the router anew; no document is embedded again.
+
+        Args:
+            folder: the expert's, with its pilots.
+
+        Raises:
+            ArtifactError: the folder is not an expert, or is damaged.
+            SpaceMismatchError: the expert was trained on another base.
+            InputError: an expert of this name is there already, or the folder holds no pilots.
+            IndexLockedError: another process is writing.
+        """
+        changing.add_expert(self._folder, Path(folder))
+        self.refresh()
+
+    def remove_expert(self, name: str) -> None:
+        """Remove an expert and what the router learned with it.
+
+        Raises:
+            UnknownExpertError: there is no such expert.
+            IndexLockedError: another process is writing.
+        """
+        changing.remove_expert(self._folder, name)
+        self.refresh()
+
+    def _found(self, texts: Sequence[str], k: int, *, expert: str | None) -> Iterator[Hits]:
+        """The hits of one query after the other."""
+        if expert == LEXICAL:
+            # Neither the base nor an expert is needed.
+            for part in query_parts(self._index, texts):
+                ranking, routing = lexical_ranking(self._index, part, k)
+                yield from hits_of(self._index, ranking, part, [routing] * len(part))
+            return
+        searcher = self.searcher
+        for block in searcher.blocks(texts, depth=candidate_depth(k)):
+            routing_batch = searcher.route(block) if expert is None else searcher.constant(block, weights={expert: 1.0})
+            ranking = searcher.rank(block, routing_batch, k)
+            router = searcher.pool.router if expert is None else None
+            routings = explained(routing_batch, base=block.batch.base, router=router)
+            yield from hits_of(self._index, ranking, block.batch.texts, routings)
+
+
+def _checked_queries(queries: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(queries, str):
+        raise InputError("queries is a string, expected a list of strings; use search for a single query")
+    texts = tuple(queries)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise InputError(f"query {number} is a {type(text).__name__}, expected a string")
+        if not text.strip():
+            raise InputError(f"query {number} is blank ({text!r}); expected a text to search for")
+    return texts
