@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from routeret import __version__
 from routeret.artifact import new_folder, write_manifest
@@ -113,7 +114,10 @@ class LinearExpert:
         except (TypeError, ValueError) as error:
             raise InputError(f"the details of expert {self.name!r} are not JSON: {error}; use plain values") from error
         with new_folder(Path(folder)) as temporary:
-            arrays = {"weight": self.weight.astype(np.float16), "known_documents": self.known_documents}
+            arrays: dict[str, NDArray[Any]] = {
+                "weight": self.weight.astype(np.float16),
+                "known_documents": self.known_documents,
+            }
             save_file(arrays, temporary / _WEIGHTS)
             if beside is not None:
                 beside(temporary)
@@ -150,7 +154,7 @@ class LinearExpert:
                 details=manifest["details"],
             )
         except (SafetensorError, OSError, KeyError, TypeError, InputError) as error:
-            raise ArtifactError(f"{folder} is damaged: {error}; restore it from its source, or train it again") from error
+            raise ArtifactError(f"{folder} is damaged: {error}; restore it, or train it again") from error
 
 
 def applied(base: FloatArray, shift: FloatArray, *, strengths: FloatArray, unit_length: bool) -> FloatArray:

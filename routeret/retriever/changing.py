@@ -1,10 +1,11 @@
 """Changing the pool of a retriever on disk: an expert more or less, a router fitted anew, documents untouched."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from routeret.errors import InputError, UnknownExpertError
+from routeret.experts import load_expert
+from routeret.experts.names import require_expert_name
 from routeret.index.lock import writer_lock
 from routeret.protocols import Expert
 from routeret.retriever.folder import (
@@ -16,10 +17,7 @@ from routeret.retriever.folder import (
     remove_leftovers,
 )
 from routeret.retriever.pool import require_query_tower
-from routeret.routing import PilotLibrary, UtilityRouter
-from routeret.types import BASE, LEXICAL
-
-_NAME = re.compile(r"\w[\w.-]*")
+from routeret.routing import PilotLibrary, RouterSettings, UtilityRouter
 
 
 def add_expert(folder: Path, source: Path) -> Contents:
@@ -69,7 +67,7 @@ def install(
         InputError: its name is taken or cannot name a folder.
         IndexLockedError: another process is writing.
     """
-    require_name(expert.name)
+    require_expert_name(expert.name)
     with writer_lock(folder):
         contents = Contents.read(folder)
         contents.space.require_same(expert.space, here=f"index {folder.name!r}", there=f"expert {expert.name!r}")
@@ -87,7 +85,7 @@ def install(
             pilots=_brought(contents, library, pilots),
         )
         names = [*(name for name in contents.expert_names if name != expert.name), expert.name]
-        router = _fit(folder, library.joined(pilots), names)
+        router = _fit(folder, contents, library.joined(pilots), names)
         write(folder / entry.folder)
         changed = contents.with_expert(entry, router=router)
         changed.write(folder)
@@ -116,23 +114,10 @@ def remove_expert(folder: Path, name: str) -> Contents:
             )
         remove_leftovers(folder, contents)
         names = [other for other in contents.expert_names if other != name]
-        router = _fit(folder, _library_without(folder, contents, name), names) if names else None
+        router = _fit(folder, contents, _library_without(folder, contents, name), names) if names else None
         changed = contents.without_expert(name, router=router)
         changed.write(folder)
     return changed
-
-
-def require_name(name: str) -> None:
-    """Do nothing if an expert may have this name.
-
-    Raises:
-        InputError: it cannot name a folder, or stands for something else.
-    """
-    if name in (BASE, LEXICAL) or not _NAME.fullmatch(name):
-        raise InputError(
-            f"an expert cannot be called {name!r}; use letters, digits, '_', '-' and '.', starting with a letter or "
-            f"digit, and not {BASE!r} or {LEXICAL!r}"
-        )
 
 
 def library_of(folder: Path, contents: Contents) -> PilotLibrary:
@@ -142,10 +127,14 @@ def library_of(folder: Path, contents: Contents) -> PilotLibrary:
     return UtilityRouter.load(folder / contents.router).library
 
 
-def _fit(folder: Path, library: PilotLibrary, names: list[str]) -> str:
-    """Fit a router and write it beside the present one; gives its folder."""
+def _fit(folder: Path, contents: Contents, library: PilotLibrary, names: list[str]) -> str:
+    """Fit a router with the settings of the present one and write it beside it; gives its folder."""
+    if contents.router is None:
+        settings = RouterSettings(lexical_weight=contents.lexical_weight)
+    else:
+        settings = UtilityRouter.load(folder / contents.router).settings
     router = free_router_folder(folder)
-    UtilityRouter.fit(library, names).save(folder / router)
+    UtilityRouter.fit(library, names, settings=settings).save(folder / router)
     return router
 
 

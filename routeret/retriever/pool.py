@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from routeret.errors import ArtifactError, SpaceMismatchError, UnknownExpertError
+from routeret.experts import load_expert
 from routeret.protocols import Encoder, Expert
 from routeret.routing import Router, UtilityRouter
 from routeret.types import BASE, LEXICAL

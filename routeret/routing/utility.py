@@ -192,8 +192,8 @@ class UtilityRouter:
         Returns:
             Weights, shape (n_queries, 1 + n_experts), and strengths, shape (n_queries, n_experts).
         """
-        n_queries = len(gains)
-        logits = np.concatenate([np.zeros((n_queries, 1)), gains.reshape(n_queries, -1)], axis=1)
+        n_queries, n_options = len(gains), gains.shape[1] * gains.shape[2]
+        logits = np.concatenate([np.zeros((n_queries, 1)), gains.reshape(n_queries, n_options)], axis=1)
         logits /= self.settings.temperature
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)

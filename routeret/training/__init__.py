@@ -1,5 +1,16 @@
-"""Training experts and building packs of them."""
+"""Training experts, tuning one to an index, and building packs of them."""
 
+from routeret.training.expert import TrainReport, train_expert
 from routeret.training.pack import PackReport, build_pack
+from routeret.training.tuning import TuneOutcome, TuneReport, TuningTask, tune
 
-__all__ = ["PackReport", "build_pack"]
+__all__ = [
+    "PackReport",
+    "TrainReport",
+    "TuneOutcome",
+    "TuneReport",
+    "TuningTask",
+    "build_pack",
+    "train_expert",
+    "tune",
+]

@@ -1,74 +1,95 @@
-"""A data set as arrays: its documents and the queries of its train and dev splits, embedded once by the base."""
+"""Data sets as arrays: every document and query embedded once, kept in a cache folder if one is given."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from routeret.artifact import new_folder, read_manifest, write_manifest
+from routeret.artifact import sha256_of, write_file
+from routeret.corpus import scan
 from routeret.datasets import Dataset
 from routeret.errors import ArtifactError
+from routeret.lines import beir_file
 from routeret.progress import track
 from routeret.protocols import Encoder
-from routeret.types import Document, FloatArray, HashArray, IntArray
+from routeret.space import Space
+from routeret.training.linear import TrainingSet
+from routeret.training.scoring import JudgedQueries
+from routeret.types import BoolArray, Document, FloatArray, HashArray, IntArray
 
-KIND = "embedded"
-FORMAT = 1
-
-_BLOCK = 256
+_ENCODED_AT_ONCE = 512
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedSplit:
-    """The queries of one split.
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddedQueries:
+    """The judged queries of one split that have a relevant document, in file order.
 
     Attributes:
-        texts: n_queries queries.
-        queries: float32, shape (n_queries, dim); the base's query embeddings.
-        positives: for every query the sorted rows of its relevant documents, at least one.
-        grades: for every query the grades of these.
+        ids: their ids.
+        texts: what they ask.
+        vectors: float32, shape (n_queries, dim); the base's query embeddings.
+        relevant: rows of the relevant documents (grade above 0) of every query, at least one each, rising.
+        grades: their grades, float32, in the same order.
     """
 
+    ids: tuple[str, ...]
     texts: tuple[str, ...]
-    queries: FloatArray
-    positives: tuple[IntArray, ...]
+    vectors: FloatArray
+    relevant: tuple[IntArray, ...]
     grades: tuple[FloatArray, ...]
 
     def __len__(self) -> int:
         """How many queries."""
-        return len(self.texts)
+        return len(self.ids)
 
-    def take(self, chosen: IntArray) -> "EmbeddedSplit":
-        """Some of the queries, in the order asked for."""
-        return EmbeddedSplit(
-            texts=tuple(self.texts[i] for i in chosen),
-            queries=self.queries[chosen],
-            positives=tuple(self.positives[i] for i in chosen),
-            grades=tuple(self.grades[i] for i in chosen),
+    def take(self, numbers: IntArray) -> "EmbeddedQueries":
+        """Some of the queries, by their numbers, in the order asked for."""
+        chosen = [int(number) for number in numbers]
+        return EmbeddedQueries(
+            ids=tuple(self.ids[number] for number in chosen),
+            texts=tuple(self.texts[number] for number in chosen),
+            vectors=self.vectors[chosen],
+            relevant=tuple(self.relevant[number] for number in chosen),
+            grades=tuple(self.grades[number] for number in chosen),
         )
 
 
-@dataclass(frozen=True, slots=True)
-class EmbeddedDataset:
-    """A data set as arrays.
+@dataclass(frozen=True, slots=True, eq=False)
+class EmbeddedSet:
+    """A data set in one base's space.
 
     Attributes:
         name: of the data set.
-        fingerprint: 16 hexadecimal digits of the documents, queries and judgements that were read.
+        space: of the document vectors.
+        query_tower: that embedded the queries.
+        document_ids: the ids by row.
         documents: float32, shape (n_documents, dim).
-        document_texts: title and text of every document as one text, for lexical search.
-        content_keys: uint64, shape (n_documents,).
-        splits: by name; only the splits that were asked for and exist.
+        content_keys: of the documents, uint64, shape (n_documents,).
+        n_truncated: how many documents the encoder's token limit cut.
+        queries_by_split: the splits that were asked for and exist.
+        checksums: SHA-256 by file name, of everything that was read.
     """
 
     name: str
-    fingerprint: str
+    space: Space
+    query_tower: str
+    document_ids: tuple[str, ...]
     documents: FloatArray
-    document_texts: tuple[str, ...]
     content_keys: HashArray
-    splits: dict[str, EmbeddedSplit]
+    n_truncated: int
+    queries_by_split: Mapping[str, EmbeddedQueries]
+    checksums: Mapping[str, str]
+
+    def training_set(self, queries: EmbeddedQueries) -> TrainingSet:
+        """What an expert is fitted to."""
+        return TrainingSet(self.name, queries.vectors, self.documents, queries.relevant)
+
+    def judged(self, queries: EmbeddedQueries) -> JudgedQueries:
+        """What an expert is measured on."""
+        return JudgedQueries(self.name, queries.vectors, self.documents, queries.relevant, queries.grades)
 
 
 def embed_dataset(
@@ -78,90 +99,141 @@ def embed_dataset(
     splits: Sequence[str] = ("train", "dev"),
     cache: Path | None = None,
     show_progress: bool = False,
-) -> EmbeddedDataset:
-    """Embed the documents of a data set and the queries of some splits.
+) -> EmbeddedSet:
+    """Embed the documents and the judged queries of a data set.
 
     Args:
-        dataset: in BEIR form.
+        dataset: its corpus is read into memory.
         encoder: the base.
-        splits: names; those that the data set lacks are left out.
-        cache: folder in which vectors are kept by content and space, so that a second call reads them.
-        show_progress: draw a progress bar on stderr.
+        splits: whose queries to embed; a split that the set does not have is left out.
+        cache: a folder where vectors are kept by content: the space or query tower, and every text. None keeps none.
+        show_progress: draw progress bars on stderr.
 
     Raises:
-        CorpusError: something in the data set cannot be read, or its parts do not fit together.
+        CorpusError: the set cannot be read, or a split judges an unknown query or document.
+        DuplicateIdError: a document id comes twice.
+        ArtifactError: a file of the cache is damaged.
     """
+    present = [split for split in splits if split in dataset.splits]
+    scan([dataset.corpus])
+    for split in present:
+        dataset.check(split)
     documents = dataset.load_documents()
+    vectors, truncated = _embedded_documents(dataset.name, documents, encoder, cache=cache, show_progress=show_progress)
     row_by_id = {document.id: row for row, document in enumerate(documents)}
-    asked = {}
-    for name in (name for name in splits if name in dataset.splits):
-        dataset.check(name)
-        asked[name] = dataset.split(name)
-    texts = {query_id: text for queries, _ in asked.values() for query_id, text in queries.items()}
-    contents = [*(document.content_key for document in documents), *sorted(texts.items()), *sorted(asked)]
-    judged = [
-        (name, sorted((q, sorted(grades.items())) for q, grades in qrels.items())) for name, (_, qrels) in asked.items()
-    ]
-    fingerprint = hashlib.sha256(repr((contents, judged)).encode()).hexdigest()[:16]
-    document_vectors, query_vectors = _vectors(
-        documents, list(texts.values()), encoder, name=dataset.name, cache=cache, key=fingerprint, show=show_progress
-    )
-    number = {query_id: i for i, query_id in enumerate(texts)}
-    embedded = {}
-    for name, (queries, qrels) in asked.items():
-        relevant = {
-            query_id: sorted(
-                (row_by_id[document_id], grade) for document_id, grade in qrels[query_id].items() if grade > 0
-            )
-            for query_id in queries
-        }
-        kept = [query_id for query_id in queries if relevant[query_id]]
-        embedded[name] = EmbeddedSplit(
-            texts=tuple(queries[query_id] for query_id in kept),
-            queries=query_vectors[[number[query_id] for query_id in kept]],
-            positives=tuple(np.array([row for row, _ in relevant[query_id]], dtype=np.int64) for query_id in kept),
-            grades=tuple(np.array([grade for _, grade in relevant[query_id]], dtype=np.float32) for query_id in kept),
-        )
-    return EmbeddedDataset(
+    queries_by_split = {
+        split: _embedded_queries(dataset, split, encoder, row_by_id, cache=cache, show_progress=show_progress)
+        for split in present
+    }
+    return EmbeddedSet(
         name=dataset.name,
-        fingerprint=fingerprint,
-        documents=document_vectors,
-        document_texts=tuple(f"{document.title} {document.text}".strip() for document in documents),
+        space=encoder.space,
+        query_tower=encoder.query_tower,
+        document_ids=tuple(row_by_id),
+        documents=vectors,
         content_keys=np.array([document.content_key for document in documents], dtype=np.uint64),
-        splits=embedded,
+        n_truncated=int(truncated.sum()),
+        queries_by_split={split: queries for split, queries in queries_by_split.items() if len(queries)},
+        checksums=_checksums(dataset, present),
     )
 
 
-def _vectors(
-    documents: Sequence[Document],
-    queries: Sequence[str],
-    encoder: Encoder,
-    *,
-    name: str,
-    cache: Path | None,
-    key: str,
-    show: bool,
-) -> tuple[FloatArray, FloatArray]:
-    from safetensors.numpy import load_file, save_file
+def _embedded_documents(
+    name: str, documents: Sequence[Document], encoder: Encoder, *, cache: Path | None, show_progress: bool
+) -> tuple[FloatArray, BoolArray]:
+    space = encoder.space
 
-    folder = None if cache is None else cache / f"{name}-{key}-{encoder.space.fingerprint}-{encoder.query_tower}"
-    if folder is not None and folder.is_dir():
-        try:
-            read_manifest(folder, kind=KIND, format_number=FORMAT)
-        except ArtifactError as error:
-            raise ArtifactError(f"{error}; it is a cache and may be removed") from error
-        arrays = load_file(folder / "vectors.safetensors")
-        return arrays["documents"], arrays["queries"]
-    # Texts of like length stand together, so that little of a batch is padding.
-    order = sorted(range(len(documents)), key=lambda row: len(documents[row].text))
-    document_vectors = np.zeros((len(documents), encoder.space.dim), dtype=np.float32)
-    starts = range(0, len(order), _BLOCK)
-    for start in track(starts, description=f"embedding {name}", unit="blocks", show=show):
-        rows = order[start : start + _BLOCK]
-        document_vectors[rows] = encoder.encode_documents([documents[row] for row in rows]).vectors
-    query_vectors = encoder.encode_queries(queries)
-    if folder is not None:
-        with new_folder(folder) as temporary:
-            save_file({"documents": document_vectors, "queries": query_vectors}, temporary / "vectors.safetensors")
-            write_manifest(temporary, kind=KIND, format_number=FORMAT, fields={})
-    return document_vectors, query_vectors
+    def encode() -> dict[str, Any]:
+        vectors = np.empty((len(documents), space.dim), dtype=np.float32)
+        truncated = np.zeros(len(documents), dtype=np.bool_)
+
+        def encode_part(part: slice) -> None:
+            encoded = encoder.encode_documents(documents[part])
+            vectors[part], truncated[part] = encoded.vectors, encoded.truncated
+
+        _in_parts(encode_part, len(documents), description=f"{name}: documents", unit="docs", show=show_progress)
+        return {"vectors": vectors, "truncated": truncated}
+
+    texts = (space.joined(title=document.title, text=document.text) for document in documents)
+    arrays = _cached(cache, ["documents", space.fingerprint, *texts], make=encode)
+    return arrays["vectors"], arrays["truncated"]
+
+
+def _embedded_queries(
+    dataset: Dataset,
+    split: str,
+    encoder: Encoder,
+    row_by_id: Mapping[str, int],
+    *,
+    cache: Path | None,
+    show_progress: bool,
+) -> EmbeddedQueries:
+    text_by_id, qrels = dataset.split(split)
+    judgements = {
+        query_id: sorted((row_by_id[document_id], grade) for document_id, grade in qrels[query_id].items() if grade > 0)
+        for query_id in text_by_id
+    }
+    ids = tuple(query_id for query_id in text_by_id if judgements[query_id])
+    texts = tuple(text_by_id[query_id] for query_id in ids)
+
+    def encode() -> dict[str, Any]:
+        vectors = np.empty((len(texts), encoder.space.dim), dtype=np.float32)
+
+        def encode_part(part: slice) -> None:
+            vectors[part] = encoder.encode_queries(texts[part])
+
+        description = f"{dataset.name}: {split} queries"
+        _in_parts(encode_part, len(texts), description=description, unit="queries", show=show_progress)
+        return {"vectors": vectors}
+
+    vectors = _cached(cache, ["queries", encoder.query_tower, *texts], make=encode)["vectors"]
+    return EmbeddedQueries(
+        ids=ids,
+        texts=texts,
+        vectors=vectors,
+        relevant=tuple(np.array([row for row, _ in judgements[one]], dtype=np.int64) for one in ids),
+        grades=tuple(np.array([grade for _, grade in judgements[one]], dtype=np.float32) for one in ids),
+    )
+
+
+def _in_parts(encode_part: Callable[[slice], None], n_texts: int, *, description: str, unit: str, show: bool) -> None:
+    """Encode block by block, while the bar counts texts."""
+
+    def steps() -> Iterator[int]:
+        for start in range(0, n_texts, _ENCODED_AT_ONCE):
+            part = slice(start, min(start + _ENCODED_AT_ONCE, n_texts))
+            encode_part(part)
+            yield from range(part.start, part.stop)
+
+    for _ in track(steps(), description=description, total=n_texts, unit=unit, show=show):
+        pass
+
+
+def _cached(cache: Path | None, key: Sequence[str], *, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The arrays of a key, from the cache if they are there, otherwise made and kept."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file, save
+
+    if cache is None:
+        return make()
+    digest = hashlib.sha256()
+    for part in key:
+        # The length before each part keeps ["ab", "c"] and ["a", "bc"] apart.
+        encoded = part.encode()
+        digest.update(f"{len(encoded)} ".encode() + encoded)
+    file = cache / f"{key[0]}-{digest.hexdigest()[:32]}.safetensors"
+    if not file.exists():
+        arrays = make()
+        cache.mkdir(parents=True, exist_ok=True)
+        write_file(file, save(arrays))
+        return arrays
+    try:
+        return dict(load_file(file))
+    except SafetensorError as error:
+        raise ArtifactError(f"{file} is damaged ({error}); remove it, and it is made anew") from error
+
+
+def _checksums(dataset: Dataset, splits: Sequence[str]) -> dict[str, str]:
+    files = [beir_file(dataset.folder, stem) for stem in ("corpus", "queries")]
+    files += [beir_file(dataset.folder / "qrels", split, suffix=".tsv") for split in splits]
+    return {file.relative_to(dataset.folder).as_posix(): sha256_of(file) for file in files if file is not None}

@@ -68,9 +68,10 @@ class LinearRecipe:
         n_negatives: documents drawn at random a step, beside the positives of the batch.
         n_positives: positives drawn a query and step.
         anchor_weight: how much it costs to turn the queries of other domains; see :func:`fit_linear`.
+        averaging: share of the newest map in the running average that is kept; 1 keeps the newest itself.
     """
 
-    checkpoints: tuple[int, ...] = (150, 300, 600)
+    checkpoints: tuple[int, ...] = (75, 150, 300, 600)
     batch: int = 128
     learning_rate: float = 3e-3
     weight_decay: float = 0.01
@@ -84,7 +85,7 @@ class LinearRecipe:
         """Refuse settings without a meaning."""
         if not self.checkpoints or list(self.checkpoints) != sorted(set(self.checkpoints)) or self.checkpoints[0] < 1:
             raise InputError(f"checkpoints are {self.checkpoints}, expected rising numbers of steps from 1 on")
-        for name in ("batch", "n_negatives", "n_positives", "learning_rate", "temperature"):
+        for name in ("batch", "n_negatives", "n_positives", "learning_rate", "temperature", "averaging"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected more than 0")
 
@@ -160,8 +161,8 @@ def fit_linear(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-        share = max(1 / (step + 1), recipe.averaging)
-        average.lerp_(weight.detach(), share)
+        # An average over the last steps is as good as a run whose learning rate ends here.
+        average.lerp_(weight.detach(), max(1 / (step + 1), recipe.averaging))
         if step + 1 in recipe.checkpoints:
             kept.append(Checkpoint(steps=step + 1, weight=average.numpy().copy()))
     return kept

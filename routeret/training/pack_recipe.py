@@ -28,8 +28,6 @@ class PackRecipe:
         folder_by_set: where every data set lies.
         cache: folder for embeddings; None keeps none.
         notice: a file with licences that goes into the pack; None for none.
-        n_dev_pilots: dev queries of a corpus that are pilots with gains, at most.
-        n_train_pilots: train queries of a corpus that are pilots without gains, at most.
         sources: what a corpus was made from, by data set; the data set itself where it is not named.
         seed: of everything that is drawn.
     """
@@ -40,8 +38,6 @@ class PackRecipe:
     folder_by_set: Mapping[str, Path]
     cache: Path | None
     notice: Path | None
-    n_dev_pilots: int
-    n_train_pilots: int
     sources: Mapping[str, str]
     seed: int
 
@@ -81,8 +77,6 @@ class PackRecipe:
             folder_by_set=folder_by_set,
             cache=folder / fields["cache"] if "cache" in fields else None,
             notice=folder / fields["notice"] if "notice" in fields else None,
-            n_dev_pilots=fields["pilots"]["dev"],
-            n_train_pilots=fields["pilots"]["train"],
             sources=fields.get("sources", {}),
             seed=fields["seed"],
         )

@@ -83,7 +83,9 @@ def test_a_mixture_is_its_slow_twin_and_does_not_depend_on_the_order(n_vectors, 
     shares = rng.dirichlet(np.ones(n_vectors), size=n_queries).astype(np.float32)
     mixed = mix_queries(vectors, weights=shares)
     for query in range(n_queries):
-        slow = sum(float(share) * vector[query].astype(float) for share, vector in zip(shares[query], vectors, strict=True))
+        slow = sum(
+            float(share) * vector[query].astype(float) for share, vector in zip(shares[query], vectors, strict=True)
+        )
         alone = shares[query].max() >= 1 - NEGLIGIBLE
         if not alone and np.linalg.norm(slow) > 1e-3:
             np.testing.assert_allclose(mixed[query], slow / np.linalg.norm(slow), atol=1e-5)
