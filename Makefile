@@ -40,12 +40,13 @@ pack: $(VENV)/cpu.stamp  ## train the shipped pack again from eval/data (up to 4
 	mkdir -p routeret/packs_data
 	mv build/$(PACK) routeret/packs_data/$(PACK)
 
-results: $(VENV)/cpu.stamp  ## measure the shipped pack again and write eval/results
+results: $(VENV)/cpu.stamp  ## measure the shipped pack again; write eval/results and the README's tables
 	mkdir -p eval/results/home build/embeddings
 	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) eval/data/acl_cocite --pack $(PACK) --cache build/embeddings \
 		--output eval/results/home/separate.json
 	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) --merged --pack $(PACK) --cache build/embeddings \
 		--output eval/results/home/merged.json
+	$(BIN)/python eval/make_readme_table.py
 
 wheel: $(VENV)/dev.stamp  ## build the wheel into dist
 	rm -rf dist

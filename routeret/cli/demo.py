@@ -11,11 +11,11 @@ from routeret.cli.command import Command
 @click.command(
     cls=Command,
     examples=[
-        "routeret demo --folder demo-kb",
-        'routeret search demo-kb "list the files in a zip archive"',
+        "routeret demo --folder demo",
+        'routeret search demo/kb "list the files in a zip archive"',
     ],
 )
-@click.option("--folder", type=options.folder, help="Keep the demo's index here. [default: a temporary folder]")
+@click.option("--folder", type=options.folder, help="Keep the demo's indexes here. [default: a temporary folder]")
 @options.as_json
 def command(folder: Path | None, as_json: bool) -> None:
     """Run the main job on the data that ships with the package.

@@ -124,7 +124,12 @@ class DemoReport:
 
     def _answers_text(self) -> str:
         heading = _heading(f"2. {len(self.answers)} queries, and why they were answered so")
-        return "\n\n".join([heading, *(_answer_text(answer) for answer in self.answers)])
+        words = _words(
+            "The query vector is a mixture. weight: the share of the base or of an expert in it; strength: how far the "
+            "expert turns the query; gain: predicted change of nDCG@10 against the base; known hits: how many of the "
+            "base's first hits are documents that the expert was trained over."
+        )
+        return "\n\n".join([f"{heading}\n{words}", *(_answer_text(answer) for answer in self.answers)])
 
     def _next_text(self) -> str:
         if self.folder is None:
@@ -169,13 +174,13 @@ def _routing_text(routing: Routing) -> str:
         )
         for name in shown
     )
-    header = ("in the query vector", "weight", "strength", "gain", "known hits")
+    header = ("query vector", "weight", "strength", "gain", "known hits")
     lexical = routing.weights.get(LEXICAL, 0.0)
     held = "held back: query or documents are unlike what the experts know" if routing.held_back else "not held back"
     corpora = ", ".join(f"{name} {share:.2f}" for name, share in routing.corpora.items())
     lines = [
         aligned(Table(header=header, rows=rows)),
-        f"beside it: {LEXICAL} {lexical:.2f}; margin {routing.margin:.3f}; {held}",
+        f"beside it {LEXICAL} {lexical:.2f}; margin {routing.margin:.3f}; {held}",
         f"likeliest corpora: {corpora or 'none'}",
         *(_cut(f"near pilot {pilot.similarity:.2f} {pilot.corpus}: {pilot.text}") for pilot in routing.pilots),
     ]

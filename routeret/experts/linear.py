@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routeret import __version__
-from routeret.artifact import new_folder, write_manifest
+from routeret.artifact import new_folder, write_file, write_manifest
 from routeret.errors import ArtifactError, InputError
 from routeret.experts.names import require_expert_name
 from routeret.space import Space
@@ -107,7 +107,7 @@ class LinearExpert:
             ArtifactError: something is at ``folder`` already.
             InputError: ``details`` are not JSON values.
         """
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         try:
             json.dumps(dict(self.details), allow_nan=False)
@@ -118,7 +118,7 @@ class LinearExpert:
                 "weight": self.weight.astype(np.float16),
                 "known_documents": self.known_documents,
             }
-            save_file(arrays, temporary / _WEIGHTS)
+            write_file(temporary / _WEIGHTS, save(arrays))
             if beside is not None:
                 beside(temporary)
             fields = {
@@ -153,7 +153,7 @@ class LinearExpert:
                 known_documents=arrays["known_documents"],
                 details=manifest["details"],
             )
-        except (SafetensorError, OSError, KeyError, TypeError, InputError) as error:
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{folder} is damaged: {error}; restore it, or train it again") from error
 
 

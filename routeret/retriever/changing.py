@@ -47,9 +47,7 @@ def add_expert(folder: Path, source: Path) -> Contents:
     return install(folder, expert, pilots, write=lambda target: copy_folder(source, target))
 
 
-def install(
-    folder: Path, expert: Expert, pilots: PilotLibrary, *, write: Callable[[Path], None], replace: bool = False
-) -> Contents:
+def install(folder: Path, expert: Expert, pilots: PilotLibrary, *, write: Callable[[Path], None]) -> Contents:
     """Put an expert into the pool of a retriever and fit the router with its pilots.
 
     Args:
@@ -57,7 +55,6 @@ def install(
         expert: the new expert.
         pilots: queries with its gains on them.
         write: writes the expert as a new folder.
-        replace: take the place of an expert of the same name.
 
     Returns:
         What the folder holds now; if anything goes wrong it holds what it held before.
@@ -67,25 +64,19 @@ def install(
         InputError: its name is taken or cannot name a folder.
         IndexLockedError: another process is writing.
     """
-    require_expert_name(expert.name)
     with writer_lock(folder):
         contents = Contents.read(folder)
         contents.space.require_same(expert.space, here=f"index {folder.name!r}", there=f"expert {expert.name!r}")
         require_query_tower(contents.query_tower, expert.query_tower, of=f"expert {expert.name!r}")
-        if expert.name in contents.expert_names and not replace:
-            raise InputError(
-                f"index {folder.name!r} has an expert {expert.name!r} already; remove it first: "
-                f"routeret experts remove {folder} {expert.name}"
-            )
+        require_free_name(folder, contents, expert.name)
         remove_leftovers(folder, contents)
-        library = _library_without(folder, contents, expert.name)
+        library = library_of(folder, contents)
         entry = ExpertEntry(
             name=expert.name,
             folder=free_expert_folder(folder, expert.name),
             pilots=_brought(contents, library, pilots),
         )
-        names = [*(name for name in contents.expert_names if name != expert.name), expert.name]
-        router = _fit(folder, contents, library.joined(pilots), names)
+        router = _fit(folder, contents, library.joined(pilots), [*contents.expert_names, expert.name])
         write(folder / entry.folder)
         changed = contents.with_expert(entry, router=router)
         changed.write(folder)
@@ -120,6 +111,20 @@ def remove_expert(folder: Path, name: str) -> Contents:
     return changed
 
 
+def require_free_name(folder: Path, contents: Contents, name: str) -> None:
+    """Do nothing if a new expert of a retriever may have this name.
+
+    Raises:
+        InputError: it is taken, or no name for an expert.
+    """
+    require_expert_name(name)
+    if name in contents.expert_names:
+        raise InputError(
+            f"index {folder.name!r} has an expert {name!r} already; choose another name, or remove it first: "
+            f"routeret experts remove {folder} {name}"
+        )
+
+
 def library_of(folder: Path, contents: Contents) -> PilotLibrary:
     """The pilots that the router of a retriever was fitted on; none where there is no router."""
     if contents.router is None:
@@ -141,9 +146,7 @@ def _fit(folder: Path, contents: Contents, library: PilotLibrary, names: list[st
 def _library_without(folder: Path, contents: Contents, name: str) -> PilotLibrary:
     """The pilots without an expert and without the corpora that came with it alone."""
     library = library_of(folder, contents)
-    entry = next((entry for entry in contents.experts if entry.name == name), None)
-    if entry is None:
-        return library
+    (entry,) = (entry for entry in contents.experts if entry.name == name)
     shared = {corpus for other in contents.experts if other.name != name for corpus in other.pilots}
     return library.without_expert(name).without_corpora([corpus for corpus in entry.pilots if corpus not in shared])
 

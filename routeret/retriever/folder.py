@@ -62,9 +62,8 @@ class Contents:
         return tuple(entry.name for entry in self.experts)
 
     def with_expert(self, entry: ExpertEntry, *, router: str) -> "Contents":
-        """The same with one more expert, or another one of the same name, and a new router."""
-        others = tuple(other for other in self.experts if other.name != entry.name)
-        return replace(self, experts=(*others, entry), router=router)
+        """The same with one more expert and a new router."""
+        return replace(self, experts=(*self.experts, entry), router=router)
 
     def without_expert(self, name: str, *, router: str | None) -> "Contents":
         """The same without an expert, and with a new router."""

@@ -1,6 +1,8 @@
 """A retriever: documents embedded once, experts, and the router that weighs them for every query."""
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +21,8 @@ from routeret.retriever.pool import require_known
 from routeret.retriever.results import Reranker, explained, hits_of, reranked
 from routeret.retriever.searching import Searcher, candidate_depth, lexical_ranking, query_parts
 from routeret.retriever.shared_lock import SharedLock
-from routeret.types import LEXICAL, Document, Hits, Routing
+from routeret.training import TuneReport, tune
+from routeret.types import LEXICAL, Document, Hits, LabelledQuery, Routing
 
 
 class Retriever:
@@ -270,6 +273,49 @@ class Retriever:
         """
         changing.remove_expert(self._folder, name)
         self.refresh()
+
+    def tune(
+        self,
+        queries: Sequence[LabelledQuery],
+        *,
+        name: str = "tuned",
+        seed: int = 0,
+        show_progress: bool = False,
+        force: bool = False,
+    ) -> TuneReport:
+        """Fit an expert to labelled queries and install it if the expected benefit outweighs the risk.
+
+        Seconds for a hundred queries; no document is embedded again. :meth:`remove_expert` undoes it.
+
+        Args:
+            queries: with documents of the index that answer them.
+            name: what the expert will be called.
+            seed: fixes folds and draws.
+            show_progress: draw a progress bar on stderr.
+            force: install the expert even if its expected benefit is too small.
+
+        Returns:
+            Before, after, and whether it was installed and why.
+
+        Raises:
+            InputError: there are fewer than two different queries, one is blank or has no relevant document, or the
+                name is taken.
+            UnknownDocumentError: a relevant document is not in the index; nothing is changed.
+            IndexLockedError: another process is writing.
+        """
+        from routeret.retriever.tuning import LabelledSearch
+
+        start = time.perf_counter()
+        changing.require_free_name(self._folder, self._loader.contents, name)
+        with self._using_index.shared():
+            searcher = self.searcher
+            labelled = LabelledSearch.of(queries, searcher)
+            outcome = tune(labelled.task, name=name, seed=seed, force=force, show_progress=show_progress)
+            expert, pilots = labelled.expert(outcome, searcher), labelled.pilots(outcome, searcher)
+        if outcome.report.installed:
+            changing.install(self._folder, expert, pilots, write=expert.save)
+            self.refresh()
+        return replace(outcome.report, seconds=time.perf_counter() - start)
 
     def _found(self, texts: Sequence[str], k: int, *, expert: str | None) -> Iterator[Hits]:
         """The hits of one query after the other."""

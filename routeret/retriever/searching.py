@@ -117,6 +117,29 @@ class Searcher:
         shares: FloatArray = self._knows[documents][:, :, columns].mean(axis=1, dtype=np.float32)
         return shares
 
+    def query_vectors(self, batch: QueryBatch, routing: RoutingBatch) -> FloatArray:
+        """The query vectors that a routing makes, float32, shape (n_queries, dim).
+
+        Args:
+            batch: the queries.
+            routing: for these queries; its experts are in the pool. A query all on the base keeps its base vector.
+        """
+        acts = _acting(routing)
+        weights = np.where(acts, routing.weights[:, 1:], 0)
+        arrays = [batch.base]
+        # What does not act counts as the base.
+        columns = [np.maximum(1 - weights.sum(axis=1), 0)]
+        for column in np.flatnonzero(acts.any(axis=0)):
+            queries = np.flatnonzero(acts[:, column])
+            part = QueryBatch(tuple(batch.texts[query] for query in queries), batch.base[queries])
+            vectors = batch.base.copy()
+            vectors[queries] = self._expert(routing.experts[column]).encode_queries(
+                part, strengths=routing.strengths[queries, column]
+            )
+            arrays.append(vectors)
+            columns.append(weights[:, column])
+        return mix_queries(arrays, weights=np.stack(columns, axis=1).astype(np.float32))
+
     def rank(self, block: Block, routing: RoutingBatch, k: int) -> Ranking:
         """The k best documents of every query, with the weights of a routing.
 
@@ -125,7 +148,8 @@ class Searcher:
             routing: for these queries; its experts are in the pool.
             k: at least 1; more than there are documents gives all of them.
         """
-        vectors, is_base = self._mixed(block.batch, routing)
+        vectors = self.query_vectors(block.batch, routing)
+        is_base = np.logical_not(_acting(routing).any(axis=1))
         ranking = Ranking.empty(len(block), min(k, len(self._index)))
         has_lexical = routing.lexical > NEGLIGIBLE
         for fused in (False, True):
@@ -157,26 +181,6 @@ class Searcher:
             ranking.put(own, dense_ranking(self._index, vectors[queries[own]], depth))
         return ranking
 
-    def _mixed(self, batch: QueryBatch, routing: RoutingBatch) -> tuple[FloatArray, BoolArray]:
-        """The query vectors that a routing makes, and which of them are the base's own."""
-        acts = (routing.weights[:, 1:] > NEGLIGIBLE) & (routing.strengths > 0)
-        weights = np.where(acts, routing.weights[:, 1:], 0)
-        base_weights = 1 - weights.sum(axis=1)
-        arrays = [batch.base]
-        columns = [np.maximum(base_weights, 0)]
-        for column in np.flatnonzero(acts.any(axis=0)):
-            queries = np.flatnonzero(acts[:, column])
-            part = QueryBatch(tuple(batch.texts[query] for query in queries), batch.base[queries])
-            vectors = batch.base.copy()
-            vectors[queries] = self._expert(routing.experts[column]).encode_queries(
-                part, strengths=routing.strengths[queries, column]
-            )
-            arrays.append(vectors)
-            columns.append(weights[:, column])
-        mixed = mix_queries(arrays, weights=np.stack(columns, axis=1).astype(np.float32))
-        is_base: BoolArray = np.logical_not(acts.any(axis=1))
-        return mixed, is_base
-
     @cached_property
     def _knows(self) -> BoolArray:
         """Whether each document was among those that each expert was trained over, shape (n_documents, n_experts)."""
@@ -207,6 +211,12 @@ def lexical_ranking(index: Index, texts: Sequence[str], k: int) -> tuple[Ranking
     """The k best documents of some queries by BM25 alone, and the words for it; needs no model."""
     routing = RoutingBatch.constant((), 1, weights={}, strengths={}, lexical=1.0)
     return LexicalScores(index, texts).ranking(k), routing.explain(0)
+
+
+def _acting(routing: RoutingBatch) -> BoolArray:
+    """Which expert changes which query, shape (n_queries, n_experts)."""
+    acts: BoolArray = (routing.weights[:, 1:] > NEGLIGIBLE) & (routing.strengths > 0)
+    return acts
 
 
 def without_lexical(routing: RoutingBatch) -> RoutingBatch:
