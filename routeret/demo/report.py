@@ -14,7 +14,8 @@ KB = "kb"
 """The folder of the index of all domains, inside the demo's folder."""
 
 _WIDTH = 100
-_SHOWN_WEIGHT = 0.01
+_SHOWN_WEIGHT = 0.05
+_SHOWN_SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,25 +163,29 @@ def _hit_line(rank: int, document_id: str, text: str) -> str:
 
 
 def _routing_text(routing: Routing) -> str:
-    """Weights, strengths and gains as a table, then what they come from."""
-    shown = [name for name, weight in routing.weights.items() if name != LEXICAL and weight >= _SHOWN_WEIGHT]
-    rows = tuple(
+    """What the query vector is mixed of, as a table, then what that comes from."""
+    weights = {name: weight for name, weight in routing.weights.items() if name != LEXICAL}
+    shown = [name for name, weight in weights.items() if weight >= _SHOWN_WEIGHT]
+    rows = [
         (
             name,
-            f"{routing.weights[name]:.2f}",
+            f"{weights[name]:.2f}",
             None if name == BASE else f"{routing.strengths[name]:.2f}",
             None if name == BASE else signed(routing.predicted_gains[name]),
             None if name == BASE else f"{routing.known_documents[name]:.0%}",
         )
         for name in shown
-    )
+    ]
+    n_others = len(weights) - len(shown)
+    if n_others:
+        rest = sum(weight for name, weight in weights.items() if name not in shown)
+        rows.append((f"{n_others} more", f"{rest:.2f}", None, None, None))
     header = ("query vector", "weight", "strength", "gain", "known hits")
-    lexical = routing.weights.get(LEXICAL, 0.0)
     held = "held back: query or documents are unlike what the experts know" if routing.held_back else "not held back"
-    corpora = ", ".join(f"{name} {share:.2f}" for name, share in routing.corpora.items())
+    corpora = ", ".join(f"{name} {share:.2f}" for name, share in routing.corpora.items() if share >= _SHOWN_SHARE)
     lines = [
-        aligned(Table(header=header, rows=rows)),
-        f"beside it {LEXICAL} {lexical:.2f}; margin {routing.margin:.3f}; {held}",
+        aligned(Table(header=header, rows=tuple(rows))),
+        f"beside it {LEXICAL} {routing.weights.get(LEXICAL, 0.0):.2f}; margin {routing.margin:.3f}; {held}",
         f"likeliest corpora: {corpora or 'none'}",
         *(_cut(f"near pilot {pilot.similarity:.2f} {pilot.corpus}: {pilot.text}") for pilot in routing.pilots),
     ]
@@ -207,6 +212,7 @@ def _tuning_text(tuning: Tuning) -> str:
             "",
             _words(f"{verdict}: {report.reason}"),
             f"p = {report.p_value:.3f} by cross-validation; {report.seconds:.1f} s; no document was embedded again.",
+            "The expected gain weighs this cross-validation against what tuning gained on other corpora.",
         ]
     )
 

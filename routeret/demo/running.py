@@ -24,7 +24,7 @@ OWN_CORPUS = "tatqa"
 
 QUERIES = (
     "my new card still has not arrived",
-    "delete local branches that are gone from the remote",
+    "which process has this file open?",
     "is dementia passed on in families?",
 )
 """Queries of three domains, none of which says where to look."""

@@ -2,7 +2,7 @@
 
 from routeret.evaluation.assemble import assemble_dataset, evaluate_runs
 from routeret.evaluation.compare import Comparison, compare
-from routeret.evaluation.evaluate import evaluate
+from routeret.evaluation.evaluating import evaluate
 from routeret.evaluation.provenance import Provenance
 from routeret.evaluation.report import DatasetReport, Difference, Report, Stratum
 from routeret.evaluation.table import is_stale, render, update_document

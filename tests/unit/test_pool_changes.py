@@ -148,7 +148,11 @@ def test_pilots_leave_with_the_last_expert_that_brought_them(kb, tmp_path):
 @pytest.mark.parametrize(
     ("expert", "error", "message"),
     [
-        (lambda: linear_expert("ships"), InputError, "has an expert 'ships' already; remove it first"),
+        (
+            lambda: linear_expert("ships"),
+            InputError,
+            "has an expert 'ships' already; choose another name, or remove it",
+        ),
         (
             lambda: replace(linear_expert("law"), query_tower="f" * 16),
             SpaceMismatchError,

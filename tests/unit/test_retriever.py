@@ -450,8 +450,8 @@ def test_a_retriever_comes_back_from_its_folder(kb, tmp_path):
 
 def test_opening_loads_no_model(kb, tmp_path):
     code = (
-        "import sys, routeret, time; start = time.perf_counter();"
-        f"kb = routeret.Retriever.open({str(tmp_path / 'kb')!r}); print(time.perf_counter() - start < 2, len(kb));"
+        "import sys, time; from routeret import Retriever; start = time.perf_counter();"
+        f"kb = Retriever.open({str(tmp_path / 'kb')!r}); print(time.perf_counter() - start < 0.5, len(kb));"
         "print(*sorted({'torch', 'transformers', 'faiss', 'sklearn', 'scipy', 'bm25s'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,0 +1,138 @@
+"""Measures what `routeret tune` gains: tune on drawn train queries, measure on another split, several draws a corpus.
+
+    python eval/tune_study.py --data nfcorpus nl2bash --split dev --draws 5 --queries 100
+
+Every corpus gets an index with the pack; every draw tunes it as a user would, is measured by searching, and is undone.
+An expert that is refused counts as a gain of 0. Results go to eval/results/tune/<corpus>-<split>.json and, over all
+corpora, to eval/results/tune/summary-<split>.json.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from routeret.artifact import write_json
+from routeret.datasets import Dataset, load_dataset
+from routeret.evaluation.provenance import installed_versions
+from routeret.labelled import labelled_queries_of
+from routeret.measures import NDCG, measure
+from routeret.packs import DEFAULT_PACK, read_pack
+from routeret.retriever import Retriever
+from routeret.significance import paired_test
+
+HARM = 0.01
+
+
+def main() -> None:
+    arguments = parsed_arguments()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    results = []
+    with tempfile.TemporaryDirectory() as temporary:
+        indexes = arguments.indexes or Path(temporary)
+        for folder in arguments.data:
+            result = study(folder, indexes=indexes, arguments=arguments)
+            write_json(arguments.out / f"{result['corpus']}-{arguments.split}.json", result)
+            results.append(result)
+    summary = summarised(results, arguments)
+    write_json(arguments.out / f"summary-{arguments.split}.json", summary)
+    for name, value in summary.items():
+        print(f"{name}: {value}")
+
+
+def parsed_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="What `routeret tune` gains.")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, help="BEIR folders with a train split")
+    parser.add_argument("--split", default="dev", choices=["dev", "test"], help="measured on; test is for the end")
+    parser.add_argument("--draws", type=int, default=5, help="how often queries are drawn, a corpus")
+    parser.add_argument("--queries", type=int, default=100, help="labelled queries a draw")
+    parser.add_argument("--limit", type=int, help="measure on the first N queries of the split only")
+    parser.add_argument("--pack", default=DEFAULT_PACK, help="name or folder of the pack, or 'none' for the base alone")
+    parser.add_argument("--base", default="all-MiniLM-L6-v2", help="the base model where there is no pack")
+    parser.add_argument("--force", action="store_true", help="install every expert: what refusing saves or costs")
+    parser.add_argument("--indexes", type=Path, help="keep the indexes here and use those that are there")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "tune")
+    return parser.parse_args()
+
+
+def study(folder: Path, *, indexes: Path, arguments: argparse.Namespace) -> dict[str, Any]:
+    """All draws on one corpus."""
+    dataset = load_dataset(folder)
+    path = indexes / dataset.name
+    with Retriever.open(path) if path.exists() else built(dataset, path, arguments) as retriever:
+        before = ndcg_by_query(retriever, dataset, arguments)
+        draws = []
+        for seed in range(arguments.draws):
+            labelled = labelled_queries_of(folder, split="train", limit=arguments.queries, seed=seed)
+            report = retriever.tune(labelled, seed=seed, force=arguments.force)
+            gains = np.zeros(len(before))
+            if report.installed:
+                gains = ndcg_by_query(retriever, dataset, arguments) - before
+                retriever.remove_expert(report.expert)
+            draw = {"seed": seed, "gain": paired_test(gains).as_dict(), "report": report.as_dict()}
+            draw["report"]["seconds"] = round(report.seconds, 1)
+            draws.append(draw)
+            print(
+                f"{dataset.name} draw {seed}: {'installed' if report.installed else 'refused'}, cross-validated "
+                f"{report.before:.3f} -> {report.after:.3f}, expected {report.expected_gain:+.3f}, "
+                f"on {arguments.split} {gains.mean():+.4f}, {report.seconds:.0f} s",
+                flush=True,
+            )
+    return {
+        "corpus": dataset.name,
+        "split": arguments.split,
+        "n_queries": len(before),
+        "n_labelled": arguments.queries,
+        "before": float(before.mean()),
+        "draws": draws,
+    }
+
+
+def built(dataset: Dataset, path: Path, arguments: argparse.Namespace) -> Retriever:
+    """A new index of a corpus."""
+    if arguments.pack == "none":
+        retriever = Retriever.create(path, base=arguments.base)
+    else:
+        retriever = Retriever.create(path, pack=arguments.pack)
+    retriever.add(dataset.corpus, show_progress=True)
+    return retriever
+
+
+def ndcg_by_query(retriever: Retriever, dataset: Dataset, arguments: argparse.Namespace) -> np.ndarray:
+    """nDCG@10 of every judged query of the split, shape (n_queries,)."""
+    texts, qrels = dataset.split(arguments.split)
+    ids = list(texts)[: arguments.limit]
+    found = retriever.search_batch([texts[one] for one in ids], 10)
+    run = {one: {hit.id: hit.score for hit in hits} for one, hits in zip(ids, found, strict=True)}
+    values = measure(run, {one: qrels[one] for one in ids})
+    return np.array([values[one][NDCG] for one in ids])
+
+
+def summarised(results: list[dict[str, Any]], arguments: argparse.Namespace) -> dict[str, Any]:
+    """The figures over all corpora and draws; every corpus counts the same."""
+    draws = [draw for result in results for draw in result["draws"]]
+    installed = [draw for draw in draws if draw["report"]["installed"]]
+    harmful = [draw for draw in installed if draw["gain"]["mean"] < -HARM]
+    gain_by_corpus = {
+        result["corpus"]: float(np.mean([draw["gain"]["mean"] for draw in result["draws"]])) for result in results
+    }
+    return {
+        "split": arguments.split,
+        "n_labelled": arguments.queries,
+        "forced": arguments.force,
+        "pack": None if arguments.pack == "none" else read_pack(arguments.pack).name,
+        "mean_gain": float(np.mean(list(gain_by_corpus.values()))),
+        "gain_by_corpus": gain_by_corpus,
+        "worst_gain": min(draw["gain"]["mean"] for draw in draws),
+        "n_draws": len(draws),
+        "n_installed": len(installed),
+        "n_harmful": len(harmful),
+        "mean_seconds": round(float(np.mean([draw["report"]["seconds"] for draw in draws])), 1),
+        "versions": installed_versions(),
+    }
+
+
+if __name__ == "__main__":
+    main()

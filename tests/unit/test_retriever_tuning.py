@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+from tiny_packs import ENCODER, documents_of, write_pack
+
+from routeret.errors import InputError, UnknownDocumentError
+from routeret.retriever import Retriever
+from routeret.retriever.changing import library_of
+from routeret.retriever.folder import Contents
+from routeret.retriever.tuning import LabelledSearch
+from routeret.types import Document, LabelledQuery
+
+COLOURS = ["red", "blue", "green", "black", "white", "yellow", "purple", "orange"]
+THINGS = ["lamp", "chair", "table", "shelf", "mirror", "carpet", "curtain", "pillow"]
+FOREIGN = {"red": "rouge", "blue": "bleu", "green": "vert", "black": "noir", "white": "blanc"}
+FOREIGN |= {"yellow": "jaune", "purple": "violet", "orange": "abricot"}
+
+
+def documents():
+    return [Document(id=f"{colour}-{thing}", text=f"a {colour} {thing}") for colour in COLOURS for thing in THINGS]
+
+
+def learnable():
+    """Queries that name every colour by a word that shares nothing with the documents."""
+    return [
+        LabelledQuery(text=f"{FOREIGN[colour]} {thing}", relevant=(f"{colour}-{thing}",))
+        for colour in COLOURS
+        for thing in THINGS
+    ]
+
+
+@pytest.fixture
+def kb(tmp_path):
+    with Retriever.create(tmp_path / "kb", base=ENCODER) as retriever:
+        retriever.add(documents())
+        yield retriever
+
+
+@pytest.fixture
+def packed(tmp_path):
+    with Retriever.create(tmp_path / "packed", pack=write_pack(tmp_path / "tiny")) as retriever:
+        retriever.add([*documents(), *documents_of("fruit")])
+        yield retriever
+
+
+def mean_rank_quality(kb):
+    """Mean of 1 / log2(1 + rank) of the one relevant document among the first ten: nDCG@10."""
+    values = []
+    found = kb.search_batch([query.text for query in learnable()], 10)
+    for query, hits in zip(learnable(), found, strict=True):
+        ids = [hit.id for hit in hits]
+        values.append(1 / np.log2(2 + ids.index(query.relevant[0])) if query.relevant[0] in ids else 0.0)
+    return float(np.mean(values))
+
+
+def test_what_helps_is_installed_and_can_be_removed(kb):
+    before = mean_rank_quality(kb)
+    report = kb.tune(learnable())
+    assert (report.installed, report.expert, report.n_queries) == (True, "tuned", 64)
+    # Many documents are equally near here, and the last bit of a product decides between them.
+    assert report.before == pytest.approx(before, abs=0.02)
+    assert report.after > report.before + 0.01
+    assert 0 < report.p_value < 0.05
+    assert report.seconds > 0
+    assert kb.expert_names == ("tuned",)
+    assert mean_rank_quality(kb) > before + 0.01
+    routing = kb.route("rouge lamp")
+    assert routing.known_documents == {"tuned": 1.0}
+    assert routing.pilots[0].corpus == "tuned"
+    kb.remove_expert("tuned")
+    assert mean_rank_quality(kb) == pytest.approx(before, abs=1e-3)
+
+
+def test_what_does_not_help_is_refused_and_changes_nothing(kb):
+    rng = np.random.default_rng(0)
+    ids = [document.id for document in documents()]
+    # The base finds every one of these, and the labels of the others are drawn at random.
+    noise = [LabelledQuery(text=f"a {one.replace('-', ' ')}", relevant=(one,)) for one in ids]
+    noise += [LabelledQuery(text=f"word{number}", relevant=(str(rng.choice(ids)),)) for number in range(40)]
+    manifest = (kb.index.folder / "manifest.json").read_bytes()
+    report = kb.tune(noise)
+    assert not report.installed
+    assert report.reason.startswith("too risky")
+    assert (kb.index.folder / "manifest.json").read_bytes() == manifest
+    forced = kb.tune(noise, name="forced", force=True)
+    assert forced.installed
+    assert kb.expert_names == ("forced",)
+
+
+def test_tuning_beside_a_pack_measures_every_expert_on_the_labelled_queries(packed):
+    report = packed.tune(learnable(), name="colours", force=True)
+    assert report.installed
+    assert packed.expert_names == ("fruit", "multitask", "ships", "colours")
+    library = library_of(packed.index.folder, Contents.read(packed.index.folder))
+    (corpus,) = (corpus for corpus in library.corpora if corpus.name == "colours")
+    assert sorted(corpus.gains) == ["colours", "fruit", "multitask", "ships"]
+    assert corpus.texts == tuple(query.text for query in learnable())
+    assert corpus.home_experts == ("colours",)
+    assert packed.search("rouge lamp", 1).routing.known_documents["colours"] == 1.0
+    packed.remove_expert("colours")
+    library = library_of(packed.index.folder, Contents.read(packed.index.folder))
+    assert sorted(corpus.name for corpus in library.corpora) == ["fruit", "ships"]
+
+
+def test_the_task_is_what_the_index_does_now(packed):
+    queries = learnable()[:5]
+    labelled = LabelledSearch.of(queries, packed.searcher)
+    ids = packed.index.ids()
+    for number, query in enumerate(queries):
+        scores = labelled.task.present[number] @ labelled.task.documents.T + labelled.task.lexical[number]
+        best = np.lexsort((np.arange(len(scores)), -scores))[:10]
+        hits = packed.search(query.text, 10)
+        assert [hit.id for hit in hits] == [ids[row] for row in best]
+        np.testing.assert_allclose([hit.score for hit in hits], scores[best], atol=1e-5)
+        assert [ids[row] for row in labelled.task.relevant[number]] == list(query.relevant)
+
+
+def test_bad_labels_change_nothing(kb):
+    manifest = (kb.index.folder / "manifest.json").read_bytes()
+    good = learnable()[:3]
+    with pytest.raises(UnknownDocumentError, match="'nowhere' is not in index 'kb'"):
+        kb.tune([*good, LabelledQuery(text="x", relevant=("red-lamp", "nowhere"))])
+    with pytest.raises(InputError, match="labelled query 3 is ' '"):
+        kb.tune([*good, LabelledQuery(text=" ", relevant=("red-lamp",))])
+    with pytest.raises(InputError, match="0 relevant documents"):
+        kb.tune([*good, LabelledQuery(text="x", relevant=())])
+    with pytest.raises(InputError, match="found 0 labelled queries"):
+        kb.tune([])
+    with pytest.raises(InputError, match="found 1 labelled queries"):
+        kb.tune(good[:1])
+    with pytest.raises(InputError, match="expert name 'my expert'"):
+        kb.tune(good, name="my expert")
+    with pytest.raises(InputError, match="'base'"):
+        kb.tune(good, name="base")
+    assert (kb.index.folder / "manifest.json").read_bytes() == manifest
+
+
+def test_a_name_that_is_taken_is_refused_before_the_work(packed):
+    with pytest.raises(InputError, match="has an expert 'fruit' already"):
+        packed.tune(learnable(), name="fruit")

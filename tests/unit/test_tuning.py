@@ -1,0 +1,188 @@
+"""Tuning to one index: what is believed about a gain, what is measured, what is decided."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from routeret.errors import InputError
+from routeret.training.belief import Belief, TuningRule
+from routeret.training.linear import LinearRecipe
+from routeret.training.scoring import ndcg_of_scores
+from routeret.training.tuning import TuningTask, tune
+
+QUICK = LinearRecipe(checkpoints=(30,), learning_rate=3e-2, n_negatives=200, anchor_weight=0.0)
+ONE = TuningRule(strengths=(0.5,), expected=(0.01,), spread=(0.02,))
+
+
+def unit(vectors):
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def random_unit(n, dim, seed):
+    return unit(np.random.default_rng(seed).normal(size=(n, dim)))
+
+
+def turned_task(n=60, dim=8, noise=0.0, **changes):
+    """The query of document i is the document with its axes shifted by one: a map finds it, the base does not."""
+    documents = random_unit(n, dim, 0)
+    queries = unit(np.roll(documents, 1, axis=1) + noise * random_unit(n, dim, 1))
+    relevant = tuple(np.array([number], dtype=np.int64) for number in range(n))
+    return TuningTask(**{"base": queries, "present": queries, "documents": documents, "relevant": relevant, **changes})
+
+
+# --- beliefs ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_belief_lies_between_prior_and_evidence():
+    # 100 differences of 0.04: squared error (100 * 0.0016 + 0.05) / 100^2 = 2.1e-5 beside the prior's 4e-4.
+    belief = ONE.beliefs(np.full((100, 1), 0.04, dtype=np.float32))[0]
+    trust = 4e-4 / (4e-4 + 2.1e-5)
+    assert belief.mean == pytest.approx(trust * 0.04 + (1 - trust) * 0.01, rel=1e-4)
+    assert belief.deviation == pytest.approx((trust * 2.1e-5) ** 0.5, rel=1e-4)
+    assert 0.01 < belief.mean < 0.04
+
+
+def test_few_queries_leave_the_prior_nearly_as_it_was():
+    # Two differences of 0.5: squared error (0.5 + 0.05) / 4 = 0.1375, a trust of 0.0029.
+    belief = ONE.beliefs(np.full((2, 1), 0.5, dtype=np.float32))[0]
+    assert belief.mean == pytest.approx(0.0114, abs=1e-4)
+
+
+def test_no_moved_query_is_evidence_for_no_gain():
+    belief = ONE.beliefs(np.zeros((100, 1), dtype=np.float32))[0]
+    assert belief.mean == pytest.approx(0.01 * 5e-6 / (4e-4 + 5e-6), rel=1e-3)
+    assert not ONE.accepts(belief)
+
+
+def test_probabilities_are_those_of_the_normal_distribution():
+    belief = Belief(strength=1.0, mean=0.01, deviation=0.02)
+    assert belief.probability_below(0.01) == pytest.approx(0.5)
+    assert belief.probability_below(-0.01) == pytest.approx(0.158655, abs=1e-6)  # one standard deviation
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "accepted"),
+    [(0.02, 0.01, True), (0.002, 0.001, False), (0.02, 0.03, False), (-0.02, 0.001, False)],
+)
+def test_an_expert_must_be_expected_to_gain_and_unlikely_to_harm(mean, deviation, accepted):
+    assert ONE.accepts(Belief(strength=0.5, mean=mean, deviation=deviation)) is accepted
+
+
+def test_the_strength_with_the_highest_expected_gain_is_chosen_and_the_weaker_of_equals():
+    rule = TuningRule(strengths=(0.3, 0.7), expected=(0.01, 0.01), spread=(0.02, 0.02))
+    assert rule.choose(np.tile(np.float32([0.01, 0.03]), (50, 1))).strength == 0.7
+    assert rule.choose(np.tile(np.float32([0.02, 0.02]), (50, 1))).strength == 0.3
+
+
+# --- tuning ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_true_gain_is_found_measured_and_installed():
+    task = turned_task()
+    outcome = tune(task, name="own", recipe=QUICK)
+    report = outcome.report
+    assert report.installed
+    assert report.before == pytest.approx(task.ndcg_now().mean())
+    assert report.after > report.before + 0.1
+    assert report.p_value < 0.01
+    assert (report.expert, report.n_queries, report.strength) == ("own", 60, outcome.strength)
+    assert outcome.share == 1.0
+    assert outcome.gains.shape == (60, 4)
+    assert "benefit outweighs" in report.reason
+    # Documents asked about by nobody so far are found as well.
+    unseen = turned_task(n=200)
+    at = outcome.strength
+    moved = unit(unseen.base + at * (unseen.base @ outcome.weight.T))
+    grades = [np.ones(1, np.float32)] * 200
+    after = ndcg_of_scores(moved @ unseen.documents.T, relevant=unseen.relevant, grades=grades).mean()
+    assert after > unseen.ndcg_now().mean() + 0.1
+
+
+def test_a_map_that_harms_is_refused_and_forced_in_only_on_demand():
+    # The base does well, what it misses is noise, and large steps memorise noise.
+    documents = random_unit(60, 16, 0)
+    queries = unit(documents + 0.8 * random_unit(60, 16, 1))
+    task = TuningTask(queries, queries, documents, tuple(np.array([number]) for number in range(60)))
+    refused, forced = (tune(task, recipe=QUICK, force=force).report for force in (False, True))
+    assert refused.after < refused.before
+    assert not refused.installed
+    assert "too risky" in refused.reason
+    assert forced.installed
+    assert "by force" in forced.reason
+    assert forced.after == refused.after
+
+
+def test_what_works_already_is_left_alone():
+    documents = random_unit(50, 16, 0)
+    relevant = tuple(np.array([number], dtype=np.int64) for number in range(50))
+    report = tune(TuningTask(documents, documents, documents, relevant)).report
+    assert (report.before, report.after, report.p_value) == (1.0, 1.0, 1.0)
+    assert not report.installed
+
+
+def test_the_lexical_score_counts_before_and_after():
+    task = turned_task()
+    perfect = np.eye(60, dtype=np.float32) * 3
+    beside = replace(task, lexical=perfect)
+    assert beside.ndcg_now().tolist() == [1.0] * 60
+    assert not tune(beside, recipe=QUICK).report.installed
+
+
+def test_where_experts_act_already_the_new_one_shares_with_them():
+    task = turned_task(present=random_unit(60, 8, 3))
+    assert task.share == 0.5
+    weight = np.zeros((8, 8), dtype=np.float32)
+    mixed = unit((task.base + task.present) / 2)
+    grades = [np.ones(1, np.float32)] * 60
+    expected = ndcg_of_scores(mixed @ task.documents.T, relevant=task.relevant, grades=grades)
+    found = task.ndcg_with(weight, [1.0], numbers=np.arange(60))[:, 0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert tune(task, recipe=QUICK).share == 0.5
+
+
+def test_present_vectors_near_the_base_are_replaced():
+    task = turned_task(dim=64)
+    near = unit(task.base + 0.1 * random_unit(60, 64, 4))
+    assert replace(task, present=near).share == 1.0
+
+
+def test_equal_queries_share_a_fold_so_that_none_is_judged_by_its_twin():
+    # Every query comes twice, each time with the same answer, at random: only twins could tell.
+    base = np.repeat(random_unit(25, 16, 1), 2, axis=0)
+    labels = np.repeat(np.random.default_rng(2).permutation(300)[:25], 2)
+    relevant = tuple(np.array([number], dtype=np.int64) for number in labels)
+    task = TuningTask(base=base, present=base, documents=random_unit(300, 16, 2), relevant=relevant)
+    report = tune(task, recipe=replace(QUICK, checkpoints=(100,))).report
+    assert report.after - report.before < 0.05
+    assert not report.installed
+
+
+def test_a_seed_fixes_everything_but_the_time():
+    first, again = (tune(turned_task(n=20), recipe=QUICK, seed=3) for _ in range(2))
+    assert np.array_equal(first.weight, again.weight)
+    assert replace(first.report, seconds=0.0) == replace(again.report, seconds=0.0)
+
+
+def test_two_queries_are_few_but_enough_to_run():
+    report = tune(turned_task(n=2), recipe=QUICK).report
+    assert report.n_queries == 2
+    assert json.loads(json.dumps(report.as_dict()))["expert"] == "tuned"
+
+
+def test_what_cannot_be_validated_is_refused():
+    with pytest.raises(InputError, match="found 1 labelled queries, expected at least 2"):
+        turned_task(n=1)
+    same = np.tile(random_unit(1, 8, 0), (3, 1))
+    labels = tuple(np.array([0], dtype=np.int64) for _ in range(3))
+    with pytest.raises(InputError, match="all 3 labelled queries are the same"):
+        tune(TuningTask(same, same, random_unit(5, 8, 1), labels))
+
+
+def test_arrays_must_fit_together():
+    task = turned_task(n=4)
+    with pytest.raises(InputError, match=r"present ones \(3, 8\)"):
+        replace(task, present=task.present[:3])
+    with pytest.raises(InputError, match=r"lexical has shape \(4, 3\), expected \(4, 4\)"):
+        replace(task, lexical=np.zeros((4, 3), dtype=np.float32))
