@@ -188,7 +188,6 @@ def test_the_demo_shows_what_routing_is_for(monkeypatch, tmp_path):
         assert next(iter(one.routed.routing.corpora)) == domain
     assert found.folder is None
     assert list(tmp_path.iterdir()) == []
-    assert found.seconds < 300
 
 
 def test_the_demo_queries_are_no_queries_of_the_data():
