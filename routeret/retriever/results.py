@@ -26,11 +26,10 @@ def explained(routing: RoutingBatch, *, base: FloatArray, router: Router | None)
         base: float32, shape (n_queries, dim); the base's query embeddings.
         router: what decided, if anything; the nearest of its pilots are shown if it has some.
     """
-    library = router.library if isinstance(router, UtilityRouter) else None
-    return [
-        routing.explain(query, pilots=library.nearest(vector, _SHOWN_PILOTS) if library else ())
-        for query, vector in enumerate(base)
-    ]
+    if not isinstance(router, UtilityRouter):
+        return [routing.explain(query) for query in range(len(base))]
+    nearest = router.library.nearest(base, _SHOWN_PILOTS)
+    return [routing.explain(query, pilots=pilots) for query, pilots in enumerate(nearest)]
 
 
 def hits_of(index: Index, ranking: Ranking, texts: Sequence[str], routings: Sequence[Routing]) -> list[Hits]:

@@ -137,21 +137,25 @@ class PilotLibrary:
         """The library without some corpora."""
         return replace(self, corpora=tuple(corpus for corpus in self.corpora if corpus.name not in names))
 
-    def nearest(self, query: FloatArray, n_pilots: int = 3) -> tuple[Pilot, ...]:
-        """The pilots most similar to a query, most similar first.
+    def nearest(self, queries: FloatArray, n_pilots: int = 3) -> list[tuple[Pilot, ...]]:
+        """For every query the pilots most similar to it, most similar first.
 
         Args:
-            query: float32, shape (dim,); a base query embedding.
+            queries: float32, shape (n_queries, dim); base query embeddings.
             n_pilots: how many at most.
         """
         if not self.corpora:
-            return ()
+            return [()] * len(queries)
         vectors = np.concatenate([corpus.vectors for corpus in self.corpora])
         named = [(text, corpus.name) for corpus in self.corpora for text in corpus.texts]
-        norms = np.linalg.norm(vectors, axis=1) * np.linalg.norm(query)
-        similarity = (vectors @ query) / np.maximum(norms, np.finfo(np.float32).tiny)
-        best = np.argsort(-similarity, kind="stable")[:n_pilots]
-        return tuple(Pilot(named[i][0], named[i][1], float(similarity[i])) for i in best)
+        tiny = np.finfo(np.float32).tiny
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), tiny)
+        similarity = queries @ vectors.T / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), tiny)
+        best = np.argsort(-similarity, axis=1, kind="stable")[:, :n_pilots]
+        return [
+            tuple(Pilot(*named[pilot], float(similarity[query, pilot])) for pilot in pilots)
+            for query, pilots in enumerate(best)
+        ]
 
     def save(self, folder: Path | str) -> None:
         """Write the library as a new folder of plain JSON and safetensors; vectors and gains as float16."""

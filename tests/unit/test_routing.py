@@ -192,7 +192,7 @@ def test_the_wrong_number_of_shares_is_refused(library):
 def test_an_explanation_names_weights_corpora_and_margin(library):
     router = UtilityRouter.fit(library, ["nurse", "coder"], settings=sharp())
     routing = router.route(batch(CARE), known=known([1, 1]))
-    told = routing.explain(0, pilots=library.nearest(CARE, 2))
+    told = routing.explain(0, pilots=library.nearest(CARE[None], 2)[0])
     assert next(iter(told.weights)) == "nurse"
     assert next(iter(told.corpora)) == "care"
     assert told.margin == pytest.approx(0.3, abs=0.02)
