@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PACK := minilm-domains
 SETS := acl_citances attack_ttp banking77 esco_titles tldr_cli medquad_liveqa amazon_google esci_sample
 
-.PHONY: help demo test lint format docs demo-data pack wheel results clean
+.PHONY: help demo test lint format docs demo-data pack wheel results results-away clean
 
 help:            ## show these targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/'
@@ -46,6 +46,11 @@ results: $(VENV)/cpu.stamp  ## measure the shipped pack again; write eval/result
 		--output eval/results/home/separate.json
 	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) --merged --pack $(PACK) --cache build/embeddings \
 		--output eval/results/home/merged.json
+	$(BIN)/python eval/make_readme_table.py
+
+results-away: $(VENV)/cpu.stamp  ## measure it on corpora of your own, that no expert knows: make results-away AWAY="FOLDER..."
+	mkdir -p eval/results/away build/embeddings
+	$(BIN)/routeret eval --data $(AWAY) --pack $(PACK) --cache build/embeddings --output eval/results/away/separate.json
 	$(BIN)/python eval/make_readme_table.py
 
 wheel: $(VENV)/dev.stamp  ## build the wheel into dist

@@ -1,4 +1,4 @@
-"""Write the README's results from the reports under eval/results/home: python eval/make_readme_table.py."""
+"""Write the README's results from the reports under eval/results: python eval/make_readme_table.py."""
 
 from pathlib import Path
 
@@ -7,7 +7,9 @@ from routeret.evaluation import render, update_document
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 MARKER = "results"
-REPORTS = [ROOT / "eval" / "results" / "home" / name for name in ("separate.json", "merged.json")]
+REPORTS = [
+    ROOT / "eval" / "results" / name for name in ("home/separate.json", "home/merged.json", "away/separate.json")
+]
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ OWN_CORPUS = "tatqa"
 
 QUERIES = (
     "my new card still has not arrived",
-    "which process has this file open?",
+    "list the processes that have a file open",
     "is dementia passed on in families?",
 )
 """Queries of three domains, none of which says where to look."""

@@ -43,8 +43,8 @@ class TuningRule:
 
     Attributes:
         strengths: that may be chosen, rising.
-        expected: gain of tuned experts over many corpora, in nDCG@10, at every strength; two thirds of the mean that was
-            measured, since corpora that many people share may be kinder than others.
+        expected: gain of tuned experts over many corpora, in nDCG@10, at every strength; two thirds of the mean that
+            was measured, since the corpora that were at hand may be kinder than others.
         spread: standard deviation of that over corpora.
         harm: a loss of more than this counts as harm.
         risk: the expert is worth having only if harm is no likelier than this,
