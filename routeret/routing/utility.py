@@ -29,7 +29,7 @@ class UtilityRouter:
     Which expert is best on a single query is too jittery to learn from; what an expert gains on the mean of a corpus
     is not (as Composition of Experts, arXiv 2412.01868, found for language models). So the predicted gain of expert e
     at strength s on query q is ``sum over corpora c of P(c | q) * gain[c, e, s]``. The weights are the softmax of
-    predicted gains over a temperature, with the base at gain 0.
+    predicted gains over a temperature, with the base at gain 0; what is not expected to gain gets no weight.
 
     An expert is bound to the documents that it was trained over. Where the base's first hits are not among them, its
     predicted gain is damped by how unlike the query is to the pilots, and its strength is capped.
@@ -184,7 +184,7 @@ class UtilityRouter:
         return np.asarray(np.einsum("qc,ces->qes", probabilities, self.gains), dtype=np.float32)
 
     def _mixed(self, gains: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Softmax over base and every expert at every strength, summed up to a weight and a mean strength an expert.
+        """Softmax over the base and all that gains, summed up to a weight and a mean strength an expert.
 
         Args:
             gains: float32, shape (n_queries, n_experts, n_strengths).
@@ -196,6 +196,8 @@ class UtilityRouter:
         logits = np.concatenate([np.zeros((n_queries, 1)), gains.reshape(n_queries, n_options)], axis=1)
         logits /= self.settings.temperature
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        # Many experts that promise nothing would together outweigh one that promises a little.
+        shares[:, 1:] *= logits[:, 1:] > 0
         shares /= shares.sum(axis=1, keepdims=True)
         by_strength = shares[:, 1:].reshape(gains.shape)
         weights = np.concatenate([shares[:, :1], by_strength.sum(axis=2)], axis=1)
