@@ -15,6 +15,8 @@ class RouterSettings:
         unknown_strength: the most strength that an expert gets where the base's first hits are not among the
             documents that it was trained over.
         known_share: share of known first hits from which on an expert may act at full strength.
+        unknown_prior: how likely a training corpus stays, against one whose documents stand in the index, where its
+            own expert knows none of the base's first hits.
         shrinkage: a mean gain over n pilots counts n / (n + shrinkage) of itself.
         regularisation: inverse strength C of the logistic regression that guesses the training corpus.
         lexical_weight: weight of the lexical score where no expert knows the documents.
@@ -23,6 +25,7 @@ class RouterSettings:
     temperature: float = 0.01
     unknown_strength: float = 0.1
     known_share: float = 0.25
+    unknown_prior: float = 0.1
     shrinkage: float = 10.0
     regularisation: float = 10.0
     lexical_weight: float = 0.2
@@ -32,7 +35,7 @@ class RouterSettings:
         for name, value in asdict(self).items():
             if not value >= 0:
                 raise InputError(f"router setting {name} is {value}, expected at least 0")
-        for name in ("temperature", "known_share", "regularisation"):
+        for name in ("temperature", "known_share", "unknown_prior", "regularisation"):
             if getattr(self, name) == 0:
                 raise InputError(f"router setting {name} is 0, expected more than 0")
 

@@ -95,9 +95,9 @@ class UtilityRouter:
                 f"known has shape {known.shape}, expected ({len(queries)}, {len(self.expert_names)}): "
                 "a row a query, a column an expert"
             )
-        probabilities = self.guess.probabilities(queries.base)
-        likeness = self.guess.likeness(queries.base, [corpus.vectors for corpus in self.library.corpora])
         trust = np.clip(known / self.settings.known_share, 0.0, 1.0)
+        probabilities = self._guessed(queries.base, trust)
+        likeness = self.guess.likeness(queries.base, [corpus.vectors for corpus in self.library.corpora])
         expected = self._expected(probabilities)
         damped = self._expected(probabilities * likeness)
         gains = trust[:, :, None] * expected + (1 - trust[:, :, None]) * damped
@@ -178,6 +178,21 @@ class UtilityRouter:
             gains=arrays["gains"],
             lexical_weights=arrays["lexical_weights"],
         )
+
+    def _guessed(self, queries: FloatArray, trust: FloatArray) -> FloatArray:
+        """Probability of every corpus given the query and whose documents the base's first hits are.
+
+        A corpus whose own expert knows the first hits keeps its probability; one whose expert knows none of them
+        keeps a small part. Where no expert knows any, the query alone decides.
+        """
+        evidence = np.zeros((len(queries), len(self.library.corpora)), dtype=np.float32)
+        for row, corpus in enumerate(self.library.corpora):
+            own = next((name for name in corpus.home_experts if name in self.expert_names), None)
+            if own is not None:
+                evidence[:, row] = trust[:, self.expert_names.index(own)]
+        probabilities = self.guess.probabilities(queries) * (self.settings.unknown_prior + evidence)
+        total = probabilities.sum(axis=1, keepdims=True)
+        return np.asarray(probabilities / np.maximum(total, np.finfo(np.float32).tiny), dtype=np.float32)
 
     def _expected(self, probabilities: FloatArray) -> FloatArray:
         """Predicted gains, shape (n_queries, n_experts, n_strengths)."""

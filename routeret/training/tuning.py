@@ -218,7 +218,8 @@ def tune(
         weights.append(weight)
     chosen = rule.choose(gains)
     honest = _gains_at_strengths_of_others(gains, folds, rule)
-    worth = rule.accepts(chosen)
+    # However much the prior promises, what cross-validation shows must not be a loss.
+    worth = rule.accepts(chosen) and float(honest.mean()) > 0
     report = TuneReport(
         expert=name,
         installed=worth or force,
@@ -263,5 +264,8 @@ def _reason(belief: Belief, rule: TuningRule, *, worth: bool, force: bool) -> st
     )
     if worth:
         return f"the expected benefit outweighs the risk: {odds}"
-    limits = f"needed: a gain of at least {rule.least_gain:+.3f} and a probability of at most {rule.risk:.0%}"
+    limits = (
+        f"needed: a gain of at least {rule.least_gain:+.3f}, a probability of at most {rule.risk:.0%}, and more than "
+        f"nothing in cross-validation"
+    )
     return f"installed by force against the odds: {odds}; {limits}" if force else f"too risky: {odds}; {limits}"

@@ -113,8 +113,24 @@ def test_a_query_unlike_every_pilot_keeps_the_base_where_no_document_is_known(li
     stranger = np.array([0, 0, 0, 1], dtype=np.float32)
     routing = router.route(batch(stranger), known=known([0, 0]))
     np.testing.assert_array_equal(routing.gains, 0)
-    # All gains are predicted as 0, so base and every expert at every strength share alike.
-    assert routing.weights[0, 0] == pytest.approx(1 / (1 + 2 * len(STRENGTHS)))
+    assert routing.weights[0, 0] == 1.0
+
+
+def test_what_is_not_expected_to_gain_gets_no_weight(library):
+    care = PilotLibrary("0" * 16, library.corpora[:1])
+    router = UtilityRouter.fit(care, ["nurse", "coder"], settings=sharp(temperature=1.0))
+    routing = router.route(batch(CARE), known=known([1, 1]))
+    # On care nurse gains .1, .2, .2 and .3: e^.1 + 2 e^.2 + e^.3 = 4.898 against e^0 = 1 for the base. Coder gains none.
+    np.testing.assert_allclose(routing.weights, [[1 / 5.898, 4.898 / 5.898, 0.0]], atol=1e-3)
+
+
+def test_documents_that_an_expert_knows_speak_for_its_corpus(library):
+    router = UtilityRouter.fit(library, ["nurse", "coder"], settings=sharp(unknown_prior=0.1))
+    between = batch((CARE + CODE) / np.sqrt(2))
+    open_guess = router.route(between, known=known([0, 0])).corpus_probabilities[0]
+    told = router.route(between, known=known([0, 1])).corpus_probabilities[0]
+    # Code's odds rise by (0.1 + 1) / 0.1 = 11.
+    assert told[1] / told[0] == pytest.approx(11 * open_guess[1] / open_guess[0], rel=1e-3)
 
 
 def test_the_lexical_weight_is_the_corpuss_own_only_where_documents_are_known(library):
