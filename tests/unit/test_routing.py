@@ -6,7 +6,6 @@ import pytest
 from routeret.errors import ArtifactError, InputError
 from routeret.routing import (
     LEXICAL_WEIGHTS,
-    STRENGTHS,
     CentroidRouter,
     PilotCorpus,
     PilotLibrary,
@@ -120,7 +119,7 @@ def test_what_is_not_expected_to_gain_gets_no_weight(library):
     care = PilotLibrary("0" * 16, library.corpora[:1])
     router = UtilityRouter.fit(care, ["nurse", "coder"], settings=sharp(temperature=1.0))
     routing = router.route(batch(CARE), known=known([1, 1]))
-    # On care nurse gains .1, .2, .2 and .3: e^.1 + 2 e^.2 + e^.3 = 4.898 against e^0 = 1 for the base. Coder gains none.
+    # On care nurse gains .1, .2, .2 and .3: e^.1 + 2 e^.2 + e^.3 = 4.898 against e^0 = 1 for the base; coder nothing.
     np.testing.assert_allclose(routing.weights, [[1 / 5.898, 4.898 / 5.898, 0.0]], atol=1e-3)
 
 
