@@ -72,6 +72,8 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
+                # Some libraries write files that only their owner may read.
+                file.chmod(0o644)
                 with file.open("rb") as opened:
                     os.fsync(opened.fileno())
         if path.exists():
