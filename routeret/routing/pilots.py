@@ -147,13 +147,14 @@ class PilotLibrary:
         if not self.corpora:
             return [()] * len(queries)
         vectors = np.concatenate([corpus.vectors for corpus in self.corpora])
-        named = [(text, corpus.name) for corpus in self.corpora for text in corpus.texts]
+        texts = [text for corpus in self.corpora for text in corpus.texts]
+        names = [corpus.name for corpus in self.corpora for _ in corpus.texts]
         tiny = np.finfo(np.float32).tiny
         vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), tiny)
         similarity = queries @ vectors.T / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), tiny)
         best = np.argsort(-similarity, axis=1, kind="stable")[:, :n_pilots]
         return [
-            tuple(Pilot(*named[pilot], float(similarity[query, pilot])) for pilot in pilots)
+            tuple(Pilot(texts[pilot], names[pilot], float(similarity[query, pilot])) for pilot in pilots)
             for query, pilots in enumerate(best)
         ]
 
