@@ -25,7 +25,7 @@ def hits_text(hits: Hits) -> str:
 
 
 def routing_text(routing: Routing) -> str:
-    """A routing in a few lines: weights, margin, corpora, known documents, nearest pilots."""
+    """A routing in a few lines: weights, strengths, margin, corpora, known documents, nearest pilots."""
     lexical = routing.weights.get(LEXICAL, 0.0)
     shares = {name: share for name, share in routing.weights.items() if name != LEXICAL}
     held = (
@@ -37,6 +37,9 @@ def routing_text(routing: Routing) -> str:
         f"Routing: {_largest(shares)}" + (f"; plus {LEXICAL} {lexical:.2f}" if lexical else ""),
         f"  margin {routing.margin:.3f}, {held}",
     ]
+    acting = {name: routing.strengths[name] for name in shares if routing.strengths.get(name)}
+    if acting:
+        lines.append(f"  at strength: {_largest(acting)}")
     if routing.predicted_gains:
         lines.append(f"  predicted gain in nDCG@10: {_largest(routing.predicted_gains, form='+.3f')}")
     if routing.corpora:

@@ -29,6 +29,7 @@ def test_a_routing_in_lines():
     assert routing_text(ROUTED).splitlines() == [
         "Routing: health 0.69, base 0.30; plus bm25 0.15",
         "  margin 0.081, not held back",
+        "  at strength: health 0.70",
         "  predicted gain in nDCG@10: health +0.081, work -0.020",
         "  like queries of: nfcorpus 0.90, esco 0.10",
         "  first documents known to: health 0.80",
