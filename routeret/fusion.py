@@ -69,9 +69,23 @@ def score_fusion(dense: FloatArray, lexical: FloatArray, *, weights: FloatArray,
             f"dense scores have shape {dense.shape}, lexical {lexical.shape}, weights {weights.shape}, best "
             f"{best.shape}; expected (n_queries, n_documents) twice and (n_queries,) twice"
         )
-    scale = np.divide(weights, best, out=np.zeros(len(best), dtype=np.float32), where=best > 0, dtype=np.float32)
-    fused: FloatArray = (dense + scale[:, None] * lexical).astype(np.float32)
+    fused: FloatArray = (dense + weighted_lexical(lexical, weights=weights, best=best)).astype(np.float32)
     return fused
+
+
+def weighted_lexical(lexical: FloatArray, *, weights: FloatArray, best: FloatArray) -> FloatArray:
+    """The lexical part of a fused score: weight * lexical / best, and 0 where ``best`` is 0.
+
+    Args:
+        lexical: float32, shape (n_queries, n_documents); BM25, at least 0.
+        weights: float32, shape (n_queries,).
+        best: float32, shape (n_queries,); the query's best lexical score over the whole index.
+
+    Returns:
+        float32, the shape of ``lexical``.
+    """
+    scale = np.divide(weights, best, out=np.zeros(len(best), dtype=np.float32), where=best > 0, dtype=np.float32)
+    return np.asarray(scale[:, None] * lexical, dtype=np.float32)
 
 
 def reciprocal_rank_fusion(rankings: Sequence[IntArray], k: int, *, constant: int = RANK_CONSTANT) -> TopK:

@@ -7,6 +7,7 @@ import numpy as np
 
 from routeret.errors import InputError
 from routeret.experts import LinearExpert
+from routeret.fusion import weighted_lexical
 from routeret.index import Index
 from routeret.retriever.searching import Searcher
 from routeret.routing import STRENGTHS, PilotCorpus, PilotLibrary
@@ -49,8 +50,8 @@ class LabelledSearch:
             base.append(block.batch.base)
             present.append(searcher.query_vectors(block.batch, routing))
             scores = np.stack([block.lexical.scores(query) for query in range(len(block))])[:, index.row_documents]
-            best = np.maximum(scores.max(axis=1, initial=0.0), np.finfo(np.float32).tiny)
-            lexical.append((routing.lexical / best)[:, None] * scores)
+            best = scores.max(axis=1, initial=0.0)
+            lexical.append(weighted_lexical(scores, weights=routing.lexical, best=best))
         task = TuningTask(
             base=_joined(base, dim=index.space.dim),
             present=_joined(present, dim=index.space.dim),

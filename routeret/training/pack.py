@@ -13,7 +13,7 @@ from routeret.artifact import new_folder, write_manifest
 from routeret.datasets import load_dataset
 from routeret.encoders import load_encoder
 from routeret.experts import LinearExpert
-from routeret.fusion import mix_queries
+from routeret.fusion import mix_queries, weighted_lexical
 from routeret.index.fulltext import Fulltext
 from routeret.packs import FORMAT, KIND
 from routeret.progress import track
@@ -229,9 +229,7 @@ class _Builder:
 def _scaled_bm25(fulltext: Fulltext, texts: Sequence[str]) -> FloatArray:
     """BM25 of every query on every document, divided by its best, shape (n_queries, n_documents)."""
     scores = np.stack([fulltext.scores(text) for text in texts])
-    best = scores.max(axis=1, keepdims=True)
-    scaled: FloatArray = np.divide(scores, best, out=np.zeros_like(scores), where=best > 0)
-    return scaled
+    return weighted_lexical(scores, weights=np.ones(len(scores), dtype=np.float32), best=scores.max(axis=1))
 
 
 def _scores(choice: Choice, expert: ExpertRecipe) -> dict[str, Any]:
