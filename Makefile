@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PACK := minilm-domains
 SETS := acl_citances attack_ttp banking77 esco_titles tldr_cli medquad_liveqa amazon_google esci_sample
 
-.PHONY: help demo test lint format docs demo-data pack wheel results results-away clean
+.PHONY: help demo test lint format docs demo-data pack wheel results results-away soak clean
 
 help:            ## show these targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/'
@@ -52,6 +52,9 @@ results-away: $(VENV)/cpu.stamp  ## measure it on corpora of your own, that no e
 	mkdir -p eval/results/away build/embeddings
 	$(BIN)/routeret eval --data $(AWAY) --pack $(PACK) --cache build/embeddings --output eval/results/away/separate.json
 	$(BIN)/python eval/make_readme_table.py
+
+soak: $(VENV)/dev.stamp  ## kill a thousand writers at random moments; write eval/results/faults/soak.json
+	$(BIN)/python tests/faults/random_kills.py --kills 1000 --seed 1 --output eval/results/faults/soak.json
 
 wheel: $(VENV)/dev.stamp  ## build the wheel into dist
 	rm -rf dist

@@ -11,6 +11,7 @@ main = LazyGroup(
         "See it work:        routeret demo\n"
         "Make an index:      routeret build kb docs.jsonl\n"
         'Search it:          routeret search kb "how do I reset my card\'s PIN?"\n'
+        "Keep it current:    routeret sync kb docs.jsonl\n"
         "Make it your own:   routeret tune kb --queries labelled.jsonl\n\n"
         "Results go to stdout (--json: for programs), progress and errors to stderr. Exit code 2: the input is wrong, "
         "and the message says what to do."
@@ -19,10 +20,19 @@ main = LazyGroup(
         "demo": ("demo", "Run the main job on the data that ships with the package."),
         "build": ("build", "Build an index over corpora."),
         "add": ("add", "Add documents to an index."),
+        "upsert": ("upsert", "Add documents to an index, in place of those with the same ids."),
+        "sync": ("sync", "Make an index hold the documents of corpora and no others."),
+        "delete": ("delete", "Remove documents from an index."),
         "search": ("search", "Search an index and tell how the query was routed."),
         "route": ("route", "Tell how a query would be routed, and why."),
         "info": ("info", "Tell what an index holds."),
+        "verify": ("verify", "Check every byte of an index against its checksums."),
+        "compact": ("compact", "Give the room of removed documents back."),
+        "optimise": ("optimise", "Build the search structure of an index again, and measure its recall."),
+        "export": ("export", "Write the documents and vectors of an index as plain files."),
+        "import": ("import_", "Add the documents of an export to an index without embedding them."),
         "eval": ("evaluate", "Measure base, experts and routing on BEIR folders."),
+        "bench": ("bench", "Measure the index on this machine, beside other stores."),
         "tune": ("tune", "Fit an expert of your own to an index."),
         "train": ("train", "Train experts."),
         "pack": ("pack", "List, show and build packs of experts."),

@@ -22,8 +22,9 @@ from routeret.cli.command import Command
 def command(index_folder: Path, corpora: tuple[Path, ...], prefix_ids: bool, device: str | None, as_json: bool) -> None:
     """Add documents to an index.
 
-    A document that the index holds already with the same content is skipped, so the command can be repeated. If one
-    corpus is wrong, none is added.
+    A document that the index holds already with the same content is skipped; one with another content is an error
+    (upsert puts it in place of the old one). If one corpus is wrong, nothing is added. If the command is interrupted,
+    run it again: it goes on where it stopped, and "resumed" counts the documents that it found embedded.
     """
     from routeret.building import add_corpora
 

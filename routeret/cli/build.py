@@ -13,6 +13,7 @@ from routeret.cli.command import Command
     examples=[
         "routeret build kb docs.jsonl",
         "routeret build kb science/ health/ --prefix-ids",
+        "routeret build kb manuals/ --chunker sentences:size=800,overlap=200",
         "routeret build kb docs.jsonl --base intfloat/e5-small-v2 --download",
     ],
 )
@@ -22,15 +23,19 @@ from routeret.cli.command import Command
 @click.option(
     "--base", metavar="MODEL", help="A base model by name or folder, without experts; with --pack: where its base is."
 )
+@options.chunker
+@options.storage
 @options.prefix_ids
 @options.device
-@click.option("--download", is_flag=True, help="Fetch a model that is not on this machine.")
+@options.download
 @options.as_json
 def command(
     index_folder: Path,
     corpora: tuple[Path, ...],
     pack: str | None,
     base: str | None,
+    chunker: str | None,
+    storage: str | None,
     prefix_ids: bool,
     device: str | None,
     download: bool,
@@ -41,15 +46,19 @@ def command(
     A corpus is a BEIR folder, JSON lines (.jsonl, .jsonl.gz) with id, title and text, CSV with these columns, or a
     folder of .txt and .md files. All corpora are read once before anything is written: a broken line or an id that
     comes twice stops the build and is named. The folder is new and appears when the
-    index is whole.
+    index is whole. A build that was interrupted goes on where it stopped when the same command is run again.
     """
     from routeret.building import build_index
+    from routeret.chunking import parse_chunker
+    from routeret.index.row_format import require_storage
 
     report = build_index(
         index_folder,
         corpora,
         pack=pack,
         base=base,
+        chunker=parse_chunker(chunker) if chunker else None,
+        storage=require_storage(storage or "fp16"),
         prefix_ids=prefix_ids,
         device=device,
         download=download,

@@ -14,6 +14,7 @@ from routeret.cli.command import Command
     examples=[
         "routeret eval --data nfcorpus --pack minilm-domains",
         "routeret eval --data sets/* --merged --pack minilm-domains --output merged.json",
+        "routeret eval --data manuals --pack minilm-domains --chunker sentences:size=800,overlap=200",
         "routeret eval --data my-set --index kb --split dev --save-runs runs",
     ],
 )
@@ -23,6 +24,7 @@ from routeret.cli.command import Command
 @click.option("--merged", is_flag=True, help="Search one index that holds all corpora, instead of one index a set.")
 @click.option("--pack", metavar="NAME", help="The pack of experts, by name or folder.")
 @click.option("--index", type=options.folder, metavar="FOLDER", help="Take experts and router of an index instead.")
+@options.chunker
 @click.option("--split", default="test", show_default=True, help="Which queries.")
 @click.option(
     "--output", "output_file", type=options.folder, callback=options.existing_parent, metavar="FILE", help="Write JSON."
@@ -36,6 +38,7 @@ def command(
     merged: bool,
     pack: str | None,
     index: Path | None,
+    chunker: str | None,
     split: str,
     output_file: Path | None,
     save_runs: Path | None,
@@ -47,16 +50,19 @@ def command(
 
     A set's name is its folder's name. The table shows nDCG@10 of every system; the JSON has MAP, MRR@10 and
     recall@100 too, the differences to the base with 95 % intervals, the mean weights, and the scores apart for
-    queries whose relevant documents the experts were trained on.
+    queries whose relevant documents the experts were trained on. With --chunker, a document's score is the best of
+    its spans; an --index has the chunker that it was built with.
     """
     if (pack is None) == (index is None):
         raise click.UsageError("Give either --pack NAME or --index FOLDER.")
+    from routeret.chunking import parse_chunker
     from routeret.evaluation import evaluate
 
     report = evaluate(
         data,
         pack=pack,
         index=index,
+        chunker=parse_chunker(chunker) if chunker else None,
         merged=merged,
         split=split,
         save_runs=save_runs,

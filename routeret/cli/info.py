@@ -19,7 +19,7 @@ from routeret.cli.command import Command
 def command(index_folder: Path, as_json: bool) -> None:
     """Tell what an index holds.
 
-    Documents, space, base model, experts and router; loads no model.
+    Documents, spans, chunker, spaces, base model, experts and router; loads no model.
     """
     from routeret.retriever import Retriever
 
@@ -28,4 +28,4 @@ def command(index_folder: Path, as_json: bool) -> None:
     if as_json:
         output.print_json(info)
     else:
-        click.echo(output.fields_text(info))
+        click.echo(output.info_text(info))

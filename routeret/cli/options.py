@@ -18,6 +18,27 @@ device = click.option(
 
 prefix_ids = click.option("--prefix-ids", is_flag=True, help="Make every id <corpus>/<id>, for corpora that share ids.")
 
+chunker = click.option(
+    "--chunker",
+    metavar="TEXT",
+    help="Cut documents into spans: sentences:size=800,overlap=200 or markdown:size=1000 (characters). [default: none]",
+)
+
+storage = click.option(
+    "--storage",
+    type=click.Choice(["fp16", "fp32", "int8"]),
+    help="Precision of the stored vectors. [default: fp16]",
+)
+
+download = click.option("--download", is_flag=True, help="Fetch a model that is not on this machine.")
+
+filter_json = click.option(
+    "--filter",
+    "filter_text",
+    metavar="JSON",
+    help="""Only documents with this metadata, for example '{"lang": "en", "year": {"gte": 2020}}'.""",
+)
+
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Where chance starts.")
 
 

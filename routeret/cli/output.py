@@ -2,15 +2,20 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from routeret.types import LEXICAL, Hit, Hits, Routing
 
+if TYPE_CHECKING:
+    from routeret.index import Damage
+    from routeret.retriever.checking import CheckReport
+
 _SNIPPET = 160
 _SHOWN = 3
 _SHARE_SHOWN = 0.01
+_THOUSAND = 1000
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - any JSON value
@@ -64,10 +69,69 @@ def fields_text(values: Mapping[str, Any], *, indent: str = "") -> str:
     return "\n".join(lines)
 
 
+def info_text(info: Mapping[str, Any]) -> str:
+    """What an index holds, one value a line, and then what can be done about it."""
+    lines = [fields_text(_readable(info))]
+    if info["staged_documents"]:
+        lines.append(
+            f"\n{documents_text(info['staged_documents'])} embedded and not shown, since the call that brought them "
+            f"did not end; run it again to go on from there."
+        )
+    if info["removed_rows"]:
+        lines.append(f"\nGive the room of removed documents back: routeret compact {info['folder']}")
+    return "\n".join(lines)
+
+
+def check_text(report: "CheckReport") -> str:
+    """A line for everything that was repaired or is damaged, or a sentence if an index is whole."""
+    lines = [f"Repaired: {_damage_text(one)}" for one in report.repaired]
+    lines += [f"Damaged: {_damage_text(one)}" for one in report.damage]
+    if report.is_whole:
+        lines.append(f"{report.index} is whole: every file is as it was written.")
+    return "\n".join(lines)
+
+
+def documents_text(n: int) -> str:
+    """A number of documents in words."""
+    return f"{n:,} document{'' if n == 1 else 's'}"
+
+
 def shortened(text: str, width: int) -> str:
     """The text on one line, cut after ``width`` characters."""
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values with sizes in units, large numbers in groups and chunkers in words."""
+    readable: dict[str, Any] = {}
+    for name, value in values.items():
+        if name == "chunker":
+            settings = ", ".join(f"{setting} {value[setting]}" for setting in value if setting != "kind")
+            readable[name] = f"{value['kind']}: {settings}" if settings else value["kind"]
+        elif isinstance(value, Mapping):
+            readable[name] = _readable(value)
+        elif name.endswith("bytes") and isinstance(value, int):
+            readable[name] = _size_text(value)
+        elif isinstance(value, int) and not isinstance(value, bool):
+            readable[name] = f"{value:,}"
+        else:
+            readable[name] = value
+    return readable
+
+
+def _size_text(n_bytes: int) -> str:
+    size, unit = float(n_bytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < _THOUSAND:
+            break
+        size, unit = size / _THOUSAND, larger
+    return f"{size:.3g} {unit}" if unit != "bytes" else f"{n_bytes} bytes"
+
+
+def _damage_text(damage: "Damage") -> str:
+    reason = " ".join(damage.reason.split())
+    return reason if damage.path in reason else f"{damage.path}: {reason}"
 
 
 def _hit_text(rank: int, hit: Hit) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from routeret.artifact import MANIFEST, sha256_of
+from routeret.chunking import Chunker
 from routeret.datasets import Dataset, load_dataset
 from routeret.encoders import load_encoder
 from routeret.errors import InputError, UnknownDocumentError
@@ -23,6 +24,7 @@ def evaluate(
     *,
     pack: str | Path | None = None,
     index: Path | str | None = None,
+    chunker: Chunker | None = None,
     merged: bool = False,
     split: str = "test",
     systems: Sequence[str] | None = None,
@@ -33,13 +35,15 @@ def evaluate(
 ) -> Report:
     """Compare base, BM25, experts, routing and its controls on data sets.
 
-    A hit that is the query itself (the same id and the same text, as in ArguAna and Quora) does not count.
+    A hit that is the query itself (the same id and the same text, as in ArguAna and Quora) does not count. Where
+    documents are cut into spans, a document's score is the best of its spans.
 
     Args:
         data: BEIR folders; a set's name is its folder's name.
         pack: experts and router, by name or folder; ``"minilm-domains"`` where neither pack nor index is given.
         index: a retriever's folder, whose documents, experts and router are taken as they are; document ids of the
             sets stand in it as they are or as ``<set>/<id>``.
+        chunker: with a pack, cuts documents into spans; None leaves them whole. An index has its own.
         merged: with a pack, search one index that holds all corpora instead of one a set; document ids are
             ``<set>/<id>`` there. With an index, only written into the report.
         split: which queries.
@@ -50,12 +54,15 @@ def evaluate(
         show_progress: draw progress bars on stderr.
 
     Raises:
-        InputError: no data, two sets of one name, both a pack and an index, or an unknown pack or system.
+        InputError: no data, two sets of one name, both a pack and an index, both a chunker and an index, or an unknown
+            pack or system.
         CorpusError: a set cannot be read, lacks the split, or judges what it does not hold.
         UnknownDocumentError: a relevant document is not in the index.
     """
     if pack is not None and index is not None:
         raise InputError("both a pack and an index were given; give one of them")
+    if chunker is not None and index is not None:
+        raise InputError("both a chunker and an index were given; an index keeps the chunker it was built with")
     datasets = _datasets(data, split)
     options = Options(split, systems, save_runs, cache, show_progress)
     if index is not None:
@@ -72,7 +79,9 @@ def evaluate(
         router=chosen.router_folder,
         lexical_weight=chosen.lexical_weight,
     )
-    with indexes_of(datasets, base, merged=merged, cache=cache, show_progress=show_progress) as searched:
+    with indexes_of(
+        datasets, base, chunker=chunker, merged=merged, cache=cache, show_progress=show_progress
+    ) as searched:
         return _report(datasets, searched, pool, options, merged=merged, pack=sha256_of(chosen.folder / MANIFEST)[:16])
 
 
@@ -93,7 +102,9 @@ def _report(
         for dataset in datasets
     }
     fingerprints = {name: one.fingerprint for name, one in searched.items()}
-    provenance = Provenance.here(options.split, pack=pack, indexes=fingerprints)
+    # All of them were cut alike.
+    chunker = next(iter(searched.values())).index.chunker.as_dict()
+    provenance = Provenance.here(options.split, pack=pack, indexes=fingerprints, chunker=chunker)
     return Report.from_datasets(reports, merged=merged, provenance=provenance)
 
 

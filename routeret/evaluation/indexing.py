@@ -11,14 +11,18 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from routeret.artifact import new_folder, write_file
+from routeret.chunking import Chunker, WholeText
 from routeret.corpus import Corpus
 from routeret.datasets import Dataset
 from routeret.index import Index
+from routeret.index.schema import FORMAT
+from routeret.index.structures.choosing import EXACT
 from routeret.protocols import Encoder
 from routeret.space import Space
 from routeret.types import Document, EncodedDocuments, FloatArray
 
 _DIGITS = 16
+_FORMAT = f"index-{FORMAT}"  # indexes of another format stay where they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,7 @@ class SearchedIndex:
     Attributes:
         index: the index.
         prefix: what stands before the data set's own document ids there.
-        fingerprint: 16 hexadecimal digits of the space and the documents.
+        fingerprint: 16 hexadecimal digits of the space, the documents, and what cut them into spans.
     """
 
     index: Index
@@ -38,27 +42,35 @@ class SearchedIndex:
 
 @contextmanager
 def indexes_of(
-    datasets: Sequence[Dataset], base: Encoder, *, merged: bool, cache: Path | None, show_progress: bool
+    datasets: Sequence[Dataset],
+    base: Encoder,
+    *,
+    chunker: Chunker | None = None,
+    merged: bool,
+    cache: Path | None,
+    show_progress: bool,
 ) -> Iterator[dict[str, SearchedIndex]]:
     """The index of every data set, by its name; they are closed when the block ends.
 
     Args:
         datasets: with different names.
         base: embeds their documents.
+        chunker: cuts them into spans; None leaves them whole.
         merged: one index for all of them, with ids ``<data set>/<id>``.
         cache: a folder where indexes are found and kept; None embeds anew, in a temporary folder.
         show_progress: draw progress bars on stderr.
     """
+    chunker = chunker or WholeText()
     with ExitStack() as stack:
         folder = Path(cache if cache is not None else stack.enter_context(TemporaryDirectory(prefix="routeret-eval-")))
         space = base.space.fingerprint
-        keys = {dataset.name: corpus_fingerprint(dataset.corpus) for dataset in datasets}
+        keys = {dataset.name: _key(dataset.corpus, chunker) for dataset in datasets}
         indexes = {}
         for dataset in datasets:
-            path = folder / space / f"{dataset.name}-{keys[dataset.name]}"
-            indexes[dataset.name] = stack.enter_context(
-                _opened(path, base.space, [(dataset.corpus, base)], show_progress=show_progress)
-            )
+            path = folder / _FORMAT / space / f"{dataset.name}-{keys[dataset.name]}"
+            parts: list[tuple[Corpus, Encoder]] = [(dataset.corpus, base)]
+            index = _opened(path, base.space, parts, chunker=chunker, show_progress=show_progress)
+            indexes[dataset.name] = stack.enter_context(index)
         if not merged:
             yield {name: SearchedIndex(index, "", _digest([space, keys[name]])) for name, index in indexes.items()}
             return
@@ -66,9 +78,8 @@ def indexes_of(
             (dataset.corpus.with_prefix(), _Copied(base, dataset.name, indexes[dataset.name])) for dataset in datasets
         ]
         key = _digest([part for name in indexes for part in (name, keys[name])])
-        index = stack.enter_context(
-            _opened(folder / space / f"merged-{key}", base.space, parts, show_progress=show_progress)
-        )
+        path = folder / _FORMAT / space / f"merged-{key}"
+        index = stack.enter_context(_opened(path, base.space, parts, chunker=chunker, show_progress=show_progress))
         fingerprint = _digest([space, key])
         yield {name: SearchedIndex(index, f"{name}/", fingerprint) for name in indexes}
 
@@ -101,7 +112,7 @@ def corpus_fingerprint(corpus: Corpus) -> str:
 
 
 class _Copied:
-    """Gives documents the vectors that an index holds already."""
+    """Gives documents, or spans of them, the vectors that an index holds already."""
 
     def __init__(self, base: Encoder, name: str, index: Index) -> None:
         self._base = base
@@ -117,21 +128,41 @@ class _Copied:
         return self._base.query_tower
 
     def encode_documents(self, documents: Sequence[Document]) -> EncodedDocuments:
-        numbers = self._index.numbers([document.id.removeprefix(self._prefix) for document in documents])
-        rows = np.searchsorted(self._index.row_documents, numbers)
-        return EncodedDocuments(self._index.vectors(rows), np.zeros(len(documents), dtype=np.bool_))
+        index = self._index
+        numbers = index.numbers([document.id.removeprefix(self._prefix) for document in documents])
+        rows = np.searchsorted(index.row_documents, numbers)
+        ends = np.searchsorted(index.row_documents, numbers, side="right")
+        # A document in one piece has one row; of several, the text of the span tells which.
+        for place in np.flatnonzero(ends - rows > 1).tolist():
+            rows[place] += self._span(numbers[place], range(rows[place], ends[place]), documents[place].text)
+        return EncodedDocuments(index.vectors(rows), np.zeros(len(documents), dtype=np.bool_))
 
     def encode_queries(self, texts: Sequence[str]) -> FloatArray:
         return self._base.encode_queries(texts)
 
+    def _span(self, number: int, rows: range, text: str) -> int:
+        """The place of the span with this text among the rows of a document."""
+        (document,) = self._index.documents([number])
+        return [document.text[start:end] for start, end in self._index.spans(rows)].index(text)
 
-def _opened(path: Path, space: Space, parts: Sequence[tuple[Corpus, Encoder]], *, show_progress: bool) -> Index:
+
+def _opened(
+    path: Path, space: Space, parts: Sequence[tuple[Corpus, Encoder]], *, chunker: Chunker, show_progress: bool
+) -> Index:
     """The index of a folder, filled now if it is not there."""
     if not path.exists():
-        with new_folder(path) as folder, Index.create(folder, space) as index:
+        with new_folder(path) as folder, Index.create(folder, space, chunker=chunker) as index:
+            # Models are compared, so the search itself must not miss anything.
+            index.optimise(factory=EXACT)
             for corpus, encoder in parts:
                 index.add(corpus, encoder, show_progress=show_progress)
-    return Index.open(path)
+    return Index.open(path, chunker=chunker)
+
+
+def _key(corpus: Corpus, chunker: Chunker) -> str:
+    """16 hexadecimal digits of a corpus and of what cuts it; of the corpus alone where its documents stay whole."""
+    key = corpus_fingerprint(corpus)
+    return key if chunker.fingerprint == WholeText().fingerprint else _digest([key, chunker.fingerprint])
 
 
 def _digest(parts: Mapping[str, str] | Sequence[str] | Iterator[str]) -> str:

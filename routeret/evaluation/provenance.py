@@ -1,9 +1,11 @@
 """Where the numbers of a report come from."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
+
+from routeret.chunking import WholeText
 
 _DISTRIBUTIONS = {
     "routeret": ("routeret",),
@@ -13,6 +15,11 @@ _DISTRIBUTIONS = {
     "sentence-transformers": ("sentence-transformers",),
     "faiss": ("faiss-cpu", "faiss-gpu"),
 }
+
+
+def _whole_text() -> dict[str, Any]:
+    """What stands for documents in one piece, also in reports that were written before there were others."""
+    return WholeText().as_dict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +32,8 @@ class Provenance:
         seed: fixes every draw of the evaluation.
         pack: fingerprint of the pack's manifest; None without a pack.
         indexes: fingerprint of the searched index by dataset.
+        chunker: what cut the documents of the searched indexes into spans, as plain JSON values; a document's score
+            is the best of its spans.
     """
 
     versions: Mapping[str, str | None]
@@ -32,10 +41,17 @@ class Provenance:
     seed: int
     pack: str | None
     indexes: Mapping[str, str]
+    chunker: Mapping[str, Any] = field(default_factory=_whole_text)
 
     @classmethod
     def here(
-        cls, split: str, *, seed: int = 0, pack: str | None = None, indexes: Mapping[str, str] | None = None
+        cls,
+        split: str,
+        *,
+        seed: int = 0,
+        pack: str | None = None,
+        indexes: Mapping[str, str] | None = None,
+        chunker: Mapping[str, Any] | None = None,
     ) -> "Provenance":
         """Give the provenance of numbers made in this environment.
 
@@ -44,8 +60,16 @@ class Provenance:
             seed: the seed of the evaluation.
             pack: fingerprint of the pack's manifest.
             indexes: fingerprint of the searched index by dataset.
+            chunker: what cut the documents into spans, as plain JSON values; None where they stayed whole.
         """
-        return cls(versions=installed_versions(), split=split, seed=seed, pack=pack, indexes=dict(indexes or {}))
+        return cls(
+            versions=installed_versions(),
+            split=split,
+            seed=seed,
+            pack=pack,
+            indexes=dict(indexes or {}),
+            chunker=dict(chunker or _whole_text()),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, read back by :meth:`from_json`."""

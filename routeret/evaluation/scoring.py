@@ -63,7 +63,9 @@ def score_dataset(dataset: Dataset, searched: SearchedIndex, searcher: Searcher,
     scores = _Scores(
         query_ids=tuple(queries),
         qrels={query: {prefix + one: grade for one, grade in grades.items()} for query, grades in judged.items()},
-        document_ids=tuple(searched.index.ids()),
+        id_by_number=dict(
+            zip(np.flatnonzero(searched.index.live_documents).tolist(), searched.index.ids(), strict=True)
+        ),
         themselves=_themselves(queries, searched),
         keeps_rankings=options.save_runs is not None,
     )
@@ -91,7 +93,7 @@ class _Scores:
 
     query_ids: tuple[str, ...]
     qrels: Qrels
-    document_ids: tuple[str, ...]
+    id_by_number: dict[int, str]
     themselves: IntArray
     keeps_rankings: bool
     per_query: dict[str, PerQuery | None] = field(default_factory=dict)
@@ -128,7 +130,7 @@ class _Scores:
         ):
             itself = self.themselves[start + line]
             run[self.query_ids[start + line]] = {
-                self.document_ids[document]: score
+                self.id_by_number[document]: score
                 for document, score in zip(documents, scores, strict=True)
                 if document not in (NONE, itself)
             }

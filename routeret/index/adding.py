@@ -1,38 +1,31 @@
-"""Adding documents to an index: streamed, encoded in blocks, kept as a whole or not at all."""
+"""Documents into an index: streamed, embedded and kept in blocks, and shown all together at the end or not at all."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from routeret.corpus import Corpus, duplicate
-from routeret.errors import DuplicateIdError, InputError
-from routeret.index.segments import HalfArray, Segment, SegmentWriter, remove_orphans
-from routeret.index.store import Store, metadata_json
+from routeret.errors import DuplicateIdError
+from routeret.index.embedding import EmbeddedBlock, Embedder, Piece, pieces_of
+from routeret.index.reports import ChangeReport
+from routeret.index.row_format import PackedRows, RowFormat
+from routeret.index.segments import Appended, SegmentAppender
+from routeret.index.snapshot import Range, Snapshot
+from routeret.index.store import Version, metadata_json
+from routeret.index.store_writer import Spans, StagedDocument, StoreWriter
 from routeret.protocols import Encoder
-from routeret.space import Space
-from routeret.types import Document
+from routeret.types import BoolArray, Document
 
-_BLOCK_DOCUMENTS = 4096
+BLOCK_DOCUMENTS = 4096
+"""Documents that are embedded and committed at once; an interrupted call loses at most these."""
 
-
-@dataclass(frozen=True, slots=True)
-class AddReport:
-    """What one call of :meth:`Index.add` did.
-
-    Attributes:
-        added: documents that are new in the index.
-        unchanged: documents that the index held already, with the same title, text and metadata.
-        truncated: new documents whose text was cut at the encoder's token limit.
-        seconds: how long the call took.
-    """
-
-    added: int
-    unchanged: int
-    truncated: int
-    seconds: float
+Mode = Literal["add", "upsert", "sync"]
+"""What happens to documents that are there: another content is an error, or replaces them, or what does not come is
+removed besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,118 +33,186 @@ class _Incoming:
     document: Document
     place: str
     metadata: str
+    old: Version | None
 
 
 class Adder:
-    """One call of :meth:`Index.add`; its counts stand when :meth:`steps` is used up."""
+    """One call that brings documents; its counts stand when :meth:`steps` is used up.
 
-    def __init__(self, folder: Path, store: Store, encoder: Encoder, *, batch_size: int) -> None:
+    A block is appended to the vector files and inserted into the store as *staged*: it is durable, but no reader sees
+    it. The last commit shows all that the call brought and takes out what it replaced. A call that is interrupted
+    leaves its blocks staged; the next call that brings the same documents finds them, so nothing is embedded twice.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        store: StoreWriter,
+        *,
+        encoders: Mapping[str, tuple[Encoder, RowFormat]],
+        spans_of: Callable[[Document], Spans],
+        mode: Mode,
+        batch_size: int,
+    ) -> None:
         """Take what the call works with.
 
         Args:
-            folder: the index's folder; its writer lock is held.
-            store: a connection that may write.
-            encoder: of the index's space.
-            batch_size: how many documents the encoder gets at once.
+            folder: the index's folder.
+            store: opened by a write session.
+            encoders: encoder and row format of every space of the index, by fingerprint.
+            spans_of: cuts a document into spans.
+            mode: what happens to documents that are there.
+            batch_size: how many texts an encoder gets at once.
         """
         self._folder = folder
         self._store = store
-        self._encoder = encoder
-        self._batch_size = batch_size
-        self._place_by_id: dict[str, str] = {}
-        self.added = 0
-        self.unchanged = 0
-        self.truncated = 0
+        self._formats = {space: row_format for space, (_, row_format) in encoders.items()}
+        self._embedder = Embedder(encoders, batch_size=batch_size)
+        self._spans_of = spans_of
+        self._mode = mode
+        self._before = store.snapshot()
+        self._staged = [one for one in self._before.ranges if one.staged]
+        self._own: Range | None = None
+        self._touched: dict[int, BoolArray] = {}
+        self._kept = np.zeros(self._before.n_numbers, dtype=np.bool_)
+        self._replaced = np.zeros(self._before.n_numbers, dtype=np.bool_)
+        self.counts = dict.fromkeys(ChangeReport.__dataclass_fields__, 0)
 
     def steps(self, corpus: Corpus) -> Generator[None, None, None]:
-        """Add a corpus; gives one item a document, so that progress can be drawn.
+        """Bring a corpus; gives one item a document, so that progress can be drawn.
 
-        The commit is the last step: whoever stops before the end adds nothing.
+        What readers see changes with the last step; whoever stops before it changes nothing.
         """
-        before = self._store.snapshot()
-        remove_orphans(self._folder, before.segments)
-        space = self._encoder.space
-        writer = SegmentWriter(
-            self._folder,
-            space=space.fingerprint,
-            number=len(before.segments),
-            first_row=before.n_rows,
-            dim=space.dim,
-        )
-        with writer, self._store.transaction():
-            located = corpus.located()
-            while block := list(islice(located, _BLOCK_DOCUMENTS)):
-                fresh = self._fresh(block)
-                for _ in range(len(block) - len(fresh)):
+        self._store.forget_places()
+        blocks = _blocks(corpus)
+        block = next(blocks)
+        while block:
+            fresh = self._fresh(block)
+            for _ in range(len(block) - len(fresh)):
+                yield None
+            following = next(blocks, [])
+            yield from self._keep(fresh, is_last=not following)
+            block = following
+
+    def _keep(self, fresh: Sequence[_Incoming], *, is_last: bool) -> Iterator[None]:
+        """Embed a block and commit it, the last one together with what the call changes for readers."""
+        staged: list[StagedDocument] = []
+        pieces: list[Piece] = []
+        for one in fresh:
+            spans = self._spans_of(one.document)
+            staged.append(StagedDocument(one.document, one.metadata, spans))
+            rows = self._rows_of(one.old) if one.old else {}
+            pieces += pieces_of(one.document, spans, place=one.place, rows=rows)
+        embedded = EmbeddedBlock()
+        snapshot = self._store.snapshot()
+        n_shown = 0
+        if pieces:
+            for share in self._embedder.steps(pieces, into=embedded, folder=self._folder, snapshot=snapshot):
+                while n_shown < int(share * len(fresh)):
+                    n_shown += 1
                     yield None
-                if not fresh:
-                    continue
-                vectors = np.empty((len(fresh), space.dim), dtype=np.float16)
-                yield from self._encode(fresh, into=vectors, space=space)
-                writer.append(vectors)
-                self._store.insert(
-                    [(one.document, one.metadata) for one in fresh],
-                    first_number=before.n_documents + self.added,
-                    first_row=before.n_rows + self.added,
-                )
-                self.added += len(fresh)
-            if self.added:
-                segment: Segment = writer.finish()
-                self._store.finish(segment)
+            appended = [self._append(space, rows) for space, rows in embedded.rows.items()]
+        with self._store.transaction():
+            if pieces:
+                for part in appended:
+                    self._store.name(part)
+                self._own = self._store.stage(staged, into=self._own or _behind(snapshot))
+            if is_last:
+                self._show()
+        self.counts["truncated"] += embedded.truncated
+        self.counts["spans_embedded"] += embedded.embedded
+        self.counts["spans_reused"] += len(pieces) - embedded.embedded
+        for _ in range(n_shown, len(fresh)):
+            yield None
+
+    def _append(self, space: str, rows: PackedRows) -> Appended:
+        appender = SegmentAppender(self._folder, space=space, row_format=self._formats[space])
+        return appender.append(rows, self._store.tail(space))
 
     def _fresh(self, block: Sequence[tuple[Document, str]]) -> list[_Incoming]:
-        """The documents of a block that the index does not hold yet."""
+        """The documents of a block that no row holds as they came, and note what becomes of the others."""
         for document, place in block:
-            if document.id in self._place_by_id:
-                raise duplicate(document.id, first=self._place_by_id[document.id], second=place)
-            self._place_by_id[document.id] = place
-        stored = self._store.stored([document.id for document, _ in block])
+            first = self._store.see(document.id, place)
+            if first is not None:
+                raise duplicate(document.id, first=first, second=place)
+        versions = self._store.versions([document.id for document, _ in block])
         fresh = []
         for document, place in block:
             metadata = metadata_json(document.metadata, place=place)
-            if document.id not in stored:
-                fresh.append(_Incoming(document, place, metadata))
+            stored = versions.get(document.id, [])
+            live = next((one for one in stored if self._before.is_published(one.number)), None)
+            if live and not _differing(document, metadata, live):
+                self._kept[live.number] = True
+                self.counts["unchanged"] += 1
                 continue
-            _, title, text, old_metadata = stored[document.id]
-            new = {"title": document.title, "text": document.text, "metadata": metadata}
-            old = {"title": title, "text": text, "metadata": old_metadata}
-            differing = [part for part in new if new[part] != old[part]]
-            if differing:
-                raise DuplicateIdError(
-                    f"document id {document.id!r} at {place} is in the index already with another {differing[0]}; "
-                    f"give it another id, or build the index again from the new documents"
-                )
-            self.unchanged += 1
+            if live:
+                self._replace(live, document, metadata, place)
+            self.counts["changed" if live else "added"] += 1
+            same = next((one for one in stored if one is not live and not _differing(document, metadata, one)), None)
+            if same:
+                self._touch(same.number)
+            else:
+                fresh.append(_Incoming(document, place, metadata, live or next(iter(stored), None)))
         return fresh
 
-    def _encode(self, fresh: Sequence[_Incoming], *, into: HalfArray, space: Space) -> Iterator[None]:
-        """Encode a block, longest texts first, so that texts of like length share a batch and padding is small."""
-        lengths = [-len(one.document.title) - len(one.document.text) for one in fresh]
-        order = np.argsort(lengths, kind="stable")
-        for start in range(0, len(order), self._batch_size):
-            batch = order[start : start + self._batch_size]
-            documents = [fresh[number].document for number in batch]
-            encoded = self._encoder.encode_documents(documents)
-            if encoded.vectors.shape != (len(batch), space.dim) or encoded.truncated.shape != (len(batch),):
-                raise InputError(
-                    f"the encoder gave vectors of shape {encoded.vectors.shape} and truncation of shape "
-                    f"{encoded.truncated.shape} for {len(batch)} documents from {documents[0].id!r} on; expected "
-                    f"({len(batch)}, {space.dim}) and ({len(batch)},)"
-                )
-            with np.errstate(over="ignore"):
-                into[batch] = encoded.vectors
-            _require_vectors(into[batch], [fresh[number] for number in batch])
-            self.truncated += int(encoded.truncated.sum())
-            for _ in batch:
-                yield None
+    def _replace(self, live: Version, document: Document, metadata: str, place: str) -> None:
+        if self._mode == "add":
+            part = _differing(document, metadata, live)[0]
+            raise DuplicateIdError(
+                f"document id {document.id!r} at {place} is in the index already with another {part}; to replace "
+                f"documents use upsert, or give it another id"
+            )
+        self._replaced[live.number] = True
+
+    def _touch(self, number: int) -> None:
+        """Note that a staged document came again."""
+        one = next(one for one in self._staged if one.first_document <= number < one.end_document)
+        if one.first_document not in self._touched:
+            self._touched[one.first_document] = np.zeros(one.end_document - one.first_document, dtype=np.bool_)
+        self._touched[one.first_document][number - one.first_document] = True
+        self.counts["resumed"] += 1
+
+    def _rows_of(self, old: Version) -> dict[tuple[str, str], int]:
+        """The rows of a stored version, by title and text of their spans."""
+        found = self._store.spans(range(old.first_row, old.first_row + old.n_rows))
+        return {(old.title, old.text[start:end]): row for row, (_, start, end) in found.items()}
+
+    def _show(self) -> None:
+        """Publish what came and take out what it replaced, in the transaction that is open."""
+        out = self._replaced.copy()
+        if self._mode == "sync":
+            unseen = self._before.live_documents & ~self._kept & ~self._replaced
+            self.counts["removed"] = int(unseen.sum())
+            out |= unseen
+        numbers = np.flatnonzero(out).tolist()
+        for first, touched in self._touched.items():
+            # The rest of a call that is taken up again has gone from its source in between.
+            numbers += (first + np.flatnonzero(~touched)).tolist()
+        shown = list(self._touched)
+        if self._own:
+            shown.append(self._own.first_document)
+        if not numbers and not shown:
+            return
+        self._store.publish(shown)
+        self._store.remove(numbers)
+        self._store.count_commit()
 
 
-def _require_vectors(vectors: HalfArray, incoming: Sequence[_Incoming]) -> None:
-    bad = np.flatnonzero(~np.isfinite(vectors).all(axis=1) | ~vectors.any(axis=1))
-    if len(bad):
-        one, vector = incoming[bad[0]], vectors[bad[0]]
-        found = "only zeros" if np.isfinite(vector).all() else "NaN, or a number beyond half precision"
-        raise InputError(
-            f"the encoder's vector of document {one.document.id!r} ({one.place}) holds {found}; "
-            f"repair or remove the document, or use another encoder"
-        )
+def _blocks(corpus: Corpus) -> Iterator[list[tuple[Document, str]]]:
+    located = corpus.located()
+    while block := list(islice(located, BLOCK_DOCUMENTS)):
+        yield block
+
+
+def _behind(snapshot: Snapshot) -> Range:
+    """An empty staged range behind everything that is stored."""
+    number = max((one.end_document for one in snapshot.ranges), default=0)
+    row = max((one.end_row for one in snapshot.ranges), default=0)
+    return Range(number, number, row, row, staged=True)
+
+
+def _differing(document: Document, metadata: str, stored: Version) -> list[str]:
+    """Which parts of a document are not as they are stored."""
+    new = (document.title, document.text, metadata)
+    old = (stored.title, stored.text, stored.metadata)
+    return [part for part, one, other in zip(("title", "text", "metadata"), new, old, strict=True) if one != other]

@@ -1,97 +1,115 @@
-"""One set of documents in one space: added once, searched by vectors of that space."""
+"""One set of documents with vectors in one or several spaces: made, changed, checked, and searched."""
 
-import logging
-import threading
-import time
-from collections.abc import Sequence
-from contextlib import closing
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
+from routeret.chunking import Chunker, WholeText, chunker_from_dict, require_same_chunker
+from routeret.conditions import Filter
 from routeret.corpus import Corpus
-from routeret.errors import ArtifactError, IndexLockedError, InputError, UnknownDocumentError
-from routeret.index.adding import Adder, AddReport
-from routeret.index.exact import ExactSearch
-from routeret.index.faiss_flat import FaissFlatSearch
-from routeret.index.fulltext import Fulltext
-from routeret.index.lock import FULLTEXT_LOCK, writer_lock
-from routeret.index.segments import VectorFile
-from routeret.index.store import STORE, Snapshot, Store
+from routeret.errors import ArtifactError, InputError
+from routeret.filters import parse_filter
+from routeret.index import changing
+from routeret.index.adding import Mode
+from routeret.index.derived import build_structure, measure_structure
+from routeret.index.exporting import export_documents
+from routeret.index.reading import Reader, listed, matching_documents
+from routeret.index.reports import ChangeReport
+from routeret.index.row_format import Storage, require_storage
+from routeret.index.schema import STORE, create_store
+from routeret.index.store import Store
+from routeret.index.structures.ann import RECALL
+from routeret.index.verifying import Damage, verify_index
+from routeret.index.witness import read_witness, require_commit, write_witness
 from routeret.optional import is_installed
-from routeret.progress import track
-from routeret.protocols import Encoder, SearchStructure
+from routeret.protocols import Encoder
 from routeret.space import Space
-from routeret.types import BoolArray, Document, FloatArray, HashArray, IntArray, TopK
+from routeret.types import FloatArray
 
-FULLTEXT = "fulltext"
-
-_MANY_ROWS = 20_000
-
-_logger = logging.getLogger(__name__)
+ProbeSource = Callable[["Index"], Mapping[str, FloatArray]]
+"""Gives queries by the name of who writes them, float32, shape (n_queries, dim)."""
 
 
-class Index:
-    """An open index. It keeps the commit it was opened at until :meth:`refresh` or its own :meth:`add`.
+class Index(Reader):
+    """An open index. It keeps the commit it was opened at until :meth:`refresh` or a change of its own.
 
-    Documents are numbered from 0 in the order in which they were added; a row is one span of a document (now always
-    its whole text) with one vector.
+    Documents are numbered in the order in which they came; a row is one span of a document, with one vector a space.
+    Numbers and rows of removed documents stay unused until :meth:`compact` gives them anew.
     """
 
-    def __init__(self, folder: Path, store: Store) -> None:
+    def __init__(self, folder: Path, store: Store, chunker: Chunker, probes: ProbeSource | None = None) -> None:
         """Keep an open store; :meth:`create` and :meth:`open` are the way in."""
-        self._folder = folder
-        self._store = store
-        self._space = store.space()
-        self._building = threading.RLock()
-        self._structure: SearchStructure | None = None
-        self._fulltext: Fulltext | None = None
-        self._row_documents: IntArray | None = None
-        self._content_keys: HashArray | None = None
-        self._show(store.snapshot())
+        super().__init__(folder, store)
+        self._chunker = chunker
+        self._probes = probes
 
     @classmethod
-    def create(cls, folder: Path | str, space: Space) -> "Index":
+    def create(
+        cls, folder: Path | str, space: Space, *, chunker: Chunker | None = None, storage: Storage = "fp16"
+    ) -> "Index":
         """A new, empty index.
 
         Args:
             folder: made if it does not exist; must not hold an index.
-            space: the space of all its vectors; one vector a span.
+            space: the space of all its vectors; one vector a span. :meth:`add_space` brings further ones.
+            chunker: cuts documents into spans; by default a document is one span. It cannot be changed later.
+            storage: precision of the stored vectors: ``"fp16"``, ``"fp32"`` or ``"int8"``.
 
         Raises:
             ArtifactError: the folder holds an index already.
-            InputError: the space has one vector a token.
+            InputError: the space has one vector a token, or there is no such storage.
         """
-        if space.vectors != "single":
-            raise InputError(
-                f"space {space.fingerprint} has one vector a {space.vectors}; an index takes one vector a span"
-            )
+        _require_single(space)
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        Store.create(folder, space)
-        return cls.open(folder)
+        chunker = chunker or WholeText()
+        storage = require_storage(storage)
+        if not (folder / STORE).exists():
+            # The store comes last: where it is, the index is whole.
+            write_witness(folder, commit=0)
+        create_store(folder, space, storage=storage, chunker=chunker.as_dict())
+        return cls.open(folder, chunker=chunker)
 
     @classmethod
-    def open(cls, folder: Path | str) -> "Index":
+    def open(
+        cls,
+        folder: Path | str,
+        *,
+        chunker: Chunker | None = None,
+        probes: ProbeSource | None = None,
+        verify: bool = False,
+    ) -> "Index":
         """The index of a folder, in milliseconds: vectors are mapped, not read.
+
+        Args:
+            folder: its folder.
+            chunker: what the index was created with; needed only to change an index whose chunker is a function.
+            probes: gives the queries on which the recall of a new search structure is measured, of the first space;
+                without it some are made of documents.
+            verify: read everything and compare every checksum.
 
         Raises:
             ArtifactError: there is none, or it is damaged or of another format; the message names the file.
+            InputError: the chunker is another one than the index was created with.
         """
         folder = Path(folder)
-        store = Store.open(folder)
+        if verify:
+            damage = [one for one in verify_index(folder) if not one.derived]
+            if damage:
+                raise ArtifactError("; ".join(one.reason for one in damage))
+        witnessed = read_witness(folder) if (folder / STORE).is_file() else 0
+        store = Store(folder)
         try:
-            return cls(folder, store)
+            require_commit(folder, witnessed=witnessed, found=store.commit())
+            stored = store.chunker()
+            if chunker is not None:
+                require_same_chunker(stored, chunker, here=f"index {folder.name!r}")
+            return cls(folder, store, chunker or chunker_from_dict(stored), probes)
         except BaseException:
             store.close()
             raise
-
-    def close(self) -> None:
-        """Give the store's connection up; the index cannot be used afterwards."""
-        self._store.close()
 
     def __enter__(self) -> "Index":
         """The index itself; it is closed when the block ends."""
@@ -104,236 +122,267 @@ class Index:
         self.close()
 
     @property
-    def folder(self) -> Path:
-        """Where it stands."""
-        return self._folder
-
-    @property
-    def space(self) -> Space:
-        """The space of its vectors."""
-        return self._space
-
-    @property
-    def n_rows(self) -> int:
-        """How many rows."""
-        return self._snapshot.n_rows
-
-    def __len__(self) -> int:
-        """How many documents."""
-        return self._snapshot.n_documents
-
-    def refresh(self) -> None:
-        """See what others have added since."""
-        snapshot = self._store.snapshot()
-        if snapshot.commit != self._snapshot.commit:
-            self._show(snapshot)
+    def chunker(self) -> Chunker:
+        """What cuts documents into spans."""
+        return self._chunker
 
     def add(
         self,
         corpus: Corpus,
-        encoder: Encoder,
+        encoders: Encoder | Sequence[Encoder],
         *,
         total: int | None = None,
         batch_size: int = 256,
         show_progress: bool = False,
-    ) -> AddReport:
+    ) -> ChangeReport:
         """Add the documents of a corpus: all of them or, if anything goes wrong, none.
 
-        A document that the index holds already with the same title, text and metadata is not encoded again.
+        A document that the index holds already with the same title, text and metadata is not embedded again. Nor is
+        one that an earlier call embedded before it was interrupted.
 
         Args:
             corpus: read once, in blocks of some thousand documents.
-            encoder: of the index's space.
+            encoders: of the index's space; one for every space where it has several.
             total: how many documents come, for the progress bar.
-            batch_size: how many documents the encoder gets at once.
+            batch_size: how many texts the encoder gets at once.
             show_progress: draw a progress bar on stderr.
 
         Raises:
-            SpaceMismatchError: the encoder writes another space.
+            SpaceMismatchError: an encoder writes another space, or there is none for one of the index's.
             CorpusError: the corpus is empty, or something in it cannot be read.
             DuplicateIdError: an id comes twice, or is in the index with another title, text or metadata.
             InputError: the encoder gave a vector of the wrong shape, of zeros, or not finite; or metadata is not JSON.
-            IndexLockedError: another process is adding.
-            ArtifactError: the folder cannot be written.
+            IndexLockedError: another process is changing the index.
+            ArtifactError: the folder cannot be written, or the disk is full.
         """
-        start = time.perf_counter()
-        if batch_size < 1:
-            raise InputError(f"batch_size is {batch_size}, expected at least 1")
-        self._space.require_same(encoder.space, here=f"index {self._folder.name!r}", there="the encoder")
-        with writer_lock(self._folder), closing(Store.open(self._folder, writing=True)) as store:
-            adder = Adder(self._folder, store, encoder, batch_size=batch_size)
-            steps = adder.steps(corpus)
-            # Closed here and not by the garbage collector, so that a failure has undone everything on return.
-            with closing(steps):
-                for _ in track(steps, description="adding", total=total, unit="docs", show=show_progress):
-                    pass
-        self.refresh()
-        return AddReport(adder.added, adder.unchanged, adder.truncated, time.perf_counter() - start)
+        return self._bring(corpus, encoders, "add", total, batch_size, show_progress)
 
-    def search(self, queries: FloatArray, k: int, *, space: Space) -> TopK:
-        """The best rows of every query.
+    def upsert(
+        self,
+        corpus: Corpus,
+        encoders: Encoder | Sequence[Encoder],
+        *,
+        total: int | None = None,
+        batch_size: int = 256,
+        show_progress: bool = False,
+    ) -> ChangeReport:
+        """Add the documents of a corpus, and put them in place of those with the same ids; all of them or none.
+
+        Spans of a changed document whose title and text are as they were keep their vectors.
+
+        Args and errors are those of :meth:`add`, but another content is no error.
+        """
+        return self._bring(corpus, encoders, "upsert", total, batch_size, show_progress)
+
+    def sync(
+        self,
+        corpus: Corpus,
+        encoders: Encoder | Sequence[Encoder],
+        *,
+        total: int | None = None,
+        batch_size: int = 256,
+        show_progress: bool = False,
+    ) -> ChangeReport:
+        """Make the index hold the documents of a corpus and no others; all of it or nothing.
+
+        Args and errors are those of :meth:`upsert`.
+        """
+        return self._bring(corpus, encoders, "sync", total, batch_size, show_progress)
+
+    def delete(
+        self, ids: Sequence[str] | None = None, *, filter: Filter | Mapping[str, Any] | None = None
+    ) -> ChangeReport:
+        """Take documents out, named by their ids or by a filter on their metadata; all of them or none.
 
         Args:
-            queries: float32, shape (n_queries, dim).
-            k: at least 1; more than the rows gives all of them.
-            space: what the queries were written into.
-
-        Returns:
-            Rows and inner products, shape (n_queries, min(k, n_rows)), best first; equal scores keep the lower row
-            first.
-
-        Raises:
-            SpaceMismatchError: the queries are of another space.
-            InputError: a wrong shape, a number that is not finite, or ``k`` below 1.
-        """
-        self._space.require_same(space, here=f"index {self._folder.name!r}", there="the query side")
-        queries = np.asarray(queries, dtype=np.float32)
-        if queries.ndim != 2 or queries.shape[1] != self._space.dim:
-            raise InputError(f"queries have shape {queries.shape}, expected (n_queries, {self._space.dim})")
-        if not np.isfinite(queries).all():
-            bad = int(np.flatnonzero(~np.isfinite(queries).all(axis=1))[0])
-            raise InputError(f"query {bad} of {len(queries)} has a vector that is not finite; check the encoder")
-        if k < 1:
-            raise InputError(f"k is {k}, expected at least 1")
-        return self._built_structure().search(queries, k)
-
-    def vectors(self, rows: IntArray) -> FloatArray:
-        """The vectors of some rows, float32, shape (n, dim), in the order asked for."""
-        return self._vectors.take(self._checked(rows, end=self.n_rows, what="row"))
-
-    @property
-    def row_documents(self) -> IntArray:
-        """The document number of every row, int64, shape (n_rows,); do not change it."""
-        if self._row_documents is None:
-            self._row_documents = self._store.row_documents(self.n_rows)
-        return self._row_documents
-
-    @property
-    def content_keys(self) -> HashArray:
-        """The content key of every document, uint64, shape (n_documents,), by number; do not change it."""
-        if self._content_keys is None:
-            self._content_keys = self._store.content_keys(len(self))
-        return self._content_keys
-
-    def spans(self, rows: IntArray | Sequence[int]) -> list[tuple[int, int]]:
-        """Start and end of the spans of some rows, in characters of their documents' texts."""
-        checked = self._checked(rows, end=self.n_rows, what="row").tolist()
-        found = self._store.spans(checked)
-        return [found[row] for row in checked]
-
-    def documents(self, numbers: IntArray | Sequence[int]) -> list[Document]:
-        """The documents of some numbers, in the order asked for."""
-        checked = self._checked(numbers, end=len(self), what="document number").tolist()
-        found = self._store.documents(checked)
-        return [found[number] for number in checked]
-
-    def ids(self) -> list[str]:
-        """The ids of all documents, by number."""
-        return self._store.ids(len(self))
-
-    def contains(self, ids: Sequence[str]) -> BoolArray:
-        """Whether each id is in the index, shape (n,)."""
-        found = self._known(ids)
-        return np.array([document_id in found for document_id in ids], dtype=np.bool_)
-
-    def numbers(self, ids: Sequence[str]) -> IntArray:
-        """The document numbers of some ids, int64, shape (n,).
+            ids: document ids.
+            filter: see :func:`routeret.filters.parse_filter`.
 
         Raises:
             UnknownDocumentError: an id is not in the index.
+            InputError: neither or both were given, or the filter is malformed.
+            IndexLockedError: another process is changing the index.
         """
-        found = self._known(ids)
-        unknown = [document_id for document_id in ids if document_id not in found]
-        if unknown:
-            raise UnknownDocumentError(
-                f"document {unknown[0]!r} is not in index {self._folder.name!r} ({len(unknown)} of {len(ids)} ids "
-                f"are not among its {len(self)} documents); check the ids, or add the documents first"
-            )
-        return np.array([found[document_id] for document_id in ids], dtype=np.int64)
+        if (ids is None) == (filter is None):
+            raise InputError("delete takes either ids or a filter, and exactly one of the two")
+        if filter is not None:
+            parsed = parse_filter(filter)
+            report = changing.remove_matching(self._folder, partial(matching_documents, parsed))
+        else:
+            report = changing.remove(self._folder, listed(ids or ()))
+        self.refresh()
+        return report
 
-    def get(self, document_id: str) -> Document:
-        """The document of an id.
+    def compact(self) -> int:
+        """Give the room of removed documents back; gives how many rows went. Nothing is embedded.
 
         Raises:
-            UnknownDocumentError: it is not in the index.
+            IndexLockedError: another process is changing the index.
+            ArtifactError: a vector file is damaged, or the disk is full.
         """
-        return self.documents(self.numbers([document_id]))[0]
+        n_rows = changing.compact_index(self._folder)
+        self.refresh()
+        self._derive()
+        return n_rows
 
-    @property
-    def fulltext(self) -> Fulltext:
-        """BM25 over titles and texts, by document number; built again where it is missing or stale."""
+    def add_space(
+        self, encoder: Encoder, *, storage: Storage = "fp16", batch_size: int = 256, show_progress: bool = False
+    ) -> int:
+        """Give every row a vector in one more space; gives how many were embedded by this call.
+
+        What an interrupted call has embedded is not embedded again.
+
+        Args:
+            encoder: of the new space.
+            storage: precision of its vectors.
+            batch_size: how many texts the encoder gets at once.
+            show_progress: draw a progress bar on stderr.
+
+        Raises:
+            InputError: the space has one vector a token, or the encoder gave an unusable vector.
+            IndexLockedError: another process is changing the index.
+        """
+        _require_single(encoder.space)
+        n_rows = changing.embed_space(
+            self._folder,
+            encoder,
+            storage=require_storage(storage),
+            batch_size=batch_size,
+            show_progress=show_progress,
+        )
+        self.refresh()
+        return n_rows
+
+    def drop_space(self, space: Space) -> None:
+        """Forget the vectors of a space that :meth:`add_space` brought.
+
+        Raises:
+            InputError: it is the first space, or none of the index's.
+            IndexLockedError: another process is changing the index.
+        """
+        changing.drop_space(self._folder, space.fingerprint)
+        self.refresh()
+
+    def optimise(
+        self,
+        *,
+        recall: float = RECALL,
+        factory: str | None = None,
+        probes: Mapping[str, FloatArray] | None = None,
+        space: Space | None = None,
+        seed: int = 0,
+    ) -> dict[str, Any]:
+        """Build the search structure of a space again, over all rows; gives what was built and measured.
+
+        Adding documents does so by itself when it pays, with the recall and the factory that were given last. Nothing
+        is embedded, and searches go on with the old structure.
+
+        Args:
+            recall: which share of the ten nearest rows a search must find, for the worst of the probe sets.
+            factory: a FAISS factory string, or ``"exact"``; None chooses by the number of rows.
+            probes: queries by the name of who writes them, float32, shape (n_queries, dim); the recall is measured on
+                them. None makes some of documents.
+            space: by default the first one.
+            seed: of training and sampling.
+
+        Raises:
+            InputError: FAISS cannot make the factory string, or recall or probes are out of range.
+            MissingExtraError: faiss is not installed.
+            ArtifactError: the folder cannot be written.
+        """
+        wanted = {"recall": recall} if factory is None else {"recall": recall, "factory": factory}
+        if wanted != self._store.structure():
+            changing.want_structure(self._folder, wanted)
+            self._store.renew()
+        space = space or self.space
+        vectors, _ = self._stored(space)
+        search = build_structure(
+            self._folder,
+            space.fingerprint,
+            vectors,
+            self._snapshot,
+            factory=factory,
+            recall=recall,
+            probes=probes,
+            seed=seed,
+        )
         with self._building:
-            if self._fulltext is None:
-                self._fulltext = self._opened_fulltext()
-            return self._fulltext
+            self._searches[space.fingerprint] = search
+        return search.info()
 
-    def info(self) -> dict[str, Any]:
-        """Plain JSON values: counts, space, sizes in bytes, and what searches it."""
-        return {
-            "documents": len(self),
-            "rows": self.n_rows,
-            "segments": len(self._vectors),
-            "space": self._space.fingerprint,
-            "vectors_bytes": self._vectors.n_bytes,
-            "store_bytes": sum(file.stat().st_size for file in self._folder.glob(f"{STORE}*")),
-            "structure": FaissFlatSearch.name if self._wants_faiss() else ExactSearch.name,
-        }
+    def measure(self, probes: Mapping[str, FloatArray], *, space: Space | None = None) -> dict[str, Any]:
+        """Measure the recall of the search structure on further queries; it tries harder where they miss the target.
 
-    def _show(self, snapshot: Snapshot) -> None:
-        """Stand at a commit; what is derived from documents is built again when it is needed."""
+        Args:
+            probes: queries by the name of who writes them, float32, shape (n_queries, dim).
+            space: what they were written into; by default the first one.
+        """
+        space = space or self.space
+        vectors, _ = self._stored(space)
+        search = measure_structure(self._folder, space.fingerprint, vectors, self._snapshot, probes)
         with self._building:
-            self._vectors = VectorFile(self._folder, snapshot.segments, dim=self._space.dim)
-            self._snapshot = snapshot
-            self._structure = None
-            self._fulltext = None
-            self._row_documents = None
-            self._content_keys = None
+            self._searches[space.fingerprint] = search
+        return search.info()
 
-    def _wants_faiss(self) -> bool:
-        return self.n_rows >= _MANY_ROWS and is_installed("faiss")
+    def verify(self) -> list[Damage]:
+        """Everything that is not as it was written; reads every file once."""
+        return verify_index(self._folder)
 
-    def _built_structure(self) -> SearchStructure:
-        with self._building:
-            if self._structure is None:
-                blocks, dim = self._vectors.blocks(), self._space.dim
-                if self._wants_faiss():
-                    self._structure = FaissFlatSearch(blocks, dim=dim)
-                else:
-                    self._structure = ExactSearch(blocks, n_rows=self.n_rows, dim=dim)
-                    if self.n_rows >= _MANY_ROWS:
-                        _advise_faiss()
-            return self._structure
+    def export(self, folder: Path | str, *, space: Space | None = None) -> None:
+        """Write documents and vectors as a BEIR folder with NumPy files; see :class:`routeret.index.Exported`.
 
-    def _opened_fulltext(self) -> Fulltext:
-        folder, commit = self._folder / FULLTEXT, self._snapshot.commit
-        try:
-            return Fulltext.open(folder, commit=commit)
-        except ArtifactError:
-            built = Fulltext.build(self._store.texts(len(self)))
-        try:
-            with writer_lock(self._folder, name=FULLTEXT_LOCK):
-                if self._store.snapshot().commit == commit:
-                    built.save(folder, commit=commit)
-        except (IndexLockedError, ArtifactError):
-            # Derived data: whoever may write saves it next time.
-            _logger.info("the full-text index of %s stays in memory, since the folder cannot be written now", folder)
-        return built
+        Args:
+            folder: the folder to write; must not exist.
+            space: whose vectors; by default the first space's.
 
-    def _known(self, ids: Sequence[str]) -> dict[str, int]:
-        if isinstance(ids, str):
-            raise InputError(f"ids is the string {ids!r}, expected a list of strings; put it in a list")
-        found = self._store.numbers(list(ids))
-        return {document_id: number for document_id, number in found.items() if number < len(self)}
+        Raises:
+            ArtifactError: something is at ``folder`` already.
+        """
+        space = space or self.space
+        vectors, row_format = self._stored(space)
+        export_documents(
+            Path(folder), self._store, space=space, vectors=vectors, row_format=row_format, rows=self.live_rows
+        )
 
-    def _checked(self, numbers: IntArray | Sequence[int], *, end: int, what: str) -> IntArray:
-        checked = np.asarray(numbers, dtype=np.int64)
-        outside = checked[(checked < 0) | (checked >= end)]
-        if len(outside):
-            raise InputError(f"{what} {outside[0]} is not in index {self._folder.name!r}, which has 0 to {end - 1}")
-        return checked
+    def _bring(
+        self,
+        corpus: Corpus,
+        encoders: Encoder | Sequence[Encoder],
+        mode: Mode,
+        total: int | None,
+        batch_size: int,
+        show_progress: bool,
+    ) -> ChangeReport:
+        report = changing.bring(
+            self._folder,
+            corpus,
+            encoders,
+            chunker=self._chunker,
+            mode=mode,
+            total=total,
+            batch_size=batch_size,
+            show_progress=show_progress,
+        )
+        self.refresh()
+        self._derive()
+        return report
+
+    def _derive(self) -> None:
+        """Make what searches need now, and not at the first one."""
+        for space in self.spaces:
+            vectors = self._vectors[space.fingerprint]
+            if vectors.n_rows == self.n_rows and self._search_of(space, vectors).is_due and is_installed("faiss"):
+                wanted = self._store.structure()
+                probes = self._probes(self) if self._probes and space == self.space else None
+                self.optimise(
+                    recall=wanted.get("recall", RECALL), factory=wanted.get("factory"), probes=probes, space=space
+                )
+        if len(self):
+            self.fulltext  # noqa: B018 - brought up to date when it is asked for
 
 
-@cache
-def _advise_faiss() -> None:
-    """Say once a process what would make search faster."""
-    _logger.warning("faiss is not installed, so NumPy searches; for more speed run: pip install 'routeret[cpu]'")
+def _require_single(space: Space) -> None:
+    if space.vectors != "single":
+        raise InputError(
+            f"space {space.fingerprint} has one vector a {space.vectors}; an index takes one vector a span"
+        )

@@ -11,16 +11,18 @@ from routeret.errors import ArtifactError, IndexLockedError
 
 LOCK = "writer.lock"
 FULLTEXT_LOCK = "fulltext.lock"
-"""A lock of its own for derived data, so that a reader that saves some never stands in a writer's way."""
+STRUCTURE_LOCK = "ann.lock"
+"""Locks of their own for derived data, so that a reader that saves some never stands in a writer's way."""
 
 
 @contextmanager
-def writer_lock(folder: Path, *, name: str = LOCK) -> Iterator[None]:
+def writer_lock(folder: Path, *, name: str = LOCK, wait: bool = False) -> Iterator[None]:
     """Be the only writer of an index folder while the block runs; the system frees the lock if the process dies.
 
     Args:
         folder: the index's folder.
         name: the lock's file.
+        wait: wait until the other writer has ended, instead of raising.
 
     Raises:
         IndexLockedError: another writer holds the lock; its process is named.
@@ -37,8 +39,15 @@ def writer_lock(folder: Path, *, name: str = LOCK) -> Iterator[None]:
         ) from error
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise ArtifactError(
+                    f"index {folder} is on a file system without locks ({error.strerror}), where two writers could "
+                    f"mix their changes; keep it on a local disk"
+                ) from error
+            if not isinstance(error, BlockingIOError):
+                raise
             holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
             raise IndexLockedError(
                 f"index {folder} is being written by process {holder}; wait until it has ended, then try again"

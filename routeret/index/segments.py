@@ -1,145 +1,256 @@
-"""Vector segments: append-only raw fp16 files, written whole before the store names them, read as memory maps."""
+"""Vector segments: raw files of rows that only ever grow behind what a commit names, read as memory maps."""
 
 import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
-from numpy.typing import NDArray
 
 from routeret.artifact import sync_folder
 from routeret.errors import ArtifactError
+from routeret.index.row_format import PackedRows, RowFormat
 from routeret.types import FloatArray, IntArray
 
 VECTORS = "vectors"
-_FILE = re.compile(r"\d{6}\.f16")
-_BLOCK_ROWS = 8192
 
-HalfArray = NDArray[np.float16]
+SEGMENT_ROWS = 1 << 18
+"""Rows of a full segment; the next ones go into a new file."""
+
+BLOCK_ROWS = 1024
+"""Rows under one checksum."""
+
+_FILE = re.compile(r"\d{6}\.(f16|f32|i8)")
+_FILE_DIGITS = 6
+_READ_ROWS = 8192
+_DIGEST_BYTES = 8
+_NEXT_STEP = "restore the folder from a copy, or build the index again"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The vectors of one finished ``add``.
+    """Some of the rows of one space.
 
     Attributes:
         space: fingerprint of the space.
         file: name of the file below ``vectors/<space>``.
         first_row: the index row of its first vector.
-        n_rows: how many vectors.
-        dim: length of a vector.
-        sha256: 64 hexadecimal digits of the file's content.
+        n_rows: how many vectors a commit names; only the last segment of a space may hold more bytes, which a writer
+            that died left behind, or one that is at work has not committed yet.
     """
 
     space: str
     file: str
     first_row: int
     n_rows: int
-    dim: int
-    sha256: str
 
     def path(self, folder: Path) -> Path:
         """Where the file stands in an index folder."""
         return folder / VECTORS / self.space / self.file
 
     @property
-    def n_bytes(self) -> int:
-        """Size of the file."""
-        return self.n_rows * self.dim * 2
+    def end_row(self) -> int:
+        """The row behind its last one."""
+        return self.first_row + self.n_rows
 
 
-class SegmentWriter:
-    """Writes one new segment; unless it was finished, nothing stays behind when the block ends.
+@dataclass(frozen=True, slots=True)
+class BlockDigest:
+    """The checksum of at most :data:`BLOCK_ROWS` rows.
 
-    A finished file stays whatever happens then: the commit that names it may have come through, and if it has not,
-    the next writer removes the file.
+    Attributes:
+        space: fingerprint of the space.
+        file: name of the segment's file.
+        block: counted from 0 inside the file.
+        digest: 8 bytes.
     """
 
-    def __init__(self, folder: Path, *, space: str, number: int, first_row: int, dim: int) -> None:
-        """Name the file; it is made when the block is entered.
+    space: str
+    file: str
+    block: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Where the next row of a space goes.
+
+    Attributes:
+        last: the segment that may still grow; None where there is none.
+        last_digest: the checksum of its last block.
+        next_row: the row behind the last one.
+        next_file: the number of the next new file.
+    """
+
+    last: Segment | None
+    last_digest: bytes | None
+    next_row: int
+    next_file: int
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What a commit must keep of rows that are on disk already.
+
+    Attributes:
+        segments: new and grown segments.
+        digests: new and changed checksums.
+    """
+
+    segments: tuple[Segment, ...]
+    digests: tuple[BlockDigest, ...]
+
+    def joined(self, later: "Appended") -> "Appended":
+        """This and what was appended behind it; what grew twice is kept as it is at the end."""
+        segments = {(one.space, one.file): one for one in (*self.segments, *later.segments)}
+        digests = {(one.space, one.file, one.block): one for one in (*self.digests, *later.digests)}
+        return Appended(tuple(segments.values()), tuple(digests.values()))
+
+    def tail(self, *, next_file: int) -> Tail:
+        """Where the next row goes; ``next_file`` is the number of a new file where nothing was appended."""
+        if not self.segments:
+            return tail_behind(None, None, next_file=next_file)
+        return tail_behind(self.segments[-1], self.digests[-1].digest, next_file=next_file)
+
+
+def tail_behind(last: Segment | None, last_digest: bytes | None, *, next_file: int = 0) -> Tail:
+    """Where the row behind a segment goes.
+
+    Args:
+        last: the last segment of a space; None where there is none.
+        last_digest: the checksum of its last block.
+        next_file: the number of a new file where there is no segment.
+    """
+    if last is None:
+        return Tail(None, None, next_row=0, next_file=next_file)
+    next_file = int(last.file[:_FILE_DIGITS]) + 1
+    if last.n_rows >= SEGMENT_ROWS:
+        return Tail(None, None, next_row=last.end_row, next_file=next_file)
+    return Tail(last, last_digest, next_row=last.end_row, next_file=next_file)
+
+
+class SegmentAppender:
+    """Appends rows to the segments of one space; what it writes counts once a commit names it."""
+
+    def __init__(self, folder: Path, *, space: str, row_format: RowFormat) -> None:
+        """Take where and how to write; the index's writer lock must be held.
 
         Args:
             folder: the index's folder.
             space: fingerprint of the space.
-            number: how many segments the space has.
-            first_row: the index row of the first vector to come.
-            dim: length of a vector.
+            row_format: how its vectors are stored.
         """
-        self._empty = Segment(space, f"{number:06d}.f16", first_row, 0, dim, "")
-        self._path = self._empty.path(folder)
-        self._hash = hashlib.sha256()
-        self._n_rows = 0
-        self._finished = False
+        self._folder = folder
+        self._space = space
+        self._format = row_format
 
-    def __enter__(self) -> "SegmentWriter":
-        """Make the file."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = self._path.open("xb")
-        return self
+    def append(self, rows: PackedRows, tail: Tail) -> Appended:
+        """Write rows behind the last commit's, durably; bytes that no commit names are cut off first.
 
-    def append(self, vectors: HalfArray) -> None:
-        """Write vectors, fp16, shape (n, dim), behind the ones before."""
-        content = np.ascontiguousarray(vectors, dtype="<f2").tobytes()
-        self._file.write(content)
-        self._hash.update(content)
-        self._n_rows += len(vectors)
+        Args:
+            rows: packed rows.
+            tail: where they go, by the last commit.
 
-    def finish(self) -> Segment:
-        """Make the file and its name durable, and give what the store must keep of it."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        for folder in (self._path.parent, self._path.parent.parent, self._path.parent.parent.parent):
-            sync_folder(folder)
-        self._finished = True
-        empty = self._empty
-        return Segment(empty.space, empty.file, empty.first_row, self._n_rows, empty.dim, self._hash.hexdigest())
+        Raises:
+            ArtifactError: the last segment is missing, too short, or its last block is damaged.
+        """
+        grown: list[Segment] = []
+        digests: list[BlockDigest] = []
+        start, next_file = 0, tail.next_file
+        last, last_digest, first_row = tail.last, tail.last_digest, tail.next_row
+        while start < len(rows):
+            if last is None:
+                last, last_digest = Segment(self._space, f"{next_file:06d}.{self._format.suffix}", first_row, 0), None
+                next_file += 1
+            part = rows[start : start + SEGMENT_ROWS - last.n_rows]
+            digests += self._write(last, part, last_digest)
+            grown.append(replace(last, n_rows=last.n_rows + len(part)))
+            start, first_row, last = start + len(part), first_row + len(part), None
+        return Appended(tuple(grown), tuple(digests))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file, and remove it unless it was finished."""
-        self._file.close()
-        if not self._finished:
-            self._path.unlink(missing_ok=True)
+    def _write(self, segment: Segment, rows: PackedRows, last_digest: bytes | None) -> list[BlockDigest]:
+        """Append to one file, and give the checksums of the blocks that have changed."""
+        path = segment.path(self._folder)
+        row_bytes = self._format.row_bytes
+        committed = segment.n_rows * row_bytes
+        first_block = segment.n_rows // BLOCK_ROWS
+        content = np.ascontiguousarray(rows).tobytes()
+        is_new = segment.n_rows == 0
+        if is_new:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            _require_size(path, committed, self._format, segment.n_rows, may_be_longer=True)
+        with path.open("w+b" if is_new else "r+b") as file:
+            file.truncate(committed)
+            file.seek(first_block * BLOCK_ROWS * row_bytes)
+            opened = file.read()
+            if opened and digest_of(opened) != last_digest:
+                raise ArtifactError(f"{path} is damaged in its rows from {first_block * BLOCK_ROWS} on; {_NEXT_STEP}")
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            for folder in (path.parent, path.parent.parent, path.parent.parent.parent):
+                sync_folder(folder)
+        changed = opened + content
+        step = BLOCK_ROWS * row_bytes
+        return [
+            BlockDigest(segment.space, segment.file, first_block + number, digest_of(changed[start : start + step]))
+            for number, start in enumerate(range(0, len(changed), step))
+        ]
 
 
-class VectorFile:
-    """All vectors of an index as read-only memory maps, one a segment; opening reads none of them."""
+class StoredVectors:
+    """All vectors of one space in row order, memory-mapped; readers share it freely."""
 
-    def __init__(self, folder: Path, segments: Sequence[Segment], *, dim: int) -> None:
+    def __init__(self, folder: Path, segments: Sequence[Segment], *, row_format: RowFormat, n_rows: int) -> None:
         """Map the files.
 
         Args:
             folder: the index's folder.
-            segments: in row order, without gaps.
-            dim: length of a vector.
+            segments: all segments of the space that a commit names, in row order.
+            row_format: how its vectors are stored.
+            n_rows: how many rows are shown; further ones are not published yet.
 
         Raises:
-            ArtifactError: a file is missing or of the wrong size.
+            ArtifactError: a file is missing or has the wrong size.
         """
-        self.dim = dim
-        self.n_rows = sum(segment.n_rows for segment in segments)
-        self.n_bytes = sum(segment.n_bytes for segment in segments)
-        self._first_rows = np.array([segment.first_row for segment in segments], dtype=np.int64)
-        self._maps = [_map(folder, segment) for segment in segments]
+        self._format = row_format
+        self.dim = row_format.dim
+        self.n_rows = n_rows
+        shown = [segment for segment in segments if segment.first_row < n_rows]
+        self.n_bytes = sum(segment.n_rows for segment in segments) * row_format.row_bytes
+        self._maps = [_map(folder, segment, row_format, is_last=segment == segments[-1]) for segment in shown]
+        self._first_rows = np.array([segment.first_row for segment in shown], dtype=np.int64)
 
     def __len__(self) -> int:
         """How many segments."""
         return len(self._maps)
 
-    def blocks(self) -> Iterator[FloatArray]:
-        """All vectors in row order, float32, some thousand rows at a time."""
-        for mapped in self._maps:
-            for start in range(0, len(mapped), _BLOCK_ROWS):
-                yield mapped[start : start + _BLOCK_ROWS].astype(np.float32)
+    def blocks(self, start: int = 0, end: int | None = None) -> Iterator[FloatArray]:
+        """The vectors of the rows from ``start`` to before ``end``, float32, some thousand rows at a time."""
+        end = self.n_rows if end is None else min(end, self.n_rows)
+        for packed in self.packed_blocks(start, end):
+            yield self._format.unpacked(packed)
+
+    def packed_blocks(self, start: int, end: int) -> Iterator[PackedRows]:
+        """The same rows as they are stored."""
+        for first_row, mapped in zip(self._first_rows.tolist(), self._maps, strict=True):
+            here, there = max(start - first_row, 0), min(end - first_row, len(mapped))
+            for begin in range(here, there, _READ_ROWS):
+                yield mapped[begin : min(begin + _READ_ROWS, there)]
 
     def take(self, rows: IntArray) -> FloatArray:
         """Vectors of some rows, float32, shape (n, dim), in the order asked for; rows must exist."""
-        taken = np.empty((len(rows), self.dim), dtype=np.float32)
+        return self._format.unpacked(self.packed(rows))
+
+    def packed(self, rows: IntArray) -> PackedRows:
+        """The same rows as they are stored."""
+        if len(self._maps) == 1:
+            return np.asarray(self._maps[0][rows])
+        taken = self._format.empty(len(rows))
         segment_of = np.searchsorted(self._first_rows, rows, side="right") - 1
         for number in np.unique(segment_of):
             here = segment_of == number
@@ -147,29 +258,67 @@ class VectorFile:
         return taken
 
 
+def damaged_block(
+    folder: Path, segment: Segment, *, row_format: RowFormat, digests: Sequence[bytes], is_last: bool
+) -> str | None:
+    """What is wrong with a segment's file, in words; None where every checksum agrees.
+
+    Args:
+        folder: the index's folder.
+        segment: as a commit names it.
+        row_format: how its vectors are stored.
+        digests: its checksums in block order.
+        is_last: whether it is the last segment of its space, so that it may hold bytes that are not committed.
+    """
+    path = segment.path(folder)
+    try:
+        _require_size(path, segment.n_rows * row_format.row_bytes, row_format, segment.n_rows, may_be_longer=is_last)
+    except ArtifactError as error:
+        return str(error)
+    n_blocks = -(-segment.n_rows // BLOCK_ROWS)
+    if n_blocks != len(digests):
+        return f"{path} has {n_blocks} blocks, the store has checksums of {len(digests)}; {_NEXT_STEP}"
+    with path.open("rb") as file:
+        for block, expected in enumerate(digests):
+            first = block * BLOCK_ROWS
+            n_rows = min(BLOCK_ROWS, segment.n_rows - first)
+            if digest_of(file.read(n_rows * row_format.row_bytes)) != expected:
+                rows = f"{segment.first_row + first} to {segment.first_row + first + n_rows - 1}"
+                return f"{path} is damaged in rows {rows}: their checksum differs; {_NEXT_STEP}"
+    return None
+
+
 def remove_orphans(folder: Path, segments: Sequence[Segment]) -> None:
     """Remove segment files that no commit names, left by a writer that died; only the writer may call this.
 
     Args:
         folder: the index's folder.
-        segments: all segments that the last commit names.
+        segments: all segments that the last commit names, of all spaces.
     """
     named = {segment.path(folder) for segment in segments}
-    for path in (folder / VECTORS).glob("*/*.f16"):
+    for path in (folder / VECTORS).glob("*/*"):
         if _FILE.fullmatch(path.name) and path not in named:
             path.unlink()
 
 
-def _map(folder: Path, segment: Segment) -> HalfArray:
+def digest_of(content: bytes) -> bytes:
+    """The checksum of a block."""
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
+
+
+def _map(folder: Path, segment: Segment, row_format: RowFormat, *, is_last: bool) -> PackedRows:
     path = segment.path(folder)
-    next_step = "restore the folder from a copy, or build the index again"
+    _require_size(path, segment.n_rows * row_format.row_bytes, row_format, segment.n_rows, may_be_longer=is_last)
+    return row_format.mapped(path, segment.n_rows)
+
+
+def _require_size(path: Path, expected: int, row_format: RowFormat, n_rows: int, *, may_be_longer: bool) -> None:
     try:
         found = path.stat().st_size
     except FileNotFoundError as error:
-        raise ArtifactError(f"{path} is missing, and the index's last commit names it; {next_step}") from error
-    if found != segment.n_bytes:
+        raise ArtifactError(f"{path} is missing, and the index's last commit names it; {_NEXT_STEP}") from error
+    if found < expected or (found > expected and not may_be_longer):
         raise ArtifactError(
-            f"{path} has {found} bytes, expected {segment.n_bytes} ({segment.n_rows} vectors of "
-            f"{segment.dim} numbers); {next_step}"
+            f"{path} has {found} bytes, expected {expected} ({n_rows} vectors of {row_format.dim} numbers); "
+            f"{_NEXT_STEP}"
         )
-    return np.memmap(path, dtype="<f2", mode="r", shape=(segment.n_rows, segment.dim))

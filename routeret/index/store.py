@@ -1,210 +1,147 @@
-"""The single source of truth of an index: documents, spans, segments and settings in one SQLite file."""
+"""The single source of truth of an index, read at one commit: documents, spans, segments and settings."""
 
 import json
-import os
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from routeret import __version__
-from routeret.artifact import sync_folder
 from routeret.errors import ArtifactError, InputError
-from routeret.index.segments import Segment
+from routeret.index.row_format import RowFormat
+from routeret.index.schema import STORE, connect
+from routeret.index.segments import Segment, Tail, digest_of, tail_behind
+from routeret.index.snapshot import Range, Snapshot
 from routeret.space import Space
 from routeret.types import Document, HashArray, IntArray
 
-STORE = "store.sqlite"
-FORMAT = 1
-
-_KIND = "routeret index"
 _AT_ONCE = 500  # SQLite's older builds take 999 parameters
-_TABLES = """
-CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE documents (
-    number INTEGER PRIMARY KEY,
-    id TEXT NOT NULL UNIQUE,
-    title TEXT NOT NULL,
-    text TEXT NOT NULL,
-    metadata TEXT NOT NULL,
-    content_key INTEGER NOT NULL
-);
-CREATE TABLE spans (
-    row INTEGER PRIMARY KEY,
-    document INTEGER NOT NULL REFERENCES documents (number),
-    start INTEGER NOT NULL,
-    end INTEGER NOT NULL
-);
-CREATE TABLE segments (
-    space TEXT NOT NULL,
-    file TEXT NOT NULL,
-    first_row INTEGER NOT NULL,
-    n_rows INTEGER NOT NULL,
-    dim INTEGER NOT NULL,
-    sha256 TEXT NOT NULL,
-    PRIMARY KEY (space, file)
-);
-"""
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What one commit holds; documents and rows are only ever added behind it.
+class Version(NamedTuple):
+    """One version of a document, as it is stored."""
 
-    Attributes:
-        commit: counts the commits that changed documents.
-        n_documents: how many documents; their numbers are 0 to ``n_documents - 1``.
-        n_rows: how many spans; their rows are 0 to ``n_rows - 1``.
-        segments: vector files, in row order.
-    """
-
-    commit: int
-    n_documents: int
+    number: int
+    id: str
+    title: str
+    text: str
+    metadata: str
+    first_row: int
     n_rows: int
-    segments: tuple[Segment, ...]
 
 
 class Store:
-    """One connection to the SQLite file of an index; reads may come from several threads."""
+    """One connection to the SQLite file of an index; reads may come from several threads.
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, *, writing: bool) -> None:
-        """Keep a connection; :meth:`create` and :meth:`open` are the way in."""
-        self.path = path
-        self._connection = connection
-        self._writing = writing
-        self._lock = threading.Lock()
+    A store that is open for reading stands in one read transaction, so it sees one commit until :meth:`renew`.
+    """
 
-    @classmethod
-    def create(cls, folder: Path, space: Space) -> None:
-        """Write an empty store, whole or not at all.
+    def __init__(self, folder: Path, *, writing: bool = False) -> None:
+        """Connect, and check what it is.
 
-        Raises:
-            ArtifactError: there is one already.
-        """
-        path = folder / STORE
-        if path.exists():
-            raise ArtifactError(f"{folder} holds an index already; add to it, or choose another folder")
-        meta = {
-            "kind": _KIND,
-            "format": str(FORMAT),
-            "space": json.dumps(space.as_dict(), sort_keys=True),
-            "commit": "0",
-            "routeret": __version__,
-        }
-        with tempfile.TemporaryDirectory(prefix=f".{STORE}.tmp-", dir=folder) as temporary:
-            unfinished = Path(temporary) / STORE
-            with closing(sqlite3.connect(unfinished)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.executescript(_TABLES)
-                with connection:
-                    connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-            unfinished.rename(path)
-        sync_folder(folder)
-
-    @classmethod
-    def open(cls, folder: Path, *, writing: bool = False) -> "Store":
-        """Connect to the store of an index folder and check what it is.
+        Args:
+            folder: the index's folder.
+            writing: stand in no transaction, so that changes can be made.
 
         Raises:
             ArtifactError: it is missing, not a store of an index, damaged, or of another format.
         """
-        path = folder / STORE
-        if not path.is_file():
-            raise ArtifactError(f"{folder} holds no index: {STORE} is missing; build one, or give another folder")
-        try:
-            connection = _connect(path, writing=writing)
-        except sqlite3.DatabaseError as error:
-            raise ArtifactError(f"{path} is not the store of an index ({error}); give another folder") from error
-        store = cls(path, connection, writing=writing)
-        try:
-            store._require_readable()
-        except BaseException:
-            connection.close()
-            raise
-        return store
+        self.folder = folder
+        self._writing = writing
+        self._lock = threading.Lock()
+        self._connection = connect(folder / STORE, writing=writing)
+        self.renew()
 
     def close(self) -> None:
-        """Give the connection up; a writer first moves its commits from the log into the store."""
-        if self._writing:
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._connection.close()
+        """Give the connection up."""
+        with self._lock:
+            self._connection.close()
 
-    def space(self) -> Space:
-        """The space of the vectors."""
-        return Space.from_dict(json.loads(self._meta()["space"]))
+    def renew(self) -> None:
+        """See the last commit from now on."""
+        if self._writing:
+            return
+        with self._lock:
+            if self._connection.in_transaction:
+                self._connection.execute("COMMIT")
+            self._connection.execute("BEGIN")
+            # The transaction begins with the first read.
+            self._connection.execute("SELECT value FROM meta WHERE name = 'commit'").fetchone()
+
+    def spaces(self) -> dict[str, tuple[Space, RowFormat]]:
+        """Every space, by fingerprint, with how its vectors are stored; the first one is the base's."""
+        found = {}
+        for values, storage in self.select("SELECT space, storage FROM spaces ORDER BY position"):
+            space = Space.from_dict(json.loads(values))
+            found[space.fingerprint] = (space, RowFormat(storage, space.dim))
+        return found
+
+    def chunker(self) -> dict[str, Any]:
+        """What cuts documents into spans."""
+        ((values,),) = self.select("SELECT value FROM meta WHERE name = 'chunker'")
+        return dict(json.loads(values))
+
+    def commit(self) -> int:
+        """Counts the commits that changed what a reader sees."""
+        return self._counter("commit")
+
+    def ranges(self) -> list[Range]:
+        """All numbers and rows, staged or not, in order."""
+        found = self.select("SELECT * FROM ranges ORDER BY first_document")
+        return [Range(first, end, first_row, end_row, bool(staged)) for first, end, first_row, end_row, staged in found]
 
     def snapshot(self) -> Snapshot:
-        """The last commit."""
-        with self._lock:
-            self._connection.execute("SAVEPOINT snapshot")
-            try:
-                (commit,) = self._connection.execute("SELECT value FROM meta WHERE name = 'commit'").fetchone()
-                (n_documents,) = self._connection.execute(
-                    "SELECT coalesce(max(number) + 1, 0) FROM documents"
-                ).fetchone()
-                (n_rows,) = self._connection.execute("SELECT coalesce(max(row) + 1, 0) FROM spans").fetchone()
-                segments = self._connection.execute(
-                    "SELECT space, file, first_row, n_rows, dim, sha256 FROM segments ORDER BY first_row"
-                ).fetchall()
-            finally:
-                self._connection.execute("RELEASE snapshot")
-        return Snapshot(int(commit), n_documents, n_rows, tuple(Segment(*segment) for segment in segments))
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Keep all changes of the block, or none."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
-
-    def insert(self, documents: Sequence[tuple[Document, str]], *, first_number: int, first_row: int) -> None:
-        """Add documents with their metadata as JSON, each with one span that is its whole text.
-
-        Args:
-            documents: documents that are not in the index, and their metadata.
-            first_number: the number of the first one.
-            first_row: the row of the first one's span.
-        """
-        self._connection.executemany(
-            "INSERT INTO documents VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                (number, document.id, document.title, document.text, metadata, _signed(document.content_key))
-                for number, (document, metadata) in enumerate(documents, start=first_number)
-            ),
-        )
-        self._connection.executemany(
-            "INSERT INTO spans VALUES (?, ?, 0, ?)",
-            (
-                (first_row + offset, first_number + offset, len(document.text))
-                for offset, (document, _) in enumerate(documents)
+        """What the commit holds."""
+        removed = self.select("SELECT document, first_row, n_rows FROM removed ORDER BY position")
+        return Snapshot(
+            commit=self.commit(),
+            generation=self._counter("generation"),
+            ranges=tuple(self.ranges()),
+            removed=np.array(removed, dtype=np.int64).reshape(-1, 3),
+            segments=tuple(
+                Segment(*values)
+                for values in self.select(
+                    "SELECT space, file, first_row, n_rows FROM segments ORDER BY space, first_row"
+                )
             ),
         )
 
-    def finish(self, segment: Segment) -> None:
-        """Name a segment that is on disk already, and count the commit."""
-        self._connection.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", astuple(segment))
-        self._connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'commit'")
+    def digests(self, segment: Segment) -> list[bytes]:
+        """The checksums of a segment, in block order."""
+        found = self.select(
+            "SELECT digest FROM blocks WHERE space = ? AND file = ? ORDER BY block", segment.space, segment.file
+        )
+        return [digest for (digest,) in found]
 
-    def stored(self, ids: Sequence[str]) -> dict[str, tuple[int, str, str, str]]:
-        """Number, title, text and metadata JSON of those ids that are there."""
-        rows = self._select_in("SELECT id, number, title, text, metadata FROM documents WHERE id IN", ids)
-        return {row[0]: row[1:] for row in rows}
+    def tail(self, space: str) -> Tail:
+        """Where the next row of a space goes."""
+        found = self.select(
+            "SELECT space, file, first_row, n_rows FROM segments WHERE space = ? ORDER BY first_row DESC LIMIT 1", space
+        )
+        if not found:
+            return tail_behind(None, None)
+        last = Segment(*found[0])
+        return tail_behind(last, self.digests(last)[-1])
 
-    def numbers(self, ids: Sequence[str]) -> dict[str, int]:
-        """Document number by id, of those ids that are there."""
-        return dict(self._select_in("SELECT id, number FROM documents WHERE id IN", ids))
+    def damaged_segments(self) -> list[str]:
+        """The files of segments whose place or checksums are not those that were written."""
+        found = self.select("SELECT space, file, first_row, n_rows, digest FROM segments ORDER BY space, first_row")
+        segments = [(Segment(*values), digest) for *values, digest in found]
+        return [one.file for one, digest in segments if digest != segment_digest(one, self.digests(one))]
+
+    def versions(self, ids: Sequence[str]) -> dict[str, list[Version]]:
+        """All versions of documents that are stored under some ids, published or staged, in number order."""
+        found: dict[str, list[Version]] = {}
+        columns = "number, id, title, text, metadata, first_row, n_rows"
+        for values in self._select_in(f"SELECT {columns} FROM documents WHERE id IN", ids, order="number"):
+            found.setdefault(values[1], []).append(Version(*values))
+        return found
+
+    def numbers(self, ids: Sequence[str]) -> Iterator[tuple[str, int]]:
+        """Id and number of all versions that are stored under some ids, published or staged."""
+        return self._select_in("SELECT id, number FROM documents WHERE id IN", ids)
 
     def documents(self, numbers: Sequence[int]) -> dict[int, Document]:
         """Document by number."""
@@ -214,61 +151,75 @@ class Store:
             for number, document_id, title, text, metadata in rows
         }
 
-    def spans(self, rows: Sequence[int]) -> dict[int, tuple[int, int]]:
-        """Start and end of a span by row, in characters of the document's text."""
-        found = self._select_in("SELECT row, start, end FROM spans WHERE row IN", rows)
-        return {row: (start, end) for row, start, end in found}
+    def ids(self, numbers: Sequence[int]) -> dict[int, str]:
+        """Id by number."""
+        return dict(self._select_in("SELECT number, id FROM documents WHERE number IN", numbers))
 
-    def ids(self, n_documents: int) -> list[str]:
-        """The ids of the first documents, in number order."""
-        return [
-            row[0] for row in self._select("SELECT id FROM documents WHERE number < ? ORDER BY number", n_documents)
-        ]
+    def spans(self, rows: Sequence[int]) -> dict[int, tuple[int, int, int]]:
+        """Document number, start and end of a span by row; start and end in characters of the document's text."""
+        found = self._select_in("SELECT row, document, start, end FROM spans WHERE row IN", rows)
+        return {row: (document, start, end) for row, document, start, end in found}
 
-    def row_documents(self, n_rows: int) -> IntArray:
-        """The document number of each of the first rows."""
-        found = self._select("SELECT document FROM spans WHERE row < ? ORDER BY row", n_rows)
+    def row_documents(self, start: int, end: int) -> IntArray:
+        """The document number of each row from ``start`` to before ``end``, alive or not."""
+        found = self.select("SELECT document FROM spans WHERE row >= ? AND row < ? ORDER BY row", start, end)
         return np.fromiter((row[0] for row in found), dtype=np.int64, count=len(found))
 
-    def content_keys(self, n_documents: int) -> HashArray:
-        """The content keys of the first documents, in number order."""
-        found = self._select("SELECT content_key FROM documents WHERE number < ? ORDER BY number", n_documents)
-        return np.fromiter((row[0] for row in found), dtype=np.int64, count=len(found)).view(np.uint64)
+    def content_keys(self, numbers: Sequence[int]) -> HashArray:
+        """The content keys of some documents, in the order asked for."""
+        found = dict(self._select_in("SELECT number, content_key FROM documents WHERE number IN", numbers))
+        return np.array([found[number] for number in numbers], dtype=np.int64).view(np.uint64)
 
-    def texts(self, n_documents: int) -> Iterator[str]:
-        """Title and text of the first documents, in number order, some at a time."""
-        for start in range(0, n_documents, _AT_ONCE):
-            found = self._select(
-                "SELECT title, text FROM documents WHERE number >= ? AND number < ? ORDER BY number",
-                start,
-                min(start + _AT_ONCE, n_documents),
-            )
-            yield from (f"{title} {text}" for title, text in found)
+    def stream(self, start: int, end: int) -> Iterator[tuple[int, Document]]:
+        """Number and document of what is stored from one number to before another, some at a time."""
+        for first in range(start, end, _AT_ONCE):
+            for number, document_id, title, text, metadata in self.select(
+                "SELECT number, id, title, text, metadata FROM documents WHERE number >= ? AND number < ? "
+                "ORDER BY number",
+                first,
+                min(first + _AT_ONCE, end),
+            ):
+                yield number, Document(id=document_id, title=title, text=text, metadata=json.loads(metadata))
 
-    def _select(self, query: str, *parameters: object) -> list[Any]:
+    def texts(self, start: int, end: int) -> Iterator[tuple[int, str]]:
+        """Number, and title and text, of what is stored from one number to before another, some at a time."""
+        for number, document in self.stream(start, end):
+            yield number, f"{document.title} {document.text}"
+
+    def structure(self) -> dict[str, Any]:
+        """What the user wants of the search structures: ``recall``, and ``factory`` unless it is chosen by size."""
+        found = self.select("SELECT value FROM meta WHERE name = 'structure'")
+        return dict(json.loads(found[0][0])) if found else {}
+
+    def select(self, query: str, *parameters: object) -> list[Any]:
+        """All rows of a query.
+
+        Raises:
+            ArtifactError: the store is damaged.
+        """
         with self._lock:
-            return self._connection.execute(query, parameters).fetchall()
+            try:
+                return self._connection.execute(query, parameters).fetchall()
+            except sqlite3.DatabaseError as error:
+                raise ArtifactError(
+                    f"{self.folder / STORE} cannot be read ({error}); check it with: routeret verify {self.folder}"
+                ) from error
 
-    def _select_in(self, query: str, values: Sequence[object]) -> Iterator[Any]:
+    def _select_in(self, query: str, values: Sequence[object], *, order: str | None = None) -> Iterator[Any]:
+        ending = f" ORDER BY {order}" if order else ""
         for start in range(0, len(values), _AT_ONCE):
             part = values[start : start + _AT_ONCE]
-            yield from self._select(f"{query} ({', '.join('?' * len(part))})", *part)
+            yield from self.select(f"{query} ({', '.join('?' * len(part))}){ending}", *part)
 
-    def _meta(self) -> dict[str, str]:
-        return dict(self._select("SELECT name, value FROM meta"))
+    def _counter(self, name: str) -> int:
+        ((value,),) = self.select("SELECT value FROM meta WHERE name = ?", name)
+        return int(value)
 
-    def _require_readable(self) -> None:
-        try:
-            meta = self._meta()
-        except sqlite3.DatabaseError as error:
-            raise ArtifactError(f"{self.path} is not the store of an index ({error}); give another folder") from error
-        if meta.get("kind") != _KIND:
-            raise ArtifactError(f"{self.path} is a {meta.get('kind')!r}, expected a {_KIND!r}; give another folder")
-        if meta.get("format") != str(FORMAT):
-            raise ArtifactError(
-                f"{self.path} has index format {meta.get('format')}, this version reads format {FORMAT}; it was "
-                f"written by routeret {meta.get('routeret', 'of an unknown version')}: open it with that version"
-            )
+
+def segment_digest(segment: Segment, digests: Sequence[bytes]) -> bytes:
+    """The checksum of what a store keeps of a segment."""
+    values = f"{segment.space}/{segment.file} {segment.first_row} {segment.n_rows} "
+    return digest_of(values.encode() + b"".join(digests))
 
 
 def metadata_json(metadata: Mapping[str, Any], *, place: str) -> str:
@@ -283,24 +234,3 @@ def metadata_json(metadata: Mapping[str, Any], *, place: str) -> str:
         raise InputError(
             f"{place} has metadata that is not JSON ({error}); use strings, numbers, lists and mappings"
         ) from error
-
-
-def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
-    uri = f"{path.resolve().as_uri()}?mode=rw"
-    wal = path.with_name(f"{path.name}-wal")
-    if not os.access(path.parent, os.W_OK) and not (wal.exists() and wal.stat().st_size):
-        # SQLite wants to make files beside a store in WAL mode; where it cannot, nobody writes either.
-        uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
-    try:
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA query_only={'OFF' if writing else 'ON'}")
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _signed(key: int) -> int:
-    """A 64-bit key as SQLite's signed integer of the same bits."""
-    return key - (1 << 64) if key >= 1 << 63 else key

@@ -2,15 +2,25 @@
 
 from pathlib import Path
 
+from routeret.chunking import Chunker
 from routeret.encoders.resolve import holds_model
 from routeret.index import Index
+from routeret.index.row_format import Storage
 from routeret.packs import DEFAULT_PACK, Pack, read_pack
 from routeret.protocols import Encoder
 from routeret.retriever.folder import Contents, ExpertEntry, copy_folder, free_router_folder, new_or_empty
 from routeret.retriever.pool import DEFAULT_LEXICAL_WEIGHT, require_query_tower
 
 
-def create_folder(path: Path, *, base: Encoder, model: str | None, pack: Pack | None) -> None:
+def create_folder(
+    path: Path,
+    *,
+    base: Encoder,
+    model: str | None,
+    pack: Pack | None,
+    chunker: Chunker | None = None,
+    storage: Storage = "fp16",
+) -> None:
     """Write a retriever without documents; all or nothing.
 
     Args:
@@ -18,16 +28,19 @@ def create_folder(path: Path, *, base: Encoder, model: str | None, pack: Pack | 
         base: the base encoder.
         model: how a later reader finds the base; None where it must be given then.
         pack: whose experts and router to copy.
+        chunker: cuts documents into spans; by default a document is one span.
+        storage: precision of the stored vectors.
 
     Raises:
         ArtifactError: something is at ``path`` already, or the pack is damaged.
+        InputError: there is no such storage.
         SpaceMismatchError: the pack was made for another base.
     """
     if pack is not None:
         pack.space.require_same(base.space, here=f"pack {pack.name!r}", there="the base")
         require_query_tower(base.query_tower, pack.query_tower, of=f"pack {pack.name!r}")
     with new_or_empty(path) as folder:
-        Index.create(folder, base.space).close()
+        Index.create(folder, base.space, chunker=chunker, storage=storage).close()
         experts = []
         router = None
         if pack is not None:

@@ -5,47 +5,46 @@ from collections.abc import Sequence
 import numpy as np
 
 from routeret.fusion import score_fusion
-from routeret.index import Index
-from routeret.index.exact import top_k
-from routeret.retriever.ranking import Ranking
+from routeret.index.lexical import Matches
+from routeret.retriever.ranking import Ranking, score_documents
+from routeret.retriever.scope import Scope
 from routeret.types import FloatArray, IntArray
 
 
 class LexicalScores:
-    """BM25 of every document for a block of queries; each query is scored once, when it is first asked for."""
+    """BM25 for a block of queries; each query is searched once for every depth."""
 
-    def __init__(self, index: Index, texts: Sequence[str]) -> None:
+    def __init__(self, scope: Scope, texts: Sequence[str]) -> None:
         """Keep what is to be scored.
 
         Args:
-            index: what to search.
+            scope: what to search.
             texts: the queries.
         """
-        self._index = index
+        self._scope = scope
         self._texts = texts
-        self._scores_by_query: dict[int, FloatArray] = {}
+        self._matches: dict[tuple[int, int], Matches] = {}
 
     def scores(self, query: int) -> FloatArray:
-        """BM25 of every document for one query of the block, float32, shape (n_documents,)."""
-        if query not in self._scores_by_query:
-            self._scores_by_query[query] = self._index.fulltext.scores(self._texts[query])
-        return self._scores_by_query[query]
+        """BM25 of every document for one query of the block, float32, shape (n_numbers,)."""
+        return self._scope.index.fulltext.scores(self._texts[query])
 
-    def matching(self, query: int, depth: int) -> IntArray:
+    def matching(self, query: int, depth: int) -> Matches:
         """The best documents that share a word with a query, best first, at most ``depth``."""
-        best = top_k(self.scores(query)[None, :], depth)
-        documents: IntArray = best.rows[0][best.scores[0] > 0]
-        return documents
+        if (query, depth) not in self._matches:
+            fulltext = self._scope.index.fulltext
+            self._matches[query, depth] = fulltext.search(self._texts[query], depth, allowed=self._scope.allowed)
+        return self._matches[query, depth]
 
     def ranking(self, depth: int) -> Ranking:
         """The best documents of every query by BM25 alone; those without a word of the query are not found."""
-        ranking = Ranking.empty(len(self._texts), min(depth, len(self._index)))
-        for query in range(len(self._texts)):
-            documents = self.matching(query, depth)
-            ranking.documents[query, : len(documents)] = documents
+        ranking = Ranking.empty(len(self._texts), min(depth, len(self._scope)))
+        for query in range(len(self._texts) if ranking.depth else 0):
+            found = self.matching(query, ranking.depth)
+            ranking.documents[query, : len(found)] = found.numbers
             # No span is better than another by BM25, so the first one stands for the document.
-            ranking.rows[query, : len(documents)] = np.searchsorted(self._index.row_documents, documents)
-            ranking.scores[query, : len(documents)] = self.scores(query)[documents]
+            ranking.rows[query, : len(found)] = np.searchsorted(self._scope.index.row_documents, found.numbers)
+            ranking.scores[query, : len(found)] = found.scores
         return ranking
 
     def fuse(
@@ -63,42 +62,20 @@ class LexicalScores:
             depth: how many documents to keep.
         """
         fused = Ranking.empty(len(queries), min(depth, dense.depth))
-        for line, query in enumerate(queries):
-            lexical = self.scores(int(query))
-            extra = np.setdiff1d(self.matching(int(query), dense.depth), dense.documents[line])
-            extra_rows, extra_scores = best_spans(self._index, extra, vectors[line])
-            documents = np.concatenate([dense.documents[line], extra])
-            rows = np.concatenate([dense.rows[line], extra_rows])
+        fulltext = self._scope.index.fulltext
+        for line, query in enumerate(queries if fused.depth else ()):
+            found = self.matching(int(query), dense.depth)
+            extra = score_documents(self._scope, np.setdiff1d(found.numbers, dense.documents[line]), vectors[line])
+            documents = np.concatenate([dense.documents[line], extra.documents])
+            rows = np.concatenate([dense.rows[line], extra.rows])
             scores = score_fusion(
-                np.concatenate([dense.scores[line], extra_scores])[None, :],
-                lexical[documents][None, :],
+                np.concatenate([dense.scores[line], extra.scores])[None, :],
+                fulltext.scores_of(self._texts[query], documents)[None, :],
                 weights=weights[line : line + 1],
-                best=lexical.max(initial=0.0, keepdims=True),
+                best=found.scores[:1] if len(found) else np.zeros(1, dtype=np.float32),
             )[0]
             order = np.lexsort((documents, -scores))[: fused.depth]
             fused.documents[line] = documents[order]
             fused.rows[line] = rows[order]
             fused.scores[line] = scores[order]
         return fused
-
-
-def best_spans(index: Index, documents: IntArray, query: FloatArray) -> tuple[IntArray, FloatArray]:
-    """The row of the span nearest to a query, and its score, for every document.
-
-    Args:
-        index: holds the documents.
-        documents: document numbers, shape (n,).
-        query: float32, shape (dim,).
-    """
-    starts = np.searchsorted(index.row_documents, documents)
-    counts = np.searchsorted(index.row_documents, documents, side="right") - starts
-    if len(documents) == 0:
-        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32)
-    owners = np.repeat(np.arange(len(documents)), counts)
-    firsts = np.cumsum(counts) - counts
-    rows = starts[owners] + np.arange(len(owners)) - firsts[owners]
-    # In double precision, as the search structures score, so that a document's score does not depend on how it came.
-    products = np.einsum("nd,d->n", index.vectors(rows).astype(np.float64), query.astype(np.float64))
-    scores: FloatArray = products.astype(np.float32)
-    best = np.lexsort((rows, -scores, owners))[firsts]
-    return rows[best], scores[best]

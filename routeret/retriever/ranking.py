@@ -4,11 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from routeret.index import Index
+from routeret.chunking import aggregate
+from routeret.retriever.scope import Scope
 from routeret.types import FloatArray, IntArray
 
 NONE = -1
 """Stands for no document, behind the last one that was found."""
+
+_CANDIDATES_A_HIT = 5
+_CANDIDATES = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,23 +59,74 @@ class Ranking:
         self.scores[queries, columns] = found.scores
 
 
-def dense_ranking(index: Index, queries: FloatArray, depth: int) -> Ranking:
-    """The documents whose best span is nearest to every query.
+def dense_ranking(scope: Scope, queries: FloatArray, depth: int) -> Ranking:
+    """The documents that are nearest to every query, by the scores of their spans.
 
     Args:
-        index: what to search.
+        scope: what to search.
         queries: float32, shape (n_queries, dim); of the index's space.
         depth: at least 1; more than there are documents gives all of them.
     """
-    depth = min(depth, len(index))
-    if depth and index.n_rows == len(index):
-        found = index.search(queries, depth, space=index.space)
+    depth = min(depth, len(scope))
+    if scope.aggregation == "best" or scope.has_one_span_a_document:
+        return _by_best_span(scope, queries, depth)
+    # A document whose best span is far down has no high mean either: the best ones are looked for among many.
+    candidates = _by_best_span(scope, queries, min(max(_CANDIDATES_A_HIT * depth, _CANDIDATES), len(scope)))
+    ranking = Ranking.empty(len(queries), depth)
+    for query, vector in enumerate(queries):
+        found = score_documents(scope, np.sort(candidates.documents[query]), vector)
+        order = np.lexsort((found.documents, -found.scores))[:depth]
+        ranking.documents[query] = found.documents[order]
+        ranking.rows[query] = found.rows[order]
+        ranking.scores[query] = found.scores[order]
+    return ranking
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredDocuments:
+    """Some documents with their scores for one query.
+
+    Attributes:
+        documents: document numbers, int64, ascending, shape (n,).
+        rows: the row of the best span of each.
+        scores: float32.
+    """
+
+    documents: IntArray
+    rows: IntArray
+    scores: FloatArray
+
+
+def score_documents(scope: Scope, documents: IntArray, query: FloatArray) -> ScoredDocuments:
+    """The exact scores of some documents from all their spans.
+
+    Args:
+        scope: holds the documents, and how spans make a score.
+        documents: document numbers, ascending, each once, shape (n,).
+        query: float32, shape (dim,).
+    """
+    index = scope.index
+    starts = np.searchsorted(index.row_documents, documents)
+    counts = np.searchsorted(index.row_documents, documents, side="right") - starts
+    owners = np.repeat(documents, counts)
+    rows = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(len(owners))
+    # In double precision, as the search structures score, so that a document's score does not depend on how it came.
+    products = np.einsum("nd,d->n", index.vectors(rows).astype(np.float64), query.astype(np.float64))
+    found = aggregate(products.astype(np.float32), owners, how=scope.aggregation)
+    return ScoredDocuments(found.documents, rows[found.best_spans], found.scores)
+
+
+def _by_best_span(scope: Scope, queries: FloatArray, depth: int) -> Ranking:
+    """The documents with the highest scores of a single span."""
+    index = scope.index
+    if depth and scope.has_one_span_a_document:
+        found = index.search(queries, depth, space=index.space, documents=scope.documents)
         return Ranking(documents=index.row_documents[found.rows], rows=found.rows, scores=found.scores)
     ranking = Ranking.empty(len(queries), depth)
     open_queries = np.arange(len(queries) if depth else 0)
     width = depth
     while len(open_queries):
-        found = index.search(queries[open_queries], width, space=index.space)
+        found = index.search(queries[open_queries], width, space=index.space, documents=scope.documents)
         documents = index.row_documents[found.rows]
         is_open = np.zeros(len(open_queries), dtype=np.bool_)
         for line, query in enumerate(open_queries):
@@ -82,5 +137,5 @@ def dense_ranking(index: Index, queries: FloatArray, depth: int) -> Ranking:
             ranking.rows[query, : len(first)] = found.rows[line, first]
             ranking.scores[query, : len(first)] = found.scores[line, first]
         open_queries = open_queries[is_open]
-        width = min(4 * width, index.n_rows)
+        width *= 4
     return ranking

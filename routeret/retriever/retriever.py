@@ -2,15 +2,21 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from routeret.chunking import Aggregation, Chunker
+from routeret.conditions import Filter
 from routeret.corpus import Corpus, scan
 from routeret.encoders import load_encoder
 from routeret.errors import InputError
-from routeret.index import AddReport, Index
+from routeret.index import ChangeReport, Damage, Exported, Index
+from routeret.index.adding import Mode
+from routeret.index.row_format import Storage
+from routeret.index.structures.ann import RECALL
 from routeret.progress import track
 from routeret.protocols import Encoder
 from routeret.retriever import changing
@@ -18,11 +24,16 @@ from routeret.retriever.creating import create_folder, model_name, pack_and_base
 from routeret.retriever.folder import Contents
 from routeret.retriever.loading import Loader
 from routeret.retriever.pool import require_known
+from routeret.retriever.probing import probe_queries
 from routeret.retriever.results import Reranker, explained, hits_of, reranked
+from routeret.retriever.scope import Scope
 from routeret.retriever.searching import Searcher, candidate_depth, lexical_ranking, query_parts
 from routeret.retriever.shared_lock import SharedLock
 from routeret.training import TuneReport, tune
-from routeret.types import LEXICAL, Document, Hits, LabelledQuery, Routing
+from routeret.types import LEXICAL, Document, FloatArray, Hits, LabelledQuery, Routing
+
+Source = Corpus | Path | str | Iterable[Document | Mapping[str, Any]]
+"""What documents come from."""
 
 
 class Retriever:
@@ -45,6 +56,8 @@ class Retriever:
         *,
         pack: str | Path | None = None,
         base: str | Path | Encoder | None = None,
+        chunker: Chunker | None = None,
+        storage: Storage = "fp16",
         device: str | None = None,
         download: bool = False,
     ) -> "Retriever":
@@ -54,23 +67,30 @@ class Retriever:
             path: its folder; must not exist, or be empty.
             pack: experts and router, by name or folder; ``"minilm-domains"`` where neither pack nor base is given.
             base: a base model by name or path, or an encoder; beside a pack, where the pack's base is.
+            chunker: cuts documents into spans; by default a document is one span. It cannot be changed later.
+            storage: precision of the stored vectors: ``"fp16"``, ``"fp32"`` or ``"int8"``.
             device: where a model runs, for example ``"cuda:0"``.
             download: fetch a model that is not on this machine.
 
         Raises:
             ArtifactError: something is at ``path`` already, or the pack is damaged.
-            InputError: there is no such pack.
+            InputError: there is no such pack or storage.
             ModelNotFoundError: the base model is nowhere on this machine.
             SpaceMismatchError: the pack was made for another base.
         """
         chosen, named = pack_and_base(pack, base)
         encoder = load_encoder(named, device=device, download=download)
-        create_folder(Path(path), base=encoder, model=model_name(named), pack=chosen)
-        return cls.open(path, device=device, base=encoder)
+        create_folder(Path(path), base=encoder, model=model_name(named), pack=chosen, chunker=chunker, storage=storage)
+        return cls.open(path, device=device, base=encoder, chunker=chunker)
 
     @classmethod
     def open(
-        cls, path: Path | str, *, device: str | None = None, base: str | Path | Encoder | None = None
+        cls,
+        path: Path | str,
+        *,
+        device: str | None = None,
+        base: str | Path | Encoder | None = None,
+        chunker: Chunker | None = None,
     ) -> "Retriever":
         """The retriever of a folder, in milliseconds: no model is loaded.
 
@@ -79,13 +99,15 @@ class Retriever:
             device: where a model runs, for example ``"cuda:0"``.
             base: where the base model is now, or the encoder; needed only if it was moved, or if the retriever was
                 created with an encoder.
+            chunker: what the retriever was created with; needed only to add documents where it is a function.
 
         Raises:
             ArtifactError: there is no retriever, or it is damaged or of another format.
+            InputError: the chunker is another one than the retriever was created with.
         """
         folder = Path(path)
         contents = Contents.read(folder)
-        index = Index.open(folder)
+        index = Index.open(folder, chunker=chunker)
         loader = Loader(index, contents, base=contents.model if base is None else base, device=device)
         return cls(folder, index, loader)
 
@@ -157,13 +179,15 @@ class Retriever:
 
     def add(
         self,
-        source: Corpus | Path | str | Iterable[Document | Mapping[str, Any]],
+        source: Source,
         *,
         prefix_ids: bool = False,
         total: int | None = None,
         show_progress: bool = False,
-    ) -> AddReport:
+    ) -> ChangeReport:
         """Add documents: all of them or, if anything goes wrong, none. What is there already is not embedded again.
+
+        A call that was interrupted goes on where it stopped when it is repeated.
 
         Args:
             source: a corpus; a path to a BEIR folder, JSON lines, CSV or a folder of texts; or documents. A path or a
@@ -176,44 +200,152 @@ class Retriever:
             CorpusError: the source is missing or empty, or something in it cannot be read; the place is named.
             DuplicateIdError: an id comes twice, or is in the index with another content.
             SpaceMismatchError: the base model has changed since the index was made.
-            IndexLockedError: another process is adding.
+            IndexLockedError: another process is writing.
         """
-        corpus = Corpus.of(source)
-        if prefix_ids:
-            corpus = corpus.with_prefix()
-        if total is None and not isinstance(source, Corpus | Iterator):
-            total = scan([corpus])
-        encoder = self._loader.base()
-        # Written through a connection of its own, so that searches go on until the new documents are there.
-        with Index.open(self._folder) as writing:
-            report = writing.add(corpus, encoder, total=total, show_progress=show_progress)
-        self.refresh()
-        return report
+        return self._bring("add", source, prefix_ids=prefix_ids, total=total, show_progress=show_progress)
 
-    def search(self, query: str, k: int = 10, *, expert: str | None = None, rerank: Reranker | None = None) -> Hits:
+    def upsert(
+        self,
+        source: Source,
+        *,
+        prefix_ids: bool = False,
+        total: int | None = None,
+        show_progress: bool = False,
+    ) -> ChangeReport:
+        """Add documents, and put them in place of those with the same ids; all of them or none.
+
+        Spans that have not changed are not embedded again. Args and errors are those of :meth:`add`, but another
+        content is no error.
+        """
+        return self._bring("upsert", source, prefix_ids=prefix_ids, total=total, show_progress=show_progress)
+
+    def sync(
+        self,
+        source: Source,
+        *,
+        prefix_ids: bool = False,
+        total: int | None = None,
+        show_progress: bool = False,
+    ) -> ChangeReport:
+        """Make the index hold these documents and no others; all of it or nothing.
+
+        Args and errors are those of :meth:`upsert`.
+        """
+        return self._bring("sync", source, prefix_ids=prefix_ids, total=total, show_progress=show_progress)
+
+    def delete(
+        self, ids: Sequence[str] | None = None, *, filter: Filter | Mapping[str, Any] | None = None
+    ) -> ChangeReport:
+        """Take documents out, named by ids or by a filter on their metadata; all of them or none.
+
+        Args:
+            ids: document ids.
+            filter: for example ``{"year": {"lt": 2020}}``; see :func:`routeret.filters.parse_filter`.
+
+        Raises:
+            UnknownDocumentError: an id is not in the index.
+            InputError: neither or both were given, or the filter is malformed.
+            IndexLockedError: another process is writing.
+        """
+        with self._writing() as index:
+            return index.delete(ids, filter=filter)
+
+    def compact(self) -> int:
+        """Give the room of removed documents back; gives how many rows went. Nothing is embedded.
+
+        Raises:
+            IndexLockedError: another process is writing.
+            ArtifactError: a vector file is damaged, or the disk is full.
+        """
+        with self._writing() as index:
+            return index.compact()
+
+    def optimise(self, *, recall: float = RECALL, factory: str | None = None) -> dict[str, Any]:
+        """Build the search structure again; gives what was built and measured. Nothing is embedded.
+
+        Adding documents does so by itself when it pays. The recall is measured on queries as the base and every expert
+        write them.
+
+        Args:
+            recall: which share of the ten nearest spans a search must find, for the worst of base and experts.
+            factory: a FAISS factory string, or ``"exact"``; None chooses by the number of spans.
+
+        Raises:
+            InputError: FAISS cannot make the factory string, or the recall is out of range.
+            MissingExtraError: faiss is not installed.
+        """
+        with self._writing() as index:
+            probes = self._probes(index) if len(index) else None
+            return index.optimise(recall=recall, factory=factory, probes=probes)
+
+    def verify(self) -> list[Damage]:
+        """Everything in the index that is not as it was written; reads every file once."""
+        return self._index.verify()
+
+    def export(self, folder: Path | str) -> None:
+        """Write documents and vectors as a BEIR folder with NumPy files.
+
+        Raises:
+            ArtifactError: something is at ``folder`` already.
+        """
+        with self._using_index.shared():
+            self._index.export(folder)
+
+    def import_documents(self, folder: Path | str, *, show_progress: bool = False) -> ChangeReport:
+        """Add the documents of an export with their vectors; nothing is embedded.
+
+        Args:
+            folder: what :meth:`export` wrote, from an index of the same space and chunker.
+            show_progress: draw a progress bar on stderr.
+
+        Raises:
+            ArtifactError: the folder is no export, or is damaged.
+            SpaceMismatchError: the vectors are of another space.
+            DuplicateIdError: an id is in the index with another content.
+        """
+        exported = Exported(folder)
+        with self._writing() as index:
+            return index.add(exported.corpus, exported, total=len(exported), show_progress=show_progress)
+
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        *,
+        filter: Filter | Mapping[str, Any] | None = None,
+        expert: str | None = None,
+        aggregation: Aggregation = "best",
+        rerank: Reranker | None = None,
+    ) -> Hits:
         """The k best documents for a query, and why.
 
         Args:
             query: a text that is not blank.
             k: at least 1; more than there are documents gives all of them.
+            filter: which documents may be found, by their metadata, for example ``{"lang": "en"}``; see
+                :func:`routeret.filters.parse_filter`.
             expert: use this one alone instead of routing: an expert of the pool, ``"base"`` or ``"bm25"``.
+            aggregation: how the scores of a document's spans make its own.
             rerank: gives a new score for every hit, for example by a cross-encoder.
 
         Raises:
-            InputError: the query is blank, ``k`` is below 1, or ``rerank`` gave something else than a score a hit.
+            InputError: the query is blank, ``k`` is below 1, the filter is malformed or names a field that no document
+                has, or ``rerank`` gave something else than a score a hit.
             UnknownExpertError: there is no such expert.
             SpaceMismatchError: the base model has changed since the index or the experts were made.
         """
         if not isinstance(query, str):
             raise InputError(f"the query is a {type(query).__name__}, expected a string; see search_batch for several")
-        return self.search_batch([query], k, expert=expert, rerank=rerank)[0]
+        return self.search_batch([query], k, filter=filter, expert=expert, aggregation=aggregation, rerank=rerank)[0]
 
     def search_batch(
         self,
         queries: Sequence[str],
         k: int = 10,
         *,
+        filter: Filter | Mapping[str, Any] | None = None,
         expert: str | None = None,
+        aggregation: Aggregation = "best",
         rerank: Reranker | None = None,
         show_progress: bool = False,
     ) -> list[Hits]:
@@ -222,7 +354,9 @@ class Retriever:
         Args:
             queries: texts that are not blank.
             k: at least 1; more than there are documents gives all of them.
+            filter: which documents may be found, by their metadata.
             expert: use this one alone instead of routing: an expert of the pool, ``"base"`` or ``"bm25"``.
+            aggregation: how the scores of a document's spans make its own.
             rerank: gives a new score for every hit of a query.
             show_progress: draw a progress bar on stderr.
         """
@@ -232,7 +366,8 @@ class Retriever:
         if expert is not None:
             require_known(expert, self.expert_names)
         with self._using_index.shared():
-            found = self._found(texts, k, expert=expert)
+            scope = Scope.of(self._index, filter=filter, aggregation=aggregation)
+            found = self._found(texts, k, scope=scope, expert=expert)
             hits = list(track(found, description="searching", total=len(texts), unit="queries", show=show_progress))
         return [reranked(one, rerank) for one in hits] if rerank is not None else hits
 
@@ -263,6 +398,7 @@ class Retriever:
         """
         changing.add_expert(self._folder, Path(folder))
         self.refresh()
+        self._measure_structure()
 
     def remove_expert(self, name: str) -> None:
         """Remove an expert and what the router learned with it.
@@ -315,18 +451,48 @@ class Retriever:
         if outcome.report.installed:
             changing.install(self._folder, expert, pilots, write=expert.save)
             self.refresh()
+            self._measure_structure()
         return replace(outcome.report, seconds=time.perf_counter() - start)
 
-    def _found(self, texts: Sequence[str], k: int, *, expert: str | None) -> Iterator[Hits]:
+    def _bring(
+        self, mode: Mode, source: Source, *, prefix_ids: bool, total: int | None, show_progress: bool
+    ) -> ChangeReport:
+        corpus = Corpus.of(source)
+        if prefix_ids:
+            corpus = corpus.with_prefix()
+        if total is None and not isinstance(source, Corpus | Iterator):
+            total = scan([corpus])
+        encoder = self._loader.base()
+        with self._writing() as index:
+            change = {"add": index.add, "upsert": index.upsert, "sync": index.sync}[mode]
+            return change(corpus, encoder, total=total, show_progress=show_progress)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Index]:
+        """The index, open a second time, so that searches go on until a change is there."""
+        with Index.open(self._folder, chunker=self._index.chunker, probes=self._probes) as index:
+            yield index
+        self.refresh()
+
+    def _probes(self, index: Index) -> dict[str, FloatArray]:
+        return probe_queries(index, self.searcher.pool)
+
+    def _measure_structure(self) -> None:
+        """See that the search structure finds what a new expert looks for."""
+        with self._using_index.shared():
+            if self._index.has_structure:
+                self._index.measure(self._probes(self._index))
+
+    def _found(self, texts: Sequence[str], k: int, *, scope: Scope, expert: str | None) -> Iterator[Hits]:
         """The hits of one query after the other."""
         if expert == LEXICAL:
             # Neither the base nor an expert is needed.
-            for part in query_parts(self._index, texts):
-                ranking, routing = lexical_ranking(self._index, part, k)
+            for part in query_parts(texts):
+                ranking, routing = lexical_ranking(scope, part, k)
                 yield from hits_of(self._index, ranking, part, [routing] * len(part))
             return
         searcher = self.searcher
-        for block in searcher.blocks(texts, depth=candidate_depth(k)):
+        for block in searcher.blocks(texts, depth=candidate_depth(k), scope=scope):
             routing_batch = searcher.route(block) if expert is None else searcher.constant(block, weights={expert: 1.0})
             ranking = searcher.rank(block, routing_batch, k)
             router = searcher.pool.router if expert is None else None

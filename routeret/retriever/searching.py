@@ -13,6 +13,7 @@ from routeret.protocols import Expert
 from routeret.retriever.lexical import LexicalScores
 from routeret.retriever.pool import Pool
 from routeret.retriever.ranking import Ranking, dense_ranking
+from routeret.retriever.scope import Scope
 from routeret.routing.decisions import Router, RoutingBatch
 from routeret.types import BASE, BoolArray, FloatArray, IntArray, QueryBatch, Routing
 
@@ -20,7 +21,6 @@ FIRST_HITS = 20
 """How many of the base's hits tell which experts know the documents."""
 
 _BLOCK_QUERIES = 256
-_BLOCK_SCORES = 1 << 25  # 128 MiB of float32
 
 
 def candidate_depth(k: int) -> int:
@@ -31,18 +31,18 @@ def candidate_depth(k: int) -> int:
 class Block:
     """Some queries with what several systems share; each part is made when it is first asked for."""
 
-    def __init__(self, index: Index, batch: QueryBatch, *, depth: int) -> None:
+    def __init__(self, scope: Scope, batch: QueryBatch, *, depth: int) -> None:
         """Keep what is to be searched.
 
         Args:
-            index: what is searched.
+            scope: what is searched.
             batch: texts and base embeddings.
             depth: how many documents of the base's own search are kept, at least :data:`FIRST_HITS`.
         """
-        self._index = index
         self._depth = max(depth, FIRST_HITS)
+        self.scope = scope
         self.batch = batch
-        self.lexical = LexicalScores(index, batch.texts)
+        self.lexical = LexicalScores(scope, batch.texts)
 
     def __len__(self) -> int:
         """How many queries."""
@@ -51,7 +51,7 @@ class Block:
     @cached_property
     def base(self) -> Ranking:
         """What the base alone finds."""
-        return dense_ranking(self._index, self.batch.base, self._depth)
+        return dense_ranking(self.scope, self.batch.base, self._depth)
 
 
 class Searcher:
@@ -72,19 +72,23 @@ class Searcher:
         """What searches."""
         return self._pool
 
-    def blocks(self, texts: Sequence[str], *, depth: int, vectors: FloatArray | None = None) -> Iterator[Block]:
+    def blocks(
+        self, texts: Sequence[str], *, depth: int, vectors: FloatArray | None = None, scope: Scope | None = None
+    ) -> Iterator[Block]:
         """The queries in blocks that fit into memory, in order.
 
         Args:
             texts: the queries.
             depth: how many documents of the base's own search are kept, at least :data:`FIRST_HITS`.
             vectors: float32, shape (n_queries, dim); the base's query embeddings if they are known already.
+            scope: which documents may be found; by default all of the index.
         """
+        scope = Scope(self._index) if scope is None else scope
         start = 0
-        for part in query_parts(self._index, texts):
+        for part in query_parts(texts):
             end = start + len(part)
             base = self._pool.base.encode_queries(part) if vectors is None else vectors[start:end]
-            yield Block(self._index, QueryBatch(part, base), depth=depth)
+            yield Block(scope, QueryBatch(part, base), depth=depth)
             start = end
 
     def route(self, block: Block, router: Router | None = None) -> RoutingBatch:
@@ -111,10 +115,12 @@ class Searcher:
     def known(self, block: Block, experts: Sequence[str]) -> FloatArray:
         """Share of the base's first hits that some experts were trained over, shape (n_queries, n_experts)."""
         documents = block.base.documents[:, :FIRST_HITS]
-        if documents.shape[1] == 0:
+        if documents.shape[1] == 0 or not experts:
             return np.zeros((len(block), len(experts)), dtype=np.float32)
-        columns = [self._column(name) for name in experts]
-        shares: FloatArray = self._knows[documents][:, :, columns].mean(axis=1, dtype=np.float32)
+        numbers, places = np.unique(documents, return_inverse=True)
+        keys = self._index.content_keys(numbers)
+        knows = np.stack([np.isin(keys, self._expert(name).known_documents) for name in experts], axis=1)
+        shares: FloatArray = knows[places.reshape(documents.shape)].mean(axis=1, dtype=np.float32)
         return shares
 
     def query_vectors(self, batch: QueryBatch, routing: RoutingBatch) -> FloatArray:
@@ -148,15 +154,16 @@ class Searcher:
             routing: for these queries; its experts are in the pool.
             k: at least 1; more than there are documents gives all of them.
         """
+        n_documents = len(block.scope)
         vectors = self.query_vectors(block.batch, routing)
         is_base = np.logical_not(_acting(routing).any(axis=1))
-        ranking = Ranking.empty(len(block), min(k, len(self._index)))
+        ranking = Ranking.empty(len(block), min(k, n_documents))
         has_lexical = routing.lexical > NEGLIGIBLE
         for fused in (False, True):
             queries = np.flatnonzero(has_lexical == fused)
             if len(queries) == 0:
                 continue
-            depth = min(candidate_depth(k) if fused else k, len(self._index))
+            depth = min(candidate_depth(k) if fused else k, n_documents)
             found = self._dense(block, vectors, is_base, queries=queries, depth=depth)
             if fused:
                 found = block.lexical.fuse(
@@ -178,20 +185,8 @@ class Searcher:
                 ranking.put(np.flatnonzero(shared), block.base.part(queries[shared], depth))
         own = np.flatnonzero(~shared)
         if len(own):
-            ranking.put(own, dense_ranking(self._index, vectors[queries[own]], depth))
+            ranking.put(own, dense_ranking(block.scope, vectors[queries[own]], depth))
         return ranking
-
-    @cached_property
-    def _knows(self) -> BoolArray:
-        """Whether each document was among those that each expert was trained over, shape (n_documents, n_experts)."""
-        keys = self._index.content_keys
-        table = np.zeros((len(keys), len(self._pool.experts)), dtype=np.bool_)
-        for column, expert in enumerate(self._pool.experts):
-            table[:, column] = np.isin(keys, expert.known_documents)
-        return table
-
-    def _column(self, name: str) -> int:
-        return self._pool.names.index(self._expert(name).name)
 
     def _expert(self, name: str) -> Expert:
         expert = self._pool.expert_by_name.get(name)
@@ -200,17 +195,16 @@ class Searcher:
         return expert
 
 
-def query_parts(index: Index, texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """The queries in parts small enough for a score of every document to fit into memory."""
-    step = min(_BLOCK_QUERIES, max(1, _BLOCK_SCORES // max(1, len(index))))
-    for start in range(0, len(texts), step):
-        yield tuple(texts[start : start + step])
+def query_parts(texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """The queries in parts whose rankings fit into memory."""
+    for start in range(0, len(texts), _BLOCK_QUERIES):
+        yield tuple(texts[start : start + _BLOCK_QUERIES])
 
 
-def lexical_ranking(index: Index, texts: Sequence[str], k: int) -> tuple[Ranking, Routing]:
+def lexical_ranking(scope: Scope, texts: Sequence[str], k: int) -> tuple[Ranking, Routing]:
     """The k best documents of some queries by BM25 alone, and the words for it; needs no model."""
     routing = RoutingBatch.constant((), 1, weights={}, strengths={}, lexical=1.0)
-    return LexicalScores(index, texts).ranking(k), routing.explain(0)
+    return LexicalScores(scope, texts).ranking(k), routing.explain(0)
 
 
 def _acting(routing: RoutingBatch) -> BoolArray:

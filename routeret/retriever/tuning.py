@@ -43,21 +43,23 @@ class LabelledSearch:
             UnknownDocumentError: a relevant document is not in the index.
         """
         index = searcher.index
-        relevant = _relevant_rows(queries, index)
+        rows = index.live_rows
+        owners = index.row_documents[rows]
+        relevant = _relevant_rows(queries, index, owners)
         base, present, lexical = [], [], []
         for block in searcher.blocks([query.text for query in queries], depth=1):
             routing = searcher.route(block)
             base.append(block.batch.base)
             present.append(searcher.query_vectors(block.batch, routing))
-            scores = np.stack([block.lexical.scores(query) for query in range(len(block))])[:, index.row_documents]
+            scores = np.stack([block.lexical.scores(query) for query in range(len(block))])[:, owners]
             best = scores.max(axis=1, initial=0.0)
             lexical.append(weighted_lexical(scores, weights=routing.lexical, best=best))
         task = TuningTask(
             base=_joined(base, dim=index.space.dim),
             present=_joined(present, dim=index.space.dim),
-            documents=index.vectors(np.arange(index.n_rows)),
+            documents=index.vectors(rows),
             relevant=relevant,
-            lexical=_joined(lexical, dim=index.n_rows),
+            lexical=_joined(lexical, dim=len(rows)),
             unit_length=index.space.unit_length,
         )
         return cls(QueryBatch(tuple(query.text for query in queries), task.base), task)
@@ -70,7 +72,7 @@ class LabelledSearch:
             strength=outcome.strength,
             space=searcher.index.space,
             query_tower=searcher.pool.base.query_tower,
-            known_documents=searcher.index.content_keys,
+            known_documents=searcher.index.content_keys(np.flatnonzero(searcher.index.live_documents)),
             details={"tuned": outcome.report.as_dict()},
         )
 
@@ -107,8 +109,8 @@ class LabelledSearch:
         return values
 
 
-def _relevant_rows(queries: Sequence[LabelledQuery], index: Index) -> tuple[IntArray, ...]:
-    """The rows of the documents that answer each query."""
+def _relevant_rows(queries: Sequence[LabelledQuery], index: Index, owners: IntArray) -> tuple[IntArray, ...]:
+    """The rows, among those whose document numbers are given, of the documents that answer each query."""
     for number, query in enumerate(queries):
         if not query.text.strip() or not query.relevant:
             raise InputError(
@@ -118,8 +120,7 @@ def _relevant_rows(queries: Sequence[LabelledQuery], index: Index) -> tuple[IntA
     ids = list(dict.fromkeys(document for query in queries for document in query.relevant))
     number_by_id = dict(zip(ids, index.numbers(ids).tolist(), strict=True))
     return tuple(
-        np.flatnonzero(np.isin(index.row_documents, [number_by_id[document] for document in query.relevant]))
-        for query in queries
+        np.flatnonzero(np.isin(owners, [number_by_id[document] for document in query.relevant])) for query in queries
     )
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from routeret.artifact import new_folder, write_manifest
+from routeret.corpus import Corpus
 from routeret.datasets import load_dataset
 from routeret.encoders import load_encoder
 from routeret.experts import LinearExpert
 from routeret.fusion import mix_queries, weighted_lexical
-from routeret.index.fulltext import Fulltext
+from routeret.index.lexical import Fulltext
 from routeret.packs import FORMAT, KIND
 from routeret.progress import track
 from routeret.routing import LEXICAL_WEIGHTS, PilotCorpus, PilotLibrary, RouterSettings, UtilityRouter
@@ -103,7 +104,7 @@ class _Builder:
             dataset = load_dataset(folder)
             embedded = embed_dataset(dataset, self._encoder, cache=recipe.cache, show_progress=show_progress)
             pilots = pilot_queries(embedded)
-            fulltext = Fulltext.build(f"{document.title} {document.text}" for document in dataset.corpus)
+            fulltext = _fulltext(dataset.corpus)
             self._sets[name], self._pilots[name] = embedded, pilots
             self._bm25[name] = _scaled_bm25(fulltext, pilots.measured.texts)
 
@@ -224,6 +225,12 @@ class _Builder:
             "experts": self.scores,
             "seed": self.recipe.seed,
         }
+
+
+def _fulltext(corpus: Corpus) -> Fulltext:
+    """BM25 over the documents of a corpus, numbered in their order."""
+    texts = [f"{document.title} {document.text}" for document in corpus]
+    return Fulltext.of(enumerate(texts), n_documents=len(texts))
 
 
 def _scaled_bm25(fulltext: Fulltext, texts: Sequence[str]) -> FloatArray:

@@ -7,7 +7,7 @@ import numpy as np
 
 from routeret.errors import InputError
 from routeret.experts.linear import applied
-from routeret.index.exact import top_k
+from routeret.index.structures.best import top_k
 from routeret.measures import ideal_dcg, ndcg
 from routeret.types import FloatArray, IntArray
 

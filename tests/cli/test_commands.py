@@ -122,7 +122,7 @@ def build_under_way(tmp_path):
     writer = wait_for(lambda: open_writer(pipe), process)
     os.write(writer, "".join(json.dumps(document) + "\n" for document in DOCUMENTS).encode())
     os.close(writer)
-    wait_for(lambda: list(tmp_path.glob(".kb.tmp-*/*")), process)
+    wait_for(lambda: (tmp_path / ".kb.unfinished" / "kb").is_dir(), process)
     yield process
     process.kill()
     process.communicate()
@@ -142,10 +142,11 @@ def wait_for(get, process):
         if found:
             return found
         time.sleep(0.02)
+    process.kill()
     raise AssertionError(process.communicate())
 
 
-def test_an_interrupted_build_leaves_nothing(build_under_way, tmp_path):
+def test_a_build_that_is_interrupted_before_it_embeds_leaves_nothing(build_under_way, tmp_path):
     build_under_way.send_signal(signal.SIGINT)
     stdout, stderr = build_under_way.communicate(timeout=60)
     assert (build_under_way.returncode, stdout) == (130, "")
@@ -156,7 +157,7 @@ def test_an_interrupted_build_leaves_nothing(build_under_way, tmp_path):
 def test_what_a_killed_build_left_is_cleared_away_by_the_next(build_under_way, tmp_path):
     build_under_way.kill()
     build_under_way.communicate(timeout=60)
-    assert [name.startswith(".kb.tmp-") for name in names_in(tmp_path)] == [True, False]
+    assert names_in(tmp_path) == [".kb.unfinished", "pipe.jsonl"]
     docs = write_lines(tmp_path / "docs.jsonl", DOCUMENTS)
     run("build", tmp_path / "kb", docs, *BASE)
     assert names_in(tmp_path) == ["docs.jsonl", "kb", "pipe.jsonl"]

@@ -14,7 +14,10 @@ from routeret import __version__
 from routeret.cli import main
 from routeret.cli.command import Command
 
-HEAVY = ("bm25s", "faiss", "numpy", "scipy", "sklearn", "tokenizers", "torch", "tqdm", "transformers")
+HEAVY = (
+    "bm25s", "faiss", "numpy", "scipy", "semantic_text_splitter", "sklearn", "tantivy", "tokenizers", "torch", "tqdm",
+    "transformers",
+)  # fmt: skip
 
 
 def all_commands():
@@ -39,11 +42,14 @@ def python(code):
 
 
 def test_the_commands():
-    names = ["demo", "build", "add", "search", "route", "info", "eval", "tune", "train", "pack", "experts"]
-    assert main.list_commands(None) == names
+    assert main.list_commands(None) == [
+        "demo", "build", "add", "upsert", "sync", "delete", "search", "route", "info", "verify", "compact",
+        "optimise", "export", "import", "eval", "bench", "tune", "train", "pack", "experts",
+    ]  # fmt: skip
     inner = {path for path in COMMANDS if len(path) == 2}
     assert inner == {
         ("train", "expert"),
+        ("bench", "index"),
         *(("pack", name) for name in ("list", "info", "build")),
         *(("experts", name) for name in ("list", "add", "remove")),
     }
@@ -107,6 +113,11 @@ def test_version():
         (["search", "kb"], "Give either a query or --queries FILE."),
         (["search", "kb", "q", "--queries", "f"], "Give either a query or --queries FILE."),
         (["search", "kb", "q", "--expert", "x", "--base-only"], "Give either --expert or --base-only."),
+        (["delete", "kb"], "Give either ids (as arguments or by --ids-from FILE) or --filter JSON."),
+        (["delete", "kb", "a", "--filter", "{}"], "Give either ids (as arguments or by --ids-from FILE)"),
+        (["build", "kb", "docs", "--storage", "fp8"], "'fp8' is not one of 'fp16', 'fp32', 'int8'"),
+        (["upsert", "kb"], "Missing argument 'CORPUS...'"),
+        (["export", "kb"], "Missing argument 'FOLDER'"),
         (["search", "kb", "q", "-k", "0"], "0 is not in the range x>=1"),
         (["tune", "kb"], "Give either --queries FILE or --data FOLDER."),
         (["tune", "kb", "--queries", "f", "--data", "d"], "Give either --queries FILE or --data FOLDER."),
@@ -132,7 +143,8 @@ def test_help_loads_no_command_and_nothing_heavy():
 
 @pytest.mark.parametrize("name", main.list_commands(None))
 def test_help_of_a_command_loads_no_model_library(name):
-    module = import_module(f"routeret.cli.{'evaluate' if name == 'eval' else name}").__name__
+    modules = {"eval": "evaluate", "import": "import_"}
+    module = import_module(f"routeret.cli.{modules.get(name, name)}").__name__
     heavy = set(HEAVY) - {"numpy"}
     loaded = python(f"import sys, {module}; print(*sys.modules)")
     assert module in loaded

@@ -17,6 +17,8 @@ needs_pack = [
 ]
 PAGES = [
     "docs/concepts.md",
+    "docs/operations.md",
+    "docs/chunking.md",
     "docs/extending.md",
     pytest.param("README.md", marks=needs_pack),
     pytest.param("docs/quickstart.md", marks=needs_pack),

@@ -9,7 +9,7 @@ from routeret.datasets import load_dataset, read_run
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import CorpusError, InputError, UnknownDocumentError
 from routeret.evaluation import evaluate
-from routeret.index.fulltext import Fulltext
+from routeret.index.lexical import Fulltext
 from routeret.measures import NDCG, mean_measures, measure
 from routeret.retriever import Retriever
 from routeret.types import QueryBatch
@@ -47,7 +47,7 @@ def slow_means(name, vectors, *, lexical=0.0, others=()):
     embedded = ENCODER.encode_documents(documents).vectors.astype(np.float16).astype(np.float64)
     scores = np.asarray(vectors, dtype=np.float64) @ embedded.T
     if lexical:
-        fulltext = Fulltext.build([document.text for document in documents])
+        fulltext = Fulltext.of(enumerate(document.text for document in documents), n_documents=len(documents))
         words = np.stack([fulltext.scores(text) for text in texts_of(name)])
         best = words.max(axis=1, keepdims=True)
         scores = scores + lexical * np.divide(words, best, out=np.zeros_like(words), where=best > 0)

@@ -201,6 +201,12 @@ def test_report_survives_its_json_form(tmp_path):
     assert Report.load(tmp_path / "report.json").table() == report.table()
 
 
+def test_a_report_from_before_there_were_spans_says_that_documents_were_whole():
+    values = tiny_report().to_json()
+    del values["provenance"]["chunker"]
+    assert Report.from_json(values) == tiny_report()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -1,5 +1,4 @@
 import json
-import logging
 import os
 import sqlite3
 import subprocess
@@ -24,9 +23,9 @@ from routeret.errors import (
 )
 from routeret.index import Index
 from routeret.index import adding as adding_module
-from routeret.index import index as index_module
 from routeret.index import lock as lock_module
 from routeret.index.lock import writer_lock
+from routeret.index.witness import write_witness
 from routeret.space import Space
 from routeret.types import Document, EncodedDocuments
 
@@ -82,8 +81,9 @@ def test_an_empty_index_answers_with_nothing(index, encoder):
     assert found.rows.shape == found.scores.shape == (2, 0)
     assert index.contains(["cat"]).tolist() == [False]
     assert index.vectors(np.array([], dtype=np.int64)).shape == (0, 32)
-    assert index.fulltext.search(["cat"], 3).rows.shape == (1, 0)
+    assert index.fulltext.search("cat", 3).numbers.tolist() == []
     assert index.info()["rows"] == 0
+    assert index.verify() == []
 
 
 def test_documents_come_back_as_they_were(index, encoder, tmp_path):
@@ -99,8 +99,9 @@ def test_documents_come_back_as_they_were(index, encoder, tmp_path):
         assert opened.numbers(["cat", "tax"]).tolist() == [3, 0]
         assert opened.row_documents.tolist() == [0, 1, 2, 3]
         assert opened.spans([2, 3]) == [(0, 0), (0, 22)]
-        assert opened.content_keys.dtype == np.uint64
-        assert opened.content_keys.tolist() == [document.content_key for document in DOCUMENTS]
+        keys = opened.content_keys([3, 0, 1, 2])
+        assert keys.dtype == np.uint64
+        assert keys.tolist() == [DOCUMENTS[number].content_key for number in (3, 0, 1, 2)]
         assert opened.space == encoder.space
 
 
@@ -129,7 +130,7 @@ def test_scores_are_inner_products_and_equal_ones_keep_the_lower_row(tmp_path):
 
 
 def test_encoding_is_sorted_by_length_and_restored(tmp_path, monkeypatch):
-    monkeypatch.setattr(adding_module, "_BLOCK_DOCUMENTS", 3)
+    monkeypatch.setattr(adding_module, "BLOCK_DOCUMENTS", 3)
     names = ["a", "bbb", "cc", "dddd", "e"]
     encoder = tables(**{name: (number + 1, 0) for number, name in enumerate(names)})
     encoder.truncated = ("bbb", "e")
@@ -150,10 +151,8 @@ def test_unchanged_documents_are_not_encoded_again(tmp_path):
         assert encoder.batches[1:] == [["c"]]
         report = index.add(texts("a"), encoder)
         assert (report.added, report.unchanged) == (0, 1)
-        assert [path.name for path in sorted((tmp_path / "kb" / "vectors").rglob("*.f16"))] == [
-            "000000.f16",
-            "000001.f16",
-        ]
+        (path,) = (tmp_path / "kb" / "vectors").rglob("*.f16")
+        assert (path.name, path.stat().st_size) == ("000000.f16", 3 * 2 * 2), "later rows stand in the same file"
 
 
 @pytest.mark.parametrize(
@@ -175,12 +174,13 @@ def test_another_content_under_an_old_id_changes_nothing(index, encoder, documen
 
 
 def test_an_id_twice_in_one_call_names_both_places(index, encoder, monkeypatch):
-    monkeypatch.setattr(adding_module, "_BLOCK_DOCUMENTS", 2)
+    monkeypatch.setattr(adding_module, "BLOCK_DOCUMENTS", 2)
     with pytest.raises(DuplicateIdError, match=r"'tax' comes twice: at documents\[0\] and at documents\[4\]"):
         index.add(Corpus.of([*DOCUMENTS, DOCUMENTS[0]]), encoder)
-    assert list((index.folder / "vectors").rglob("*.f16")) == []
-    index.add(Corpus.of(DOCUMENTS), encoder)
-    assert len(index) == 4
+    assert len(Index.open(index.folder)) == 0
+    report = index.add(Corpus.of(DOCUMENTS), encoder)
+    assert len(index) == report.added == 4
+    assert index.ids() == ["tax", "köln", "title only", "cat"]
 
 
 def test_spaces_must_be_equal(index, encoder):
@@ -198,7 +198,7 @@ def test_spaces_must_be_equal(index, encoder):
     [
         ((0, 0), "only zeros"),
         ((float("nan"), 1), "NaN"),
-        ((1e6, 1), "beyond half precision"),
+        ((1e6, 1), "beyond fp16"),
         ((1e-9, 0), "only zeros"),
     ],
 )
@@ -253,26 +253,30 @@ def test_a_reader_keeps_its_snapshot_until_it_refreshes(index, encoder):
         assert reader.ids() == ["tax", "köln"]
         assert reader.contains(["cat", "tax"]).tolist() == [False, True]
         assert reader.search(queries, 9, space=encoder.space).rows.shape == (1, 2)
-        assert reader.fulltext.scores("cat").shape == (2,)
+        assert reader.fulltext.search("cat", 9).numbers.tolist() == []
         reader.refresh()
         assert len(reader) == 4
         assert reader.search(queries, 1, space=encoder.space).rows.tolist() == [[3]]
-        assert reader.fulltext.search(["cat"], 1).rows.tolist() == [[3]]
+        assert reader.fulltext.search("cat", 1).numbers.tolist() == [3]
 
 
-def test_fulltext_is_derived_saved_and_renewed(index, encoder):
+def test_fulltext_is_derived_saved_and_brought_up_to_date(index, encoder):
     index.add(Corpus.of(DOCUMENTS[:3]), encoder)
-    assert index.fulltext.search(["jointly taxes"], 1).rows.tolist() == [[0]]
+    assert index.fulltext.search("jointly taxes", 1).numbers.tolist() == [0]
     assert index.fulltext is index.fulltext
-    written = (index.folder / "fulltext" / "manifest.json").stat().st_mtime_ns
+    manifest = index.folder / "fulltext" / "manifest.json"
+    written = manifest.stat().st_mtime_ns
     with Index.open(index.folder) as reader:
-        assert reader.fulltext.search(["title"], 1).rows.tolist() == [[2]]
-        assert (index.folder / "fulltext" / "manifest.json").stat().st_mtime_ns == written
+        assert reader.fulltext.search("title", 1).numbers.tolist() == [2]
+        assert manifest.stat().st_mtime_ns == written
     index.add(Corpus.of(DOCUMENTS[3:]), encoder)
-    assert index.fulltext.search(["cat"], 1).rows.tolist() == [[3]]
-    (index.folder / "fulltext" / "vocab.index.json").unlink()
+    assert index.fulltext.search("cat", 1).numbers.tolist() == [3]
+    assert manifest.stat().st_mtime_ns > written
+    index.delete(["cat"])
+    assert index.fulltext.search("cat", 1).numbers.tolist() == []
+    manifest.unlink()
     with Index.open(index.folder) as reader, writer_lock(index.folder):
-        assert reader.fulltext.search(["cat"], 1).rows.tolist() == [[3]], "a missing file is built again, in memory"
+        assert reader.fulltext.search("taxes", 1).numbers.tolist() == [0], "what is missing is built again"
 
 
 def test_one_writer_at_a_time(index, encoder):
@@ -296,10 +300,11 @@ def test_a_folder_without_write_permission_can_be_read(index, encoder, monkeypat
     index.add(Corpus.of(DOCUMENTS), encoder)
     index.close()
     assert not (index.folder / "store.sqlite-wal").exists()
-    monkeypatch.setattr("routeret.index.store.os.access", lambda *_: False)
+    monkeypatch.setattr("routeret.index.schema.os.access", lambda *_: False)
     with Index.open(index.folder) as reader:
         assert reader.ids() == ["tax", "köln", "title only", "cat"]
-        assert sorted(path.name for path in index.folder.iterdir()) == ["store.sqlite", "vectors", "writer.lock"]
+        names = {path.name for path in index.folder.iterdir()}
+        assert names == {"fulltext", "fulltext.lock", "index.json", "store.sqlite", "vectors", "writer.lock"}
 
 
 def test_folders_that_are_no_index(index, encoder, tmp_path):
@@ -310,6 +315,7 @@ def test_folders_that_are_no_index(index, encoder, tmp_path):
     foreign = tmp_path / "foreign"
     foreign.mkdir()
     (foreign / "store.sqlite").write_text("hello, I am not a database, but a text of some length" * 10)
+    write_witness(foreign, commit=0)
     with pytest.raises(ArtifactError, match="store.sqlite is not the store of an index"):
         Index.open(foreign)
     (foreign / "store.sqlite").unlink()
@@ -324,9 +330,9 @@ def test_another_format_is_refused(index):
     index.close()
     connection = sqlite3.connect(index.folder / "store.sqlite")
     with connection:
-        connection.execute("UPDATE meta SET value = '2' WHERE name = 'format'")
+        connection.execute("UPDATE meta SET value = '3' WHERE name = 'format'")
     connection.close()
-    with pytest.raises(ArtifactError, match=r"format 2, this version reads format 1; it was written by routeret \d"):
+    with pytest.raises(ArtifactError, match=r"format 3, this version reads format 2; it was written by routeret \d"):
         Index.open(index.folder)
 
 
@@ -347,7 +353,7 @@ def test_orphans_are_removed_by_the_next_writer(index, encoder):
     vectors = index.folder / "vectors" / encoder.space.fingerprint
     vectors.mkdir(parents=True)
     (vectors / "000000.f16").write_bytes(b"half a segment")
-    (vectors / "000007.f16").write_bytes(b"")
+    (vectors / "000007.i8").write_bytes(b"")
     (vectors / "notes.txt").write_text("not ours")
     index.add(Corpus.of(DOCUMENTS), encoder)
     assert sorted(path.name for path in vectors.iterdir()) == ["000000.f16", "notes.txt"]
@@ -356,45 +362,20 @@ def test_orphans_are_removed_by_the_next_writer(index, encoder):
 
 def test_info_counts(index, encoder):
     index.add(Corpus.of(DOCUMENTS), encoder)
+    index.delete(["tax"])
     info = json.loads(json.dumps(index.info()))
     assert info.pop("store_bytes") > 0
+    assert info.pop("structure")["factory"] == "exact"
     assert info == {
-        "documents": 4,
-        "rows": 4,
-        "segments": 1,
+        "documents": 3,
+        "rows": 3,
+        "removed_rows": 1,
+        "staged_documents": 0,
+        "commit": 2,
+        "chunker": {"kind": "none"},
         "space": encoder.space.fingerprint,
-        "vectors_bytes": 256,
-        "structure": "exact",
+        "spaces": {encoder.space.fingerprint: {"storage": "fp16", "rows": 4, "segments": 1, "vectors_bytes": 256}},
     }
-
-
-def test_without_faiss_numpy_searches_and_says_so_once(index, encoder, monkeypatch, caplog):
-    index.add(Corpus.of(DOCUMENTS), encoder)
-    monkeypatch.setattr(index_module, "_MANY_ROWS", 2)
-    monkeypatch.setattr(index_module, "is_installed", lambda _: False)
-    index_module._advise_faiss.cache_clear()
-    with caplog.at_level(logging.WARNING):
-        for _ in range(2):
-            with Index.open(index.folder) as reader:
-                found = reader.search(encoder.encode_queries(["cat sat"]), 1, space=encoder.space)
-                assert found.rows.tolist() == [[3]]
-                assert reader.info()["structure"] == "exact"
-    assert [record.getMessage() for record in caplog.records] == [
-        "faiss is not installed, so NumPy searches; for more speed run: pip install 'routeret[cpu]'"
-    ]
-
-
-def test_faiss_searches_many_rows(index, encoder, monkeypatch):
-    pytest.importorskip("faiss")
-    index.add(Corpus.of(DOCUMENTS), encoder)
-    queries = encoder.encode_queries(["cat sat", "taxes"])
-    slow = index.search(queries, 3, space=encoder.space)
-    monkeypatch.setattr(index_module, "_MANY_ROWS", 2)
-    with Index.open(index.folder) as reader:
-        fast = reader.search(queries, 3, space=encoder.space)
-        assert reader.info()["structure"] == "faiss_flat"
-    np.testing.assert_array_equal(fast.rows, slow.rows)
-    np.testing.assert_array_equal(fast.scores, slow.scores)
 
 
 def test_threads_share_an_index(index, encoder):
@@ -406,7 +387,7 @@ def test_threads_share_an_index(index, encoder):
         for _ in range(20):
             rows = index.search(queries, 1, space=encoder.space).rows[0]
             found.append(
-                (index.documents(index.row_documents[rows])[0].id, index.fulltext.search(["cat"], 1).rows[0, 0])
+                (index.documents(index.row_documents[rows])[0].id, index.fulltext.search("cat", 1).numbers.tolist()[0])
             )
 
     threads = [threading.Thread(target=search) for _ in range(4)]

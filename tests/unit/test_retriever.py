@@ -20,8 +20,11 @@ from routeret.errors import (
     UnknownExpertError,
 )
 from routeret.index import Index
+from routeret.index.lexical import Matches
+from routeret.index.structures.best import top_k
 from routeret.retriever import Retriever
 from routeret.retriever.pool import Pool
+from routeret.retriever.scope import Scope
 from routeret.retriever.searching import FIRST_HITS, Searcher, candidate_depth, without_lexical
 from routeret.routing.decisions import RoutingBatch
 from routeret.types import BASE, LEXICAL, Document
@@ -226,7 +229,8 @@ class SpanIndex:
     row_documents = np.array([0, 0, 1, 2, 2, 2])
     table = np.array([[1, 0], [0, 1], [0.8, 0.6], [0.6, 0.8], [0.96, 0.28], [-1, 0]], dtype=np.float32)
     n_rows = 6
-    content_keys = np.zeros(3, dtype=np.uint64)
+    n_numbers = 3
+    live_documents = np.ones(3, dtype=np.bool_)
 
     def __init__(self, space):
         self.space = space
@@ -235,10 +239,13 @@ class SpanIndex:
     def __len__(self):
         return 3
 
-    def search(self, queries, k, *, space):
-        from routeret.index.exact import top_k
-
+    def search(self, queries, k, *, space=None, documents=None, allowed=None):
+        if isinstance(queries, str):
+            best = top_k(self.scores(queries)[None, :], k)
+            n_found = int((best.scores[0] > 0).sum())
+            return Matches(best.rows[0, :n_found], best.scores[0, :n_found])
         assert space == self.space
+        assert documents is allowed is None
         return top_k((queries @ self.table.T).astype(np.float32), k)
 
     def vectors(self, rows):
@@ -246,6 +253,9 @@ class SpanIndex:
 
     def scores(self, query):
         return np.array({"second": [0, 4, 1]}.get(query, [0, 0, 0]), dtype=np.float32)
+
+    def scores_of(self, query, numbers):
+        return self.scores(query)[numbers]
 
 
 class PlaneEncoder:
@@ -271,6 +281,19 @@ def test_a_document_scores_as_its_best_span(k):
     assert found.documents.tolist() == [[0, 2, 1][:k]]
     assert found.rows.tolist() == [[0, 4, 2][:k]]
     np.testing.assert_allclose(found.scores, [[1, 0.96, 0.8][:k]], atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 9])
+def test_a_document_may_score_as_the_mean_of_its_best_spans(k):
+    base = PlaneEncoder()
+    index = SpanIndex(base.space)
+    searcher = Searcher(index, Pool(base))
+    (block,) = searcher.blocks(["first"], depth=k, scope=Scope(index, aggregation="mean_top3"))
+    found = searcher.rank(block, searcher.constant(block, weights={BASE: 1.0}), k)
+    # 0.8; (1 + 0) / 2; (0.6 + 0.96 - 1) / 3
+    assert found.documents.tolist() == [[1, 0, 2][:k]]
+    assert found.rows.tolist() == [[2, 0, 4][:k]]
+    np.testing.assert_allclose(found.scores, [[0.8, 0.5, 0.56 / 3][:k]], atol=1e-6)
 
 
 def test_spans_and_words_together():

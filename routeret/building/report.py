@@ -1,0 +1,48 @@
+"""What bringing corpora to an index did."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from routeret.index import ChangeReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildReport(ChangeReport):
+    """What a call changed in an index, and what the index holds now.
+
+    Attributes:
+        index: the index's folder.
+        n_documents: how many documents it holds now.
+        n_by_corpus: how many documents were read from each corpus.
+    """
+
+    index: str
+    n_documents: int
+    n_by_corpus: Mapping[str, int]
+
+    @classmethod
+    def of(
+        cls, change: ChangeReport, *, index: Path, n_documents: int, n_by_corpus: Mapping[str, int]
+    ) -> "BuildReport":
+        """The report of a change.
+
+        Args:
+            change: what the index says about it.
+            index: the index's folder.
+            n_documents: how many documents the index holds now.
+            n_by_corpus: how many documents were read from each corpus.
+        """
+        rounded = replace(change, seconds=round(change.seconds, 3))
+        return cls(index=str(index), n_documents=n_documents, n_by_corpus=dict(n_by_corpus), **rounded.as_dict())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        change = {name: getattr(self, name) for name in ChangeReport.__dataclass_fields__}
+        return {
+            "index": self.index,
+            "n_documents": self.n_documents,
+            "n_by_corpus": dict(self.n_by_corpus),
+            **change,
+        }

@@ -1,0 +1,1 @@
+"""What finds the best rows of an index: exact search, and FAISS structures derived from the stored vectors."""

@@ -1,0 +1,100 @@
+"""The last steps that make every way of searching give the same answer."""
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routeret.types import FloatArray, IntArray, TopK
+
+_SPARE = 16
+_ROUNDING = 1e-5
+
+
+class Scan(Protocol):
+    """A fast look at all rows that may be found; the last bits of its scores depend on library and processor."""
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows may be found."""
+
+    @property
+    def longest(self) -> float:
+        """The largest length of a row; asked for after :meth:`candidates` only."""
+
+    def candidates(self, queries: FloatArray, width: int) -> tuple[IntArray, FloatArray]:
+        """The ``width`` best rows of every query and their rough scores, in any order; 1 to ``n_rows`` are asked."""
+
+    def take(self, rows: IntArray) -> FloatArray:
+        """Vectors of some rows, float32, shape (n, dim)."""
+
+
+def top_k(scores: FloatArray, k: int) -> TopK:
+    """Keep the k best columns of every row of scores.
+
+    Args:
+        scores: float32, shape (n_queries, n_documents); higher is better.
+        k: at least 1; more than n_documents gives all of them.
+
+    Returns:
+        Columns and scores of shape (n_queries, min(k, n_documents)), best first. Equal scores keep the lower column
+        first, so every machine agrees.
+    """
+    n_queries, n_columns = scores.shape
+    k = min(k, n_columns)
+    rows = np.empty((n_queries, k), dtype=np.int64)
+    for number, line in enumerate(scores):
+        kept = np.arange(n_columns)
+        if 0 < k < n_columns:
+            # All that beat or equal the k-th best: a partition alone would keep any of the equal ones.
+            kept = np.flatnonzero(line >= np.partition(line, n_columns - k)[n_columns - k])
+        rows[number] = kept[np.argsort(-line[kept], kind="stable")][:k]
+    return TopK(rows=rows, scores=np.take_along_axis(scores, rows, axis=1))
+
+
+def settle(scan: Scan, queries: FloatArray, k: int) -> TopK:
+    """The exact best rows, from a scan whose last bits depend on library, batch and processor.
+
+    Fast products round differently from place to place, so two copies of one vector may get two scores. A few more
+    candidates than asked for are scored again in double precision; where the last of them is within the rounding of
+    the k-th, more are fetched, so that equal scores are cut by row number and not by chance.
+
+    Args:
+        scan: what is searched.
+        queries: float32, shape (n_queries, dim).
+        k: at least 1.
+
+    Returns:
+        The min(k, scan.n_rows) best rows of every query, best first; equal scores keep the lower row first.
+    """
+    n_rows = scan.n_rows
+    k = min(k, n_rows)
+    rows = np.empty((len(queries), k), dtype=np.int64)
+    scores = np.empty((len(queries), k), dtype=np.float32)
+    open_queries = np.arange(len(queries) if k else 0)
+    width = min(k + _SPARE, n_rows)
+    while len(open_queries):
+        found, rough = scan.candidates(queries[open_queries], width)
+        rough = -np.sort(-rough, axis=1)
+        rounding = _ROUNDING * scan.longest * np.linalg.norm(queries[open_queries], axis=1)
+        settled = (rough[:, k - 1] - rough[:, -1] > rounding) | (width == n_rows)
+        for number in np.flatnonzero(settled):
+            here = open_queries[number]
+            rows[here], scores[here] = _best_of(scan, found[number], queries[here], k)
+        open_queries = open_queries[~settled]
+        width = min(4 * width, n_rows)
+    return TopK(rows=rows, scores=scores)
+
+
+def _best_of(scan: Scan, rows: IntArray, query: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    """The k best of some rows by their exact scores, best first; equal scores keep the lower row first."""
+    kept = np.sort(rows)
+    scores = exact_scores(scan.take(kept), query)
+    best = np.argsort(-scores, kind="stable")[:k]
+    return kept[best], scores[best]
+
+
+def exact_scores(vectors: FloatArray, query: FloatArray) -> FloatArray:
+    """Inner products, summed in double precision and always in one order; shape (n,)."""
+    products: NDArray[np.float64] = np.einsum("nd,d->n", vectors.astype(np.float64), query.astype(np.float64))
+    return products.astype(np.float32)

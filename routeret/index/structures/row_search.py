@@ -1,0 +1,133 @@
+"""Search over all rows of a snapshot: a structure for the older rows, exact search for the newest, one answer."""
+
+import threading
+from typing import Any
+
+import numpy as np
+
+from routeret.errors import InputError
+from routeret.index.structures.ann import Ann
+from routeret.index.structures.choosing import EXACT, EXACT_ROWS
+from routeret.index.structures.covered import CoveredRows
+from routeret.index.structures.exact import search_memory
+from routeret.index.structures.rows import MemoryRows, RowVectors
+from routeret.types import BoolArray, FloatArray, TopK
+
+_TAIL_SHARE = 25
+
+
+class RowSearch:
+    """Finds the best rows of a snapshot.
+
+    It never changes, so any number of threads may search it; :meth:`extended` gives the one for a later snapshot.
+    Rows that the structure does not cover are held in memory as float32 and searched exactly, so they are found at
+    once; they are read at the first search.
+    """
+
+    def __init__(self, vectors: RowVectors, ann: Ann | None = None) -> None:
+        """Take the rows of a snapshot.
+
+        Args:
+            vectors: the stored vectors.
+            ann: a structure of the first rows, or None to search all of them exactly.
+
+        Raises:
+            InputError: the structure covers more rows than there are.
+        """
+        if ann is not None and ann.n_rows > vectors.n_rows:
+            raise InputError(f"the structure covers {ann.n_rows} rows, there are {vectors.n_rows}; build it again")
+        self._vectors = vectors
+        self._ann = ann
+        self._covered: CoveredRows | None = None
+        if ann is not None and ann.structure is not None:
+            self._covered = CoveredRows(ann.structure, ann.settings, vectors)
+        self._n_covered = 0 if self._covered is None else self._covered.n_rows
+        self._loading = threading.Lock()
+        self._memory: MemoryRows | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows."""
+        return self._vectors.n_rows
+
+    @property
+    def ann(self) -> Ann | None:
+        """The structure of the first rows, if there is one."""
+        return self._ann
+
+    @property
+    def is_due(self) -> bool:
+        """Whether a structure for all rows, by :func:`~routeret.index.structures.ann.build`, would pay now.
+
+        It would where exact search has many rows: none of them covered yet, or more than a twenty-fifth beside the
+        structure. So a growing index is not rebuilt for every change, and rebuilding costs in all a fixed multiple
+        of the rows.
+        """
+        if self._ann is None:
+            return self.n_rows >= EXACT_ROWS
+        return self.n_rows - self._ann.n_rows >= max(EXACT_ROWS, self._ann.n_rows // _TAIL_SHARE)
+
+    def info(self) -> dict[str, Any]:
+        """Plain JSON values: those of the structure, and how many rows are searched exactly beside it."""
+        found = {"factory": EXACT} if self._ann is None else self._ann.info()
+        return {**found, "rows_exact": self.n_rows - self._n_covered, "is_due": self.is_due}
+
+    def extended(self, vectors: RowVectors) -> "RowSearch":
+        """The search for a later snapshot of the same generation; of its vectors only the new ones are read.
+
+        Raises:
+            InputError: there are fewer rows than before.
+        """
+        if vectors.n_rows < self.n_rows:
+            raise InputError(f"there are {vectors.n_rows} rows, {self.n_rows} were there before; start a new search")
+        later = RowSearch(vectors, self._ann)
+        with self._loading:
+            known = self._memory
+        if known is not None:
+            blocks = vectors.blocks(self.n_rows, vectors.n_rows)
+            later._memory = known.grown(blocks, n_rows=vectors.n_rows - self._n_covered)
+        return later
+
+    def search(self, queries: FloatArray, k: int, *, allowed: BoolArray | None = None) -> TopK:
+        """The best rows of every query.
+
+        Args:
+            queries: float32, shape (n_queries, dim), finite.
+            k: at least 1.
+            allowed: shape (n_rows,); the rows that may be found, None for all.
+
+        Returns:
+            The min(k, n_allowed) best rows and their inner products with the stored vectors, best first; equal scores
+            keep the lower row first. Which rows are the best is exact, or, of the rows under a structure, as good as
+            its recall.
+
+        Raises:
+            InputError: ``allowed`` has another shape.
+            ArtifactError: the structure's file turns out to be damaged; build it again.
+        """
+        if allowed is not None and allowed.shape != (self.n_rows,):
+            raise InputError(f"allowed has shape {allowed.shape}, expected ({self.n_rows},), one for each row")
+        n_old = self._n_covered
+        if self._covered is None:
+            return search_memory(self._loaded(), queries, k, allowed=allowed)
+        oldest = self._covered.search(queries, k, allowed=None if allowed is None else allowed[:n_old])
+        if n_old == self.n_rows:
+            return oldest
+        newest = search_memory(self._loaded(), queries, k, allowed=None if allowed is None else allowed[n_old:])
+        return _merged(oldest, newest, n_old, k)
+
+    def _loaded(self) -> MemoryRows:
+        with self._loading:
+            if self._memory is None:
+                first, end = self._n_covered, self.n_rows
+                blocks = self._vectors.blocks(first, end)
+                self._memory = MemoryRows.read(blocks, n_rows=end - first, dim=self._vectors.dim)
+            return self._memory
+
+
+def _merged(oldest: TopK, newest: TopK, first_new: int, k: int) -> TopK:
+    """The best of both; equal scores keep the lower row, which is the older one."""
+    rows = np.hstack([oldest.rows, newest.rows + first_new])
+    scores = np.hstack([oldest.scores, newest.scores])
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return TopK(rows=np.take_along_axis(rows, order, axis=1), scores=np.take_along_axis(scores, order, axis=1))

@@ -1,0 +1,98 @@
+"""Whether a retriever on disk is as it was written: its index, its manifest, its experts and its router."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from routeret.artifact import MANIFEST, sha256_of
+from routeret.errors import ArtifactError
+from routeret.index import Damage
+from routeret.index.repairing import repair_index
+from routeret.index.schema import STORE
+from routeret.index.verifying import verify_index
+from routeret.retriever.folder import Contents
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What is damaged in a retriever's folder.
+
+    Attributes:
+        index: the folder.
+        damage: everything that is not as it was written.
+        repaired: what was damaged and is not any more.
+    """
+
+    index: str
+    damage: tuple[Damage, ...]
+    repaired: tuple[Damage, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is damaged."""
+        return not self.damage
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "index": self.index,
+            "is_whole": self.is_whole,
+            "damage": [one.as_dict() for one in self.damage],
+            "repaired": [one.as_dict() for one in self.repaired],
+        }
+
+
+def check_folder(path: Path | str, *, repair: bool = False) -> CheckReport:
+    """Read every file of a retriever once and compare what is in it with what was written.
+
+    Args:
+        path: the retriever's folder.
+        repair: first remove what is damaged and can be made again; see
+            :func:`routeret.index.repairing.repair_index`.
+
+    Raises:
+        ArtifactError: there is no retriever, or a folder to repair cannot be written.
+        IndexLockedError: another process is writing to a folder to repair.
+    """
+    folder = Path(path)
+    if not (folder / MANIFEST).is_file() and not (folder / STORE).is_file():
+        raise ArtifactError(f"{folder} holds neither {MANIFEST} nor {STORE}; give the folder of an index")
+    repaired = repair_index(folder) if repair else []
+    damage = [*_damaged_files(folder), *verify_index(folder)]
+    return CheckReport(str(folder), damage=tuple(damage), repaired=tuple(repaired))
+
+
+def _damaged_files(folder: Path) -> list[Damage]:
+    """What is wrong with the manifest of a retriever and with what it covers."""
+    found = list(_damaged_below(folder))
+    if not found:
+        try:
+            Contents.read(folder)
+        except ArtifactError as error:
+            found.append(Damage(str(folder / MANIFEST), str(error), derived=False))
+    return found
+
+
+def _damaged_below(folder: Path) -> Iterator[Damage]:
+    """The damaged ones among the files that a folder's manifest covers, and that manifests among them cover."""
+    next_step = "restore it from a copy"
+    manifest = folder / MANIFEST
+    try:
+        files = dict(json.loads(manifest.read_text(encoding="utf-8"))["files"])
+    except FileNotFoundError:
+        yield Damage(str(manifest), f"{manifest} is missing; {next_step}", derived=False)
+        return
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"{manifest} is damaged ({type(error).__name__}: {error}); {next_step}"
+        yield Damage(str(manifest), problem, derived=False)
+        return
+    for name, expected in sorted(files.items()):
+        file = folder / name
+        if not file.is_file():
+            yield Damage(str(file), f"{file} is missing; {next_step}", derived=False)
+        elif sha256_of(file) != expected:
+            yield Damage(str(file), f"{file} is damaged: its checksum differs; {next_step}", derived=False)
+        elif file.name == MANIFEST:
+            yield from _damaged_below(file.parent)

@@ -1,0 +1,44 @@
+"""Queries on which the recall of a search structure is measured: as the base and every expert write them.
+
+Adapted queries leave the distribution of the documents, so a structure that finds the base's nearest rows may miss
+theirs.
+"""
+
+import numpy as np
+
+from routeret.index import Index
+from routeret.retriever.pool import Pool
+from routeret.types import BASE, FloatArray, QueryBatch
+
+_QUERIES = 256
+_LEAST_WORDS = 4
+_MOST_WORDS = 12
+
+
+def probe_queries(index: Index, pool: Pool, *, seed: int = 0) -> dict[str, FloatArray]:
+    """Runs of 4 to 12 words from documents, drawn by chance, as query vectors.
+
+    Args:
+        index: holds the documents.
+        pool: base and experts; an expert writes at its own strength.
+        seed: of the draw.
+
+    Returns:
+        float32, shape (n_queries, dim), by the name of the expert, and ``"base"``.
+    """
+    rng = np.random.default_rng(seed)
+    numbers = np.flatnonzero(index.live_documents)
+    drawn = np.sort(rng.choice(numbers, size=min(_QUERIES, len(numbers)), replace=False))
+    texts = []
+    for document in index.documents(drawn):
+        words = f"{document.title} {document.text}".split()
+        n_words = int(rng.integers(_LEAST_WORDS, _MOST_WORDS + 1))
+        start = int(rng.integers(0, max(1, len(words) - n_words + 1)))
+        texts.append(" ".join(words[start : start + n_words]))
+    base = pool.base.encode_queries(texts)
+    batch = QueryBatch(tuple(texts), base)
+    probes = {BASE: base}
+    for expert in pool.experts:
+        strengths = np.full(len(texts), expert.strength, dtype=np.float32)
+        probes[expert.name] = expert.encode_queries(batch, strengths=strengths)
+    return probes
