@@ -1,0 +1,36 @@
+"""docs/benchmarks.md and its plots are those of the committed report."""
+
+import importlib.util
+from pathlib import Path
+
+from routeret.benchmarks import load_report, render
+from routeret.benchmarks.plots import PLOTS, fingerprint
+from routeret.evaluation import is_stale
+
+ROOT = Path(__file__).parents[2]
+NEXT = "run: python eval/make_benchmark_page.py"
+
+
+def maker():
+    spec = importlib.util.spec_from_file_location("make_benchmark_page", ROOT / "eval" / "make_benchmark_page.py")
+    make_benchmark_page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_benchmark_page)
+    return make_benchmark_page
+
+
+def test_the_page_is_that_of_the_report():
+    made = maker()
+    assert not is_stale(made.PAGE, made.MARKER, content=render(load_report(made.REPORT))), f"stale; {NEXT}"
+
+
+def test_the_plots_are_those_of_the_report():
+    made = maker()
+    report = load_report(made.REPORT)
+    for plot in PLOTS:
+        drawn = (made.PLOTS_FOLDER / f"{plot.name}.svg").read_text(encoding="utf-8")
+        assert fingerprint(plot.points(report)) in drawn, f"{plot.name}.svg is stale; {NEXT}"
+
+
+def test_no_path_of_a_machine_is_in_the_report():
+    text = maker().REPORT.read_text(encoding="utf-8")
+    assert not [folder for folder in ("/tmp", "/home", "/root", "/work") if folder in text]  # noqa: S108 - words
