@@ -76,6 +76,8 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 file.chmod(0o644)
                 with file.open("rb") as opened:
                     os.fsync(opened.fileno())
+        for folder in (temporary, *(one for one in temporary.rglob("*") if one.is_dir())):
+            sync_folder(folder)
         if path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
             path.rename(old / path.name)
@@ -103,7 +105,7 @@ def write_manifest(
         folder: holds the files; sub-folders with a manifest of their own are covered by that manifest's checksum.
         kind: what the folder is, for example ``"expert"``.
         format_number: raised whenever an older reader could misread the folder.
-        fields: JSON values; the names ``kind``, ``format`` and ``files`` are taken.
+        fields: JSON values; the names ``kind``, ``format``, ``files`` and ``checksum`` are taken.
         covered: the files whose checksums are kept, where others of the folder change later; None takes all.
     """
     files = {
@@ -111,7 +113,8 @@ def write_manifest(
         for file in sorted(folder.rglob("*") if covered is None else covered)
         if file.is_file() and file != folder / MANIFEST
     }
-    write_json(folder / MANIFEST, {**fields, "kind": kind, "format": format_number, "files": files})
+    values = {**fields, "kind": kind, "format": format_number, "files": files}
+    write_json(folder / MANIFEST, {**values, "checksum": _checksum(values)})
 
 
 def read_manifest(folder: Path, *, kind: str, format_number: int, verify: bool = True) -> dict[str, Any]:
@@ -141,9 +144,17 @@ def read_manifest(folder: Path, *, kind: str, format_number: int, verify: bool =
             f"{folder} has {kind} format {manifest.get('format')}, this version reads format {format_number}; "
             f"it was written by routeret {manifest.get('routeret', 'of an unknown version')}: open it with that version"
         )
+    # Manifests of the first versions have no checksum of their own.
+    checksum = manifest.pop("checksum", None)
+    if checksum is not None and checksum != _checksum(manifest):
+        raise ArtifactError(f"{path} is damaged: its own checksum differs; restore it from its source")
     if verify:
         _verify_files(folder, manifest["files"])
     return dict(manifest)
+
+
+def _checksum(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _verify_files(folder: Path, checksums: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from routeret.index.fields import delete_fields, field_rows, insert_fields, renew_fields
 from routeret.index.row_format import Storage
-from routeret.index.schema import insert_space
+from routeret.index.schema import STORE, insert_space
 from routeret.index.segments import Appended
 from routeret.index.snapshot import Range
 from routeret.index.store import Store, segment_digest
@@ -19,6 +19,7 @@ from routeret.types import Document
 
 _AT_ONCE = 500
 _DIGEST_BYTES = 8
+_LONG_LOG_BYTES = 16_000_000
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -46,9 +47,14 @@ class StoreWriter(Store):
         super().__init__(folder, writing=True)
 
     def close(self) -> None:
-        """Move the commits from the log into the store, as far as readers let it, and give the connection up."""
-        self._connection.execute("PRAGMA busy_timeout=0")
-        self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        """Give the connection up; a log that has grown long is first moved into the store, as far as readers let it.
+
+        A short one stays, since moving it would cost every small change more than the change itself.
+        """
+        log = self.folder / f"{STORE}-wal"
+        if log.exists() and log.stat().st_size > _LONG_LOG_BYTES:
+            self._connection.execute("PRAGMA busy_timeout=0")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         super().close()
 
     @contextmanager

@@ -13,13 +13,14 @@ from routeret.conditions import Filter
 from routeret.corpus import Corpus, scan
 from routeret.encoders import load_encoder
 from routeret.errors import InputError
-from routeret.index import ChangeReport, Damage, Exported, Index
+from routeret.index import ChangeReport, Exported, Index
 from routeret.index.adding import Mode
 from routeret.index.row_format import Storage
 from routeret.index.structures.ann import RECALL
 from routeret.progress import track
 from routeret.protocols import Encoder
 from routeret.retriever import changing
+from routeret.retriever.checking import CheckReport, check_folder
 from routeret.retriever.creating import create_folder, model_name, pack_and_base
 from routeret.retriever.folder import Contents
 from routeret.retriever.loading import Loader
@@ -278,9 +279,9 @@ class Retriever:
             probes = self._probes(index) if len(index) else None
             return index.optimise(recall=recall, factory=factory, probes=probes)
 
-    def verify(self) -> list[Damage]:
-        """Everything in the index that is not as it was written; reads every file once."""
-        return self._index.verify()
+    def verify(self) -> CheckReport:
+        """What is not as it was written, in documents, vectors, experts and router; reads every file once."""
+        return check_folder(self._folder)
 
     def export(self, folder: Path | str) -> None:
         """Write documents and vectors as a BEIR folder with NumPy files.

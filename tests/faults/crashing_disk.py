@@ -21,12 +21,12 @@ class CrashingDisk:
     def __init__(self, folder):
         self.folder = Path(folder)
         self.content_by_inode = {}
-        self.inode_by_name = {}
+        self.names_by_inode = {}
+        self.length_by_inode = {}
         self.moments = []
-        for path in self.folder.rglob("*"):
-            self.inode_by_name[path] = path.stat().st_ino
-            if path.is_file():
-                self.content_by_inode[path.stat().st_ino] = path.read_bytes()
+        self.open = {}
+        for path in (self.folder, *self.folder.rglob("*")):
+            self.note(path)
         self.store = self.read_store()
 
     @contextmanager
@@ -54,33 +54,43 @@ class CrashingDisk:
             yield self
         self.store = self.read_store()
         self.record()
+        for descriptor in self.open.values():
+            os.close(descriptor)
 
     def note(self, path):
+        """Take the content of a file, or the names in a folder, for certain."""
         if path.is_dir():
-            for name in [name for name in self.inode_by_name if name.parent == path]:
-                del self.inode_by_name[name]
-            for child in path.iterdir():
-                self.inode_by_name[child] = child.stat().st_ino
+            self.names_by_inode[path.stat().st_ino] = {child.name: child.stat().st_ino for child in path.iterdir()}
         elif path.exists():
             self.content_by_inode[path.stat().st_ino] = path.read_bytes()
 
     def read_store(self):
-        return {path: path.read_bytes() for path in self.folder.glob(f"{STORE}*") if not path.name.endswith("-shm")}
+        return {
+            path.name: path.read_bytes() for path in self.folder.glob(f"{STORE}*") if not path.name.endswith("-shm")
+        }
 
     def record(self):
         """Keep what is certain now."""
-        certain = dict(self.store)
-        for path, inode in self.inode_by_name.items():
-            folders = [one for one in path.parents if self.folder in one.parents]
-            is_ours = self.folder in path.parents and not path.name.startswith(STORE)
-            if is_ours and path.suffix and all(one in self.inode_by_name for one in folders):
-                certain[path] = self.content_by_inode.get(inode, b"")
-        moment = {
-            path.relative_to(self.folder): (content, path.stat().st_size if path.exists() else 0)
-            for path, content in certain.items()
-        }
+        self.length_by_inode = {path.stat().st_ino: path.stat().st_size for path in self.folder.rglob("*")}
+        for path in self.folder.rglob("*"):
+            # While it is open, its number is not given to another file.
+            if path.stat().st_ino not in self.open:
+                self.open[path.stat().st_ino] = os.open(path, os.O_RDONLY)
+        moment = {Path(name): (content, len(content)) for name, content in self.store.items()}
+        moment |= dict(self.certain(self.folder.stat().st_ino, Path()))
         if not self.moments or self.moments[-1] != moment:
             self.moments.append(moment)
+
+    def certain(self, inode, path):
+        """Every file below a folder whose name is certain, by its inode, since a folder may be renamed."""
+        for name, child in self.names_by_inode.get(inode, {}).items():
+            if name.startswith(STORE):
+                continue
+            if child in self.names_by_inode:
+                yield from self.certain(child, path / name)
+            elif child in self.content_by_inode or "." in name:
+                content = self.content_by_inode.get(child, b"")
+                yield path / name, (content, self.length_by_inode.get(child, 0))
 
     @staticmethod
     def write(moment, folder, *, zeros):

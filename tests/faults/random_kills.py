@@ -21,11 +21,12 @@ import numpy as np
 from routeret.corpus import Corpus
 from routeret.encoders.hashing import HashingEncoder
 from routeret.index import Index, adding, segments
+from routeret.index.structures import row_search
 from routeret.types import Document
 
 ENCODER = HashingEncoder(dim=16)
 WORDS = ["red", "green", "tea", "cat", "dog", "mat", "sun", "tax"]
-CHANGES = ["add", "upsert", "upsert", "delete", "sync", "compact", "fulltext"]
+CHANGES = ["add", "upsert", "upsert", "delete", "sync", "compact", "optimise", "fulltext"]
 N_IDS = 60
 LONGEST_WAIT = 0.1  # seconds
 PATIENCE = 1.2  # after every writer that made no change the next one gets so much more time, so that all get on
@@ -36,6 +37,8 @@ def small_blocks(put=setattr):
     put(adding, "BLOCK_DOCUMENTS", 4)
     put(segments, "BLOCK_ROWS", 8)
     put(segments, "SEGMENT_ROWS", 40)
+    # What is built once is built again after every change.
+    put(row_search, "EXACT_ROWS", 1)
 
 
 def change(model, rng):
@@ -44,7 +47,7 @@ def change(model, rng):
     if kind == "delete":
         ids = rng.sample(sorted(model), min(len(model), rng.randint(1, 5)))
         return ("delete", ids) if ids else ("compact", None)
-    if kind in ("compact", "fulltext"):
+    if kind in ("compact", "optimise", "fulltext"):
         return kind, None
     ids = rng.sample(range(N_IDS), rng.randint(1, 25))
     documents = [
@@ -60,7 +63,7 @@ def after(model, kind, argument):
     model = dict(model)
     if kind == "delete":
         return {key: document for key, document in model.items() if key not in argument}
-    if kind in ("compact", "fulltext"):
+    if kind in ("compact", "optimise", "fulltext"):
         return model
     if kind == "sync":
         kept = {document.id for document in argument}
@@ -77,6 +80,8 @@ def make(folder, kind, argument):
     with Index.open(folder) as index:
         if kind == "compact":
             index.compact()
+        elif kind == "optimise":
+            index.optimise(factory="SQ8")
         elif kind == "fulltext":
             index.fulltext.search("red tea", 5)
         elif kind == "delete":

@@ -44,7 +44,7 @@ def test_a_full_disk_loses_nothing(small_disk, monkeypatch):
         assert index.search(ENCODER.encode_queries(["text 7"]), 1, space=ENCODER.space).rows.shape == (1, 1)
         (small_disk / "filler").write_bytes(bytes(max(0, free(small_disk) - 4096)))
         with pytest.raises(ArtifactError, match="is full"):
-            index.delete(ids[:10])
+            index.upsert(Corpus.of([Document(id=ids[0], text="large " * 100_000)]), ENCODER)
         index.refresh()
         assert index.ids() == ids
         (small_disk / "filler").unlink()

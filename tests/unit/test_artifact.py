@@ -143,3 +143,14 @@ def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):
     with pytest.raises(TypeError):
         write_json(tmp_path / "file", {"b": object()})
     assert (tmp_path / "file").read_text(encoding="utf-8") == '{\n  "a": "ü",\n  "b": 1\n}\n'
+
+
+def test_a_manifest_is_under_a_checksum_itself(saved):
+    path = saved / MANIFEST
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    write_json(path, {**manifest, "name": "another"})
+    with pytest.raises(ArtifactError, match="its own checksum differs"):
+        read_manifest(saved, kind="expert", format_number=1)
+    del manifest["checksum"]
+    write_json(path, manifest)
+    assert "checksum" not in read_manifest(saved, kind="expert", format_number=1), "older manifests have none"

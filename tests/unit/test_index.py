@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import sqlite3
@@ -294,6 +295,17 @@ def test_a_folder_that_cannot_be_written(index, encoder, monkeypatch):
     monkeypatch.setattr(lock_module.os, "open", refuse)
     with pytest.raises(ArtifactError, match=r"kb cannot be written \(Permission denied\); make the folder writable"):
         index.add(Corpus.of(DOCUMENTS), encoder)
+
+
+def test_a_file_system_without_locks_is_refused(index, encoder, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(lock_module.fcntl, "flock", refuse)
+    with pytest.raises(ArtifactError, match=r"kb is on a file system without locks \(No locks available\).*local disk"):
+        index.add(Corpus.of(DOCUMENTS), encoder)
+    monkeypatch.undo()
+    assert index.add(Corpus.of(DOCUMENTS), encoder).added == 4
 
 
 def test_a_folder_without_write_permission_can_be_read(index, encoder, monkeypatch):
