@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 PACK := minilm-domains
 SETS := acl_citances attack_ttp banking77 esco_titles tldr_cli medquad_liveqa amazon_google esci_sample
 
-.PHONY: help demo test lint format docs demo-data pack wheel results results-away soak clean
+.PHONY: help demo test gpu-test lint format docs demo-data pack wheel results results-away soak clean
 
 help:            ## show these targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/'
@@ -16,6 +16,9 @@ demo: $(VENV)/cpu.stamp  ## install, then run the main job on the data inside th
 
 test: $(VENV)/dev.stamp  ## run the test suite
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+gpu-test:        ## run the tests that need a CUDA device, with the PYTHON of an environment that has routeret[gpu,dev]
+	HF_HUB_OFFLINE=1 $(PYTHON) -m pytest -m gpu
 
 lint: $(VENV)/dev.stamp  ## check style, types and the order of imports
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 from routeret.errors import SpaceMismatchError
@@ -47,8 +48,7 @@ class Space:
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits, the same on every machine."""
-        content = json.dumps(asdict(self), sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
+        return _fingerprint(self)
 
     def joined(self, *, title: str, text: str) -> str:
         """The text that the encoder reads for a document, without the document prompt."""
@@ -84,3 +84,9 @@ class Space:
             f"{here} holds space {self.fingerprint}, {there} writes space {other.fingerprint}; "
             f"they differ in {differing}; use the model that built the index, or build a new index with this one"
         )
+
+
+@lru_cache
+def _fingerprint(space: Space) -> str:
+    content = json.dumps(asdict(space), sort_keys=True, ensure_ascii=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]

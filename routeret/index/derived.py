@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from routeret.artifact import temporary_folders
+from routeret.artifact import MANIFEST, temporary_folders
 from routeret.errors import ArtifactError
 from routeret.index.lexical import Covered, Fulltext, build, update
 from routeret.index.lexical.folder import open_folder
@@ -103,6 +103,15 @@ def saved_structure(folder: Path, space: str, snapshot: Snapshot) -> Ann | None:
             # A new one is put into its place just now.
             time.sleep(_PAUSE)
     return None
+
+
+def structure_mark(folder: Path, space: str) -> object:
+    """A value that changes whenever the saved structure of a space is replaced."""
+    try:
+        found = (folder / ANN / space / MANIFEST).stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns
 
 
 def build_structure(

@@ -1,6 +1,6 @@
 """One set of documents with vectors in one or several spaces: made, changed, checked, and searched."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -13,37 +13,39 @@ from routeret.errors import ArtifactError, InputError
 from routeret.filters import parse_filter
 from routeret.index import changing
 from routeret.index.adding import Mode
-from routeret.index.derived import build_structure, measure_structure
+from routeret.index.documents import listed, matching_documents
 from routeret.index.exporting import export_documents
-from routeret.index.reading import Reader, listed, matching_documents
+from routeret.index.optimising import Optimiser, ProbeSource
 from routeret.index.reports import ChangeReport
 from routeret.index.row_format import Storage, require_storage
 from routeret.index.schema import STORE, create_store
 from routeret.index.store import Store
-from routeret.index.structures.ann import RECALL
+from routeret.index.structures.gpu import open_device
+from routeret.index.structures.gpu_placing import Device
 from routeret.index.verifying import Damage, verify_index
 from routeret.index.witness import read_witness, require_commit, write_witness
-from routeret.optional import is_installed
 from routeret.protocols import Encoder
 from routeret.space import Space
-from routeret.types import FloatArray
-
-ProbeSource = Callable[["Index"], Mapping[str, FloatArray]]
-"""Gives queries by the name of who writes them, float32, shape (n_queries, dim)."""
 
 
-class Index(Reader):
+class Index(Optimiser):
     """An open index. It keeps the commit it was opened at until :meth:`refresh` or a change of its own.
 
     Documents are numbered in the order in which they came; a row is one span of a document, with one vector a space.
     Numbers and rows of removed documents stay unused until :meth:`compact` gives them anew.
     """
 
-    def __init__(self, folder: Path, store: Store, chunker: Chunker, probes: ProbeSource | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        store: Store,
+        chunker: Chunker,
+        probes: ProbeSource | None = None,
+        device: Device | None = None,
+    ) -> None:
         """Keep an open store; :meth:`create` and :meth:`open` are the way in."""
-        super().__init__(folder, store)
+        super().__init__(folder, store, probes=probes, device=device)
         self._chunker = chunker
-        self._probes = probes
 
     @classmethod
     def create(
@@ -79,6 +81,7 @@ class Index(Reader):
         *,
         chunker: Chunker | None = None,
         probes: ProbeSource | None = None,
+        device: str | None = None,
         verify: bool = False,
     ) -> "Index":
         """The index of a folder, in milliseconds: vectors are mapped, not read.
@@ -88,13 +91,17 @@ class Index(Reader):
             chunker: what the index was created with; needed only to change an index whose chunker is a function.
             probes: gives the queries on which the recall of a new search structure is measured, of the first space;
                 without it some are made of documents.
+            device: where rows of the first space are searched: ``"cpu"``, or a CUDA device such as ``"cuda:0"``, to
+                which the vectors are copied at the first search.
             verify: read everything and compare every checksum.
 
         Raises:
             ArtifactError: there is none, or it is damaged or of another format; the message names the file.
-            InputError: the chunker is another one than the index was created with.
+            InputError: the chunker is another one than the index was created with, or there is no such device.
+            MissingExtraError: a CUDA device is asked for, and faiss is not installed, or without its part for GPUs.
         """
         folder = Path(folder)
+        gpu = None if device is None else open_device(device)
         if verify:
             damage = [one for one in verify_index(folder) if not one.derived]
             if damage:
@@ -106,7 +113,7 @@ class Index(Reader):
             stored = store.chunker()
             if chunker is not None:
                 require_same_chunker(stored, chunker, here=f"index {folder.name!r}")
-            return cls(folder, store, chunker or chunker_from_dict(stored), probes)
+            return cls(folder, store, chunker or chunker_from_dict(stored), probes, gpu)
         except BaseException:
             store.close()
             raise
@@ -263,67 +270,6 @@ class Index(Reader):
         changing.drop_space(self._folder, space.fingerprint)
         self.refresh()
 
-    def optimise(
-        self,
-        *,
-        recall: float = RECALL,
-        factory: str | None = None,
-        probes: Mapping[str, FloatArray] | None = None,
-        space: Space | None = None,
-        seed: int = 0,
-    ) -> dict[str, Any]:
-        """Build the search structure of a space again, over all rows; gives what was built and measured.
-
-        Adding documents does so by itself when it pays, with the recall and the factory that were given last. Nothing
-        is embedded, and searches go on with the old structure.
-
-        Args:
-            recall: which share of the ten nearest rows a search must find, for the worst of the probe sets.
-            factory: a FAISS factory string, or ``"exact"``; None chooses by the number of rows.
-            probes: queries by the name of who writes them, float32, shape (n_queries, dim); the recall is measured on
-                them. None makes some of documents.
-            space: by default the first one.
-            seed: of training and sampling.
-
-        Raises:
-            InputError: FAISS cannot make the factory string, or recall or probes are out of range.
-            MissingExtraError: faiss is not installed.
-            ArtifactError: the folder cannot be written.
-        """
-        wanted = {"recall": recall} if factory is None else {"recall": recall, "factory": factory}
-        if wanted != self._store.structure():
-            changing.want_structure(self._folder, wanted)
-            self._store.renew()
-        space = space or self.space
-        vectors, _ = self._stored(space)
-        search = build_structure(
-            self._folder,
-            space.fingerprint,
-            vectors,
-            self._snapshot,
-            factory=factory,
-            recall=recall,
-            probes=probes,
-            seed=seed,
-        )
-        with self._building:
-            self._searches[space.fingerprint] = search
-        return search.info()
-
-    def measure(self, probes: Mapping[str, FloatArray], *, space: Space | None = None) -> dict[str, Any]:
-        """Measure the recall of the search structure on further queries; it tries harder where they miss the target.
-
-        Args:
-            probes: queries by the name of who writes them, float32, shape (n_queries, dim).
-            space: what they were written into; by default the first one.
-        """
-        space = space or self.space
-        vectors, _ = self._stored(space)
-        search = measure_structure(self._folder, space.fingerprint, vectors, self._snapshot, probes)
-        with self._building:
-            self._searches[space.fingerprint] = search
-        return search.info()
-
     def verify(self) -> list[Damage]:
         """Everything that is not as it was written; reads every file once."""
         return verify_index(self._folder)
@@ -366,19 +312,6 @@ class Index(Reader):
         self.refresh()
         self._derive()
         return report
-
-    def _derive(self) -> None:
-        """Make what searches need now, and not at the first one."""
-        for space in self.spaces:
-            vectors = self._vectors[space.fingerprint]
-            if vectors.n_rows == self.n_rows and self._search_of(space, vectors).is_due and is_installed("faiss"):
-                wanted = self._store.structure()
-                probes = self._probes(self) if self._probes and space == self.space else None
-                self.optimise(
-                    recall=wanted.get("recall", RECALL), factory=wanted.get("factory"), probes=probes, space=space
-                )
-        if len(self):
-            self.fulltext  # noqa: B018 - brought up to date when it is asked for
 
 
 def _require_single(space: Space) -> None:

@@ -6,7 +6,7 @@ theirs.
 
 import numpy as np
 
-from routeret.index import Index
+from routeret.index.reading import Reader
 from routeret.retriever.pool import Pool
 from routeret.types import BASE, FloatArray, QueryBatch
 
@@ -15,7 +15,7 @@ _LEAST_WORDS = 4
 _MOST_WORDS = 12
 
 
-def probe_queries(index: Index, pool: Pool, *, seed: int = 0) -> dict[str, FloatArray]:
+def probe_queries(index: Reader, pool: Pool, *, seed: int = 0) -> dict[str, FloatArray]:
     """Runs of 4 to 12 words from documents, drawn by chance, as query vectors.
 
     Args:

@@ -15,8 +15,11 @@ from routeret.encoders import load_encoder
 from routeret.errors import InputError
 from routeret.index import ChangeReport, Exported, Index
 from routeret.index.adding import Mode
+from routeret.index.reading import Reader
 from routeret.index.row_format import Storage
 from routeret.index.structures.ann import RECALL
+from routeret.index.structures.gpu import searching_device
+from routeret.index.structures.gpu_placing import GPU_FACTORIES
 from routeret.progress import track
 from routeret.protocols import Encoder
 from routeret.retriever import changing
@@ -97,7 +100,7 @@ class Retriever:
 
         Args:
             path: its folder.
-            device: where a model runs, for example ``"cuda:0"``.
+            device: where a model runs, for example ``"cuda:0"``; with faiss-gpu, documents are searched there too.
             base: where the base model is now, or the encoder; needed only if it was moved, or if the retriever was
                 created with an encoder.
             chunker: what the retriever was created with; needed only to add documents where it is a function.
@@ -108,7 +111,12 @@ class Retriever:
         """
         folder = Path(path)
         contents = Contents.read(folder)
-        index = Index.open(folder, chunker=chunker)
+        index = Index.open(
+            folder,
+            chunker=chunker,
+            device=searching_device(device),
+            probes=lambda opened: probe_queries(opened, loader.searcher().pool),
+        )
         loader = Loader(index, contents, base=contents.model if base is None else base, device=device)
         return cls(folder, index, loader)
 
@@ -269,12 +277,17 @@ class Retriever:
 
         Args:
             recall: which share of the ten nearest spans a search must find, for the worst of base and experts.
-            factory: a FAISS factory string, or ``"exact"``; None chooses by the number of spans.
+            factory: a FAISS factory string, or ``"exact"``; None chooses by the number of spans. ``"CAGRA"`` is a graph
+                on the GPU that the retriever was opened with; it lasts as long as the retriever is open.
 
         Raises:
             InputError: FAISS cannot make the factory string, or the recall is out of range.
             MissingExtraError: faiss is not installed.
         """
+        if factory in GPU_FACTORIES:
+            with self._using_index.shared():
+                probes = self._probes(self._index) if len(self._index) else None
+                return self._index.optimise(recall=recall, factory=factory, probes=probes)
         with self._writing() as index:
             probes = self._probes(index) if len(index) else None
             return index.optimise(recall=recall, factory=factory, probes=probes)
@@ -475,7 +488,7 @@ class Retriever:
             yield index
         self.refresh()
 
-    def _probes(self, index: Index) -> dict[str, FloatArray]:
+    def _probes(self, index: Reader) -> dict[str, FloatArray]:
         return probe_queries(index, self.searcher.pool)
 
     def _measure_structure(self) -> None:

@@ -1,7 +1,7 @@
 """Search over all rows of a snapshot: a structure for the older rows, exact search for the newest, one answer."""
 
 import threading
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,6 +16,18 @@ from routeret.types import BoolArray, FloatArray, TopK
 _TAIL_SHARE = 25
 
 
+class GpuSearch(Protocol):
+    """The first rows on a GPU; see :class:`routeret.index.structures.gpu_rows.GpuRows`."""
+
+    n_rows: int
+
+    def search(self, queries: FloatArray, k: int, *, allowed: BoolArray | None = None) -> TopK:
+        """The best rows of every query."""
+
+    def info(self) -> dict[str, Any]:
+        """Plain JSON values."""
+
+
 class RowSearch:
     """Finds the best rows of a snapshot.
 
@@ -24,12 +36,13 @@ class RowSearch:
     once; they are read at the first search.
     """
 
-    def __init__(self, vectors: RowVectors, ann: Ann | None = None) -> None:
+    def __init__(self, vectors: RowVectors, ann: Ann | None = None, *, gpu: GpuSearch | None = None) -> None:
         """Take the rows of a snapshot.
 
         Args:
             vectors: the stored vectors.
             ann: a structure of the first rows, or None to search all of them exactly.
+            gpu: searches the first rows in place of the structure.
 
         Raises:
             InputError: the structure covers more rows than there are.
@@ -38,8 +51,9 @@ class RowSearch:
             raise InputError(f"the structure covers {ann.n_rows} rows, there are {vectors.n_rows}; build it again")
         self._vectors = vectors
         self._ann = ann
-        self._covered: CoveredRows | None = None
-        if ann is not None and ann.structure is not None:
+        self._gpu = gpu
+        self._covered: CoveredRows | GpuSearch | None = gpu
+        if gpu is None and ann is not None and ann.structure is not None:
             self._covered = CoveredRows(ann.structure, ann.settings, vectors)
         self._n_covered = 0 if self._covered is None else self._covered.n_rows
         self._loading = threading.Lock()
@@ -65,12 +79,18 @@ class RowSearch:
         """
         if self._ann is None:
             return self.n_rows >= EXACT_ROWS
-        return self.n_rows - self._ann.n_rows >= max(EXACT_ROWS, self._ann.n_rows // _TAIL_SHARE)
+        return self._outgrows(self._ann.n_rows)
+
+    @property
+    def is_gpu_due(self) -> bool:
+        """Whether so many rows came after those on a GPU that putting all of them there anew would pay."""
+        return self._gpu is not None and self._outgrows(self._gpu.n_rows)
 
     def info(self) -> dict[str, Any]:
         """Plain JSON values: those of the structure, and how many rows are searched exactly beside it."""
         found = {"factory": EXACT} if self._ann is None else self._ann.info()
-        return {**found, "rows_exact": self.n_rows - self._n_covered, "is_due": self.is_due}
+        on_gpu = {} if self._gpu is None else {"gpu": self._gpu.info()}
+        return {**found, "rows_exact": self.n_rows - self._n_covered, "is_due": self.is_due, **on_gpu}
 
     def extended(self, vectors: RowVectors) -> "RowSearch":
         """The search for a later snapshot of the same generation; of its vectors only the new ones are read.
@@ -80,7 +100,7 @@ class RowSearch:
         """
         if vectors.n_rows < self.n_rows:
             raise InputError(f"there are {vectors.n_rows} rows, {self.n_rows} were there before; start a new search")
-        later = RowSearch(vectors, self._ann)
+        later = RowSearch(vectors, self._ann, gpu=self._gpu)
         with self._loading:
             known = self._memory
         if known is not None:
@@ -115,6 +135,9 @@ class RowSearch:
             return oldest
         newest = search_memory(self._loaded(), queries, k, allowed=None if allowed is None else allowed[n_old:])
         return _merged(oldest, newest, n_old, k)
+
+    def _outgrows(self, n_covered: int) -> bool:
+        return self.n_rows - n_covered >= max(EXACT_ROWS, n_covered // _TAIL_SHARE)
 
     def _loaded(self) -> MemoryRows:
         with self._loading:

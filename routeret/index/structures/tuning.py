@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Protocol
 
 import numpy as np
 
 from routeret.errors import InputError
 from routeret.index.structures.best import exact_scores, settle
 from routeret.index.structures.exact import StoredScan
-from routeret.index.structures.faiss_structure import FaissStructure
 from routeret.index.structures.rows import RowVectors
 from routeret.types import FloatArray, IntArray
 
@@ -65,6 +65,24 @@ class Curve:
     error: FloatArray
 
 
+class Structure(Protocol):
+    """What finds likely rows, for example a :class:`routeret.index.structures.faiss_structure.FaissStructure`."""
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows it covers, from 0."""
+
+    @property
+    def efforts(self) -> Sequence[int]:
+        """How hard a search may try, ascending."""
+
+    def candidates(self, queries: FloatArray, width: int, *, effort: int) -> tuple[IntArray, FloatArray]:
+        """The likeliest rows of every query, likeliest first, and their rough scores; -1 where no row is left."""
+
+    def share_read(self, effort: int) -> float:
+        """The share of all rows that a search with this effort looks at, roughly."""
+
+
 class Probing:
     """Probe queries with their exact answers over the rows that a structure covers."""
 
@@ -98,7 +116,7 @@ class Probing:
         """The names of the probe sets."""
         return list(self._sets)
 
-    def recalls(self, structure: FaissStructure, effort: int) -> dict[str, Curve]:
+    def recalls(self, structure: Structure, effort: int) -> dict[str, Curve]:
         """Recall of the ten best rows by probe set.
 
         A row that scores like the tenth counts as well, so copies of one vector stand for each other.
@@ -126,7 +144,7 @@ class Probing:
 
 
 def cheapest(
-    structure: FaissStructure, probing: Probing, *, recall: float, least_effort: int = 0
+    structure: Structure, probing: Probing, *, recall: float, least_effort: int = 0
 ) -> tuple[Settings, dict[str, float]] | None:
     """The settings that reach the recall on the worst probe set at the least cost, and the recall by set.
 
@@ -170,7 +188,7 @@ def cheapest(
     return Settings(effort, REFINED[position]), found
 
 
-def recall_at(structure: FaissStructure, probing: Probing, settings: Settings) -> dict[str, float]:
+def recall_at(structure: Structure, probing: Probing, settings: Settings) -> dict[str, float]:
     """Recall of the ten best rows by probe set with some settings."""
     position = REFINED.index(settings.n_refined)
     return {name: float(curve.mean[position]) for name, curve in probing.recalls(structure, settings.effort).items()}
