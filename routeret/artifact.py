@@ -1,5 +1,6 @@
 """Saved folders: written whole or not at all, with a manifest of checksums and a format number."""
 
+import errno
 import glob
 import hashlib
 import json
@@ -53,17 +54,18 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
 
 
 @contextmanager
-def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+def new_folder(path: Path, *, replace: bool = False, into_empty: bool = False) -> Iterator[Path]:
     """Give a temporary folder that becomes ``path`` if the block ends well, and vanishes if it does not.
 
     Args:
         path: the folder to write.
         replace: put the new folder in place of an old one; without it an existing folder is an error.
+        into_empty: take the place of a folder that exists if nothing is in it.
 
     Raises:
-        ArtifactError: something is at ``path`` already.
+        ArtifactError: something is at ``path`` already, perhaps since another process has just written it.
     """
-    if path.exists() and not replace:
+    if path.exists() and not replace and not (into_empty and path.is_dir() and not any(path.iterdir())):
         raise ArtifactError(f"{path} exists already; choose another folder or remove it first")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
@@ -78,22 +80,38 @@ def new_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                     os.fsync(opened.fileno())
         for folder in (temporary, *(one for one in temporary.rglob("*") if one.is_dir())):
             sync_folder(folder)
-        if path.exists():
+        if replace and path.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
             path.rename(old / path.name)
             temporary.rename(path)
             shutil.rmtree(old)
         else:
-            temporary.rename(path)
+            _rename_new(temporary, path)
         sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
+def _rename_new(temporary: Path, path: Path) -> None:
+    try:
+        # A folder takes the place of an empty one at most.
+        temporary.rename(path)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        raise ArtifactError(f"{path} was written by another process meanwhile; open that, or remove it") from error
+
+
 def temporary_folders(path: Path) -> list[Path]:
     """The folders that :func:`new_folder` is writing for ``path`` now, or was writing when it was killed."""
     return sorted(folder for folder in path.parent.glob(f".{glob.escape(path.name)}.tmp-*") if folder.is_dir())
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what calls of :func:`new_folder` for ``path`` left behind when they were killed; none may be at work."""
+    for folder in temporary_folders(path):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_manifest(

@@ -23,6 +23,9 @@ from routeret.types import BoolArray, Document
 BLOCK_DOCUMENTS = 4096
 """Documents that are embedded and committed at once; an interrupted call loses at most these."""
 
+_MOST_PIECES = 100
+"""A staged range is cut into so many at most, since every snapshot holds all of them."""
+
 Mode = Literal["add", "upsert", "sync"]
 """What happens to documents that are there: another content is an error, or replaces them, or what does not come is
 removed besides."""
@@ -185,17 +188,29 @@ class Adder:
             self.counts["removed"] = int(unseen.sum())
             out |= unseen
         numbers = np.flatnonzero(out).tolist()
+        shown = [self._own.first_document] if self._own else []
         for first, touched in self._touched.items():
-            # The rest of a call that is taken up again has gone from its source in between.
-            numbers += (first + np.flatnonzero(~touched)).tolist()
-        shown = list(self._touched)
-        if self._own:
-            shown.append(self._own.first_document)
+            came, absent = self._cut(first, touched)
+            shown += came
+            numbers += absent
         if not numbers and not shown:
             return
         self._store.publish(shown)
         self._store.remove(numbers)
         self._store.count_commit()
+
+    def _cut(self, first: int, touched: BoolArray) -> tuple[list[int], list[int]]:
+        """Cut a staged range so that what did not come again stays staged for the call that it belongs to.
+
+        Returns:
+            The first numbers of the ranges to be shown, and numbers to be removed: where a range would fall into too
+            many pieces, it is shown as a whole without those that did not come.
+        """
+        starts = np.flatnonzero(np.diff(touched, prepend=~touched[:1]))
+        if len(starts) > _MOST_PIECES:
+            return [first], (first + np.flatnonzero(~touched)).tolist()
+        self._store.cut_range(first, (first + starts).tolist())
+        return (first + starts[touched[starts]]).tolist(), []
 
 
 def _blocks(corpus: Corpus) -> Iterator[list[tuple[Document, str]]]:

@@ -1,5 +1,6 @@
 """The calls that change an index, each under the writer lock."""
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -17,10 +18,11 @@ from routeret.index.compacting import compact
 from routeret.index.embedding import EmbeddedBlock, Embedder, pieces_of
 from routeret.index.reports import ChangeReport
 from routeret.index.row_format import RowFormat, Storage
-from routeret.index.segments import SegmentAppender, remove_orphans
+from routeret.index.segments import VECTORS, SegmentAppender, remove_orphans
 from routeret.index.snapshot import Snapshot
 from routeret.index.store import Store
 from routeret.index.store_writer import Spans, StoreWriter
+from routeret.index.structures.ann import ANN
 from routeret.index.write_session import write_session
 from routeret.progress import track
 from routeret.protocols import Encoder
@@ -144,6 +146,8 @@ def drop_space(folder: Path, fingerprint: str) -> None:
             store.remove_space(fingerprint)
             store.count_commit()
         remove_orphans(folder, store.snapshot().segments)
+        for path in (folder / VECTORS / fingerprint, folder / ANN / fingerprint):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _remove(store: StoreWriter, numbers: set[int]) -> None:

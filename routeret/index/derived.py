@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from routeret.artifact import MANIFEST, temporary_folders
+from routeret.artifact import MANIFEST, remove_leftovers, temporary_folders
 from routeret.errors import ArtifactError
 from routeret.index.lexical import Covered, Fulltext, build, update
 from routeret.index.lexical.folder import open_folder
@@ -53,6 +53,7 @@ def open_fulltext(folder: Path, store: Store, snapshot: Snapshot) -> Fulltext:
         pass
     try:
         with writer_lock(folder, name=FULLTEXT_LOCK, wait=True):
+            remove_leftovers(folder / FULLTEXT)
             _bring_up_to_date(folder / FULLTEXT, store, covered)
             return opened()
     except ArtifactError as error:
@@ -133,6 +134,7 @@ def build_structure(
         ArtifactError: the folder cannot be written.
     """
     with writer_lock(folder, name=STRUCTURE_LOCK, wait=True):
+        remove_leftovers(folder / ANN / space)
         previous = saved_structure(folder, space, snapshot)
         ann = build_ann(vectors, factory=factory, recall=recall, probes=probes, seed=seed, previous=previous)
         ann.save(folder / ANN / space, space=space, generation=snapshot.generation)

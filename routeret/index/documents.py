@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Mapping, Sequence
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,11 @@ _FILTERS_KEPT = 32
 
 
 class DocumentReader:
-    """What can be asked of the documents of an open index; several threads may ask at once."""
+    """What can be asked of the documents of an open index.
+
+    Several threads may ask at once; while one refreshes or changes the index, no other may ask. A
+    :class:`~routeret.retriever.Retriever` sees to that.
+    """
 
     def __init__(self, folder: Path, store: Store) -> None:
         """Keep an open store.
@@ -33,6 +38,7 @@ class DocumentReader:
         self._folder = folder
         self._store = store
         self._building = threading.RLock()
+        self._deriving = threading.Lock()
         self._row_documents = np.empty(0, dtype=np.int64)
         self._generation = -1
         self._fulltext: Fulltext | None = None
@@ -162,21 +168,23 @@ class DocumentReader:
     @property
     def fulltext(self) -> Fulltext:
         """BM25 over titles and texts, by document number; made again where it is missing or stale."""
-        with self._building:
+        with self._deriving:
             if self._fulltext is None:
                 self._fulltext = open_fulltext(self._folder, self._store, self._snapshot)
             return self._fulltext
 
     def _show(self) -> None:
-        """Stand at the store's commit; what is derived from documents is built again when it is needed."""
-        snapshot = self._store.snapshot()
-        with self._building:
-            self._snapshot = snapshot
-            if snapshot.generation != self._generation:
-                self._row_documents = np.empty(0, dtype=np.int64)
-            self._generation = snapshot.generation
-            self._matching = {}
-            self._fulltext = None
+        """Stand at the store's commit."""
+        self._take(self._store.snapshot())
+
+    def _take(self, snapshot: Snapshot) -> None:
+        """Stand at a commit; what is derived from documents is built again when it is needed."""
+        if snapshot.generation != self._generation:
+            self._row_documents = np.empty(0, dtype=np.int64)
+        self._snapshot = snapshot
+        self._generation = snapshot.generation
+        self._matching = {}
+        self._fulltext = None
 
     def _known(self, ids: Sequence[str]) -> dict[str, int]:
         found = self._store.numbers(listed(ids))
@@ -207,8 +215,27 @@ def listed(ids: Sequence[str]) -> list[str]:
     """Ids as a list.
 
     Raises:
-        InputError: a single string was given.
+        InputError: a single string was given, or something else than strings.
     """
     if isinstance(ids, str):
         raise InputError(f"ids is the string {ids!r}, expected a list of strings; put it in a list")
-    return list(ids)
+    found: list[str] = []
+    given: list[object] = list(ids)
+    for one in given:
+        if not isinstance(one, str):
+            raise InputError(f"ids holds {one!r} of kind {type(one).__name__}, expected strings only")
+        # Half a surrogate pair is in no id, and SQLite does not take it.
+        found.append(one.encode("utf-8", "replace").decode())
+    return found
+
+
+def whole_number(value: object, *, what: str) -> int:
+    """A number that counts something.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        return index(value)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise InputError(f"{what} is {value!r}, expected a whole number") from error

@@ -1,5 +1,6 @@
 """The documents and vectors of an index as plain files, and their way back: nothing is embedded on either."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from functools import cached_property
@@ -16,7 +17,7 @@ from routeret.index.store import Store
 from routeret.space import Space
 from routeret.types import Document, EncodedDocuments, FloatArray, IntArray
 
-KIND = "routeret export"
+KIND = "export"
 FORMAT = 1
 
 CORPUS = "corpus.jsonl"
@@ -135,31 +136,29 @@ class Exported:
 
     def _row(self, document: Document) -> int:
         """The row of a document, or of a span of one, in the exported arrays."""
-        first, end = self._rows_by_id.get(document.id, (0, 0))
-        for row in range(first, end):
-            start, stop = self._spans[row, 1:].tolist()
-            text = self._texts.get(document.id)
-            if (stop - start == len(document.text)) if text is None else (text[start:stop] == document.text):
-                return row
-        raise InputError(
-            f"document {document.id!r} or a span of it is not in export {self.folder}; import it into an index with "
-            f"the same chunker ({json.dumps(self.chunker)})"
-        )
+        row = self._row_by_content.get(_content(document.id, document.title, document.text))
+        if row is None:
+            raise InputError(
+                f"document {document.id!r} or a span of it is not in export {self.folder} with this title and text; "
+                f"import its own documents into an index with the same chunker ({json.dumps(self.chunker)})"
+            )
+        return row
 
     @cached_property
-    def _rows_by_id(self) -> dict[str, tuple[int, int]]:
-        """First row and the row behind the last one, by document id."""
-        firsts = np.searchsorted(self._spans[:, 0], np.arange(len(self) + 1)).tolist()
-        return {document.id: (firsts[place], firsts[place + 1]) for place, document in enumerate(self.corpus)}
+    def _row_by_content(self) -> dict[bytes, int]:
+        """The row by a hash of document id, title and span."""
+        ends = np.searchsorted(self._spans[:, 0], np.arange(len(self)), side="right").tolist()
+        rows: dict[bytes, int] = {}
+        row = 0
+        for document, end in zip(self.corpus, ends, strict=True):
+            for start, stop in self._spans[row:end, 1:].tolist():
+                rows.setdefault(_content(document.id, document.title, document.text[start:stop]), row)
+                row += 1
+        return rows
 
-    @cached_property
-    def _texts(self) -> dict[str, str]:
-        """The text by document id, of those with several spans."""
-        return {
-            document.id: document.text
-            for document in self.corpus
-            if self._rows_by_id[document.id][1] - self._rows_by_id[document.id][0] > 1
-        }
+
+def _content(document_id: str, title: str, text: str) -> bytes:
+    return hashlib.blake2b(json.dumps([document_id, title, text]).encode(), digest_size=16).digest()
 
 
 def _line(document: Document) -> str:
@@ -169,4 +168,10 @@ def _line(document: Document) -> str:
         "text": document.text,
         "metadata": dict(document.metadata),
     }
-    return json.dumps(values, ensure_ascii=False) + "\n"
+    try:
+        line = json.dumps(values, ensure_ascii=False)
+        line.encode()
+    except UnicodeEncodeError:
+        # Metadata may hold half a surrogate pair.
+        line = json.dumps(values)
+    return line + "\n"

@@ -106,9 +106,11 @@ class Index(Optimiser):
             damage = [one for one in verify_index(folder) if not one.derived]
             if damage:
                 raise ArtifactError("; ".join(one.reason for one in damage))
-        witnessed = read_witness(folder) if (folder / STORE).is_file() else 0
+        witnessed = _witnessed(folder)
         store = Store(folder)
         try:
+            if isinstance(witnessed, ArtifactError):
+                raise witnessed
             require_commit(folder, witnessed=witnessed, found=store.commit())
             stored = store.chunker()
             if chunker is not None:
@@ -312,6 +314,14 @@ class Index(Optimiser):
         self.refresh()
         self._derive()
         return report
+
+
+def _witnessed(folder: Path) -> int | ArtifactError:
+    """The commit that the store holds at least, read before it; an error waits, since the store may tell more."""
+    try:
+        return read_witness(folder)
+    except ArtifactError as error:
+        return error
 
 
 def _require_single(space: Space) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from routeret.errors import InputError
 from routeret.index import changing
-from routeret.index.derived import build_structure, measure_structure, open_search
+from routeret.index.derived import build_structure, measure_structure, open_search, structure_mark
 from routeret.index.reading import Reader
 from routeret.index.store import Store
 from routeret.index.structures.ann import RECALL
@@ -86,6 +86,7 @@ class Optimiser(Reader):
         )
         with self._building:
             self._gpu_factory = None if space == self.space else self._gpu_factory
+            self._marks[space.fingerprint] = structure_mark(self._folder, space.fingerprint)
             self._searches[space.fingerprint] = self._placed(space, vectors, search, recall=recall, probes=probes)
         return search.info()
 
@@ -100,6 +101,7 @@ class Optimiser(Reader):
         vectors, _ = self._stored(space)
         search = measure_structure(self._folder, space.fingerprint, vectors, self._snapshot, probes)
         with self._building:
+            self._marks[space.fingerprint] = structure_mark(self._folder, space.fingerprint)
             self._searches[space.fingerprint] = self._placed(space, vectors, search, probes=probes)
         return search.info()
 
@@ -135,7 +137,7 @@ class Optimiser(Reader):
         """Make what searches need now, and not at the first one."""
         for space in self.spaces:
             vectors = self._vectors[space.fingerprint]
-            if vectors.n_rows == self.n_rows and self._search_of(space, vectors).is_due and is_installed("faiss"):
+            if vectors.n_rows == self.n_rows and self._search_of(space).is_due and is_installed("faiss"):
                 wanted = self._store.structure()
                 probes = self._own_probes() if space == self.space else None
                 self.optimise(

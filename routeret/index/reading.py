@@ -7,10 +7,11 @@ import numpy as np
 
 from routeret.errors import ArtifactError, InputError, SpaceMismatchError
 from routeret.index.derived import advise_faiss, open_search, structure_mark
-from routeret.index.documents import DocumentReader
+from routeret.index.documents import DocumentReader, whole_number
 from routeret.index.row_format import RowFormat
 from routeret.index.schema import STORE
 from routeret.index.segments import StoredVectors
+from routeret.index.snapshot import Snapshot
 from routeret.index.store import Store
 from routeret.index.structures.ann import RECALL
 from routeret.index.structures.gpu_placing import Device
@@ -23,7 +24,7 @@ from routeret.types import BoolArray, FloatArray, IntArray, TopK
 
 
 class Reader(DocumentReader):
-    """What can be asked of an open index; several threads may ask at once."""
+    """What can be asked of an open index; see :class:`DocumentReader` for threads."""
 
     def __init__(self, folder: Path, store: Store, *, device: Device | None = None) -> None:
         """Keep an open store.
@@ -53,10 +54,10 @@ class Reader(DocumentReader):
         """See what others have changed since, documents as well as search structures."""
         super().refresh()
         with self._building:
-            for fingerprint, mark in list(self._marks.items()):
-                if structure_mark(self._folder, fingerprint) != mark:
-                    self._searches.pop(fingerprint, None)
-                    del self._marks[fingerprint]
+            for fingerprint, search in list(self._searches.items()):
+                is_replaced = structure_mark(self._folder, fingerprint) != self._marks.get(fingerprint)
+                if is_replaced or (search.ann is None and search.is_due):
+                    del self._searches[fingerprint]
 
     def search(self, queries: FloatArray, k: int, *, space: Space, documents: BoolArray | None = None) -> TopK:
         """The best rows of every query.
@@ -77,16 +78,18 @@ class Reader(DocumentReader):
             InputError: a wrong shape, a number that is not finite, ``k`` below 1, or a space that does not have all
                 its vectors yet.
         """
-        vectors, _ = self._stored(space)
+        self._stored(space)
         queries = np.asarray(queries, dtype=np.float32)
         if queries.ndim != 2 or queries.shape[1] != space.dim:
             raise InputError(f"queries have shape {queries.shape}, expected (n_queries, {space.dim})")
         if not np.isfinite(queries).all():
             bad = int(np.flatnonzero(~np.isfinite(queries).all(axis=1))[0])
             raise InputError(f"query {bad} of {len(queries)} has a vector that is not finite; check the encoder")
-        if k < 1:
+        if whole_number(k, what="k") < 1:
             raise InputError(f"k is {k}, expected at least 1")
-        return self._search_of(space, vectors).search(queries, k, allowed=self._allowed(documents))
+        with self._building:
+            search, allowed = self._search_of(space), self._allowed(documents)
+        return search.search(queries, int(k), allowed=allowed)
 
     def vectors(self, rows: IntArray, *, space: Space | None = None) -> FloatArray:
         """The vectors of some rows, float32, shape (n, dim), in the order asked for.
@@ -101,7 +104,7 @@ class Reader(DocumentReader):
     @property
     def has_structure(self) -> bool:
         """Whether rows of the first space are found by a FAISS structure, and not by exact search alone."""
-        ann = self._search_of(self.space, self._vectors[self.space.fingerprint]).ann
+        ann = self._search_of(self.space).ann
         return ann is not None and ann.structure is not None
 
     def info(self) -> dict[str, Any]:
@@ -116,7 +119,7 @@ class Reader(DocumentReader):
             "chunker": self._store.chunker(),
             "store_bytes": sum(file.stat().st_size for file in self._folder.glob(f"{STORE}*")),
             "space": self.space.fingerprint,
-            "structure": self._search_of(self.space, self._vectors[self.space.fingerprint]).info(),
+            "structure": self._search_of(self.space).info(),
             "spaces": {
                 space.fingerprint: {
                     "storage": row_format.storage,
@@ -130,46 +133,40 @@ class Reader(DocumentReader):
 
     def _show(self) -> None:
         """Stand at the store's commit, with its vectors mapped; structures go on, new rows beside them."""
-        generation = self._generation
-        super()._show()
+        snapshot, spaces, vectors = self._mapped()
         with self._building:
-            self._spaces = self._store.spaces()
-            self._vectors = self._mapped()
-            if self._snapshot.generation != generation:
-                self._searches = {}
-            extended = {
-                fingerprint: search.extended(self._vectors[fingerprint])
-                for fingerprint, search in self._searches.items()
-                if fingerprint in self._vectors
-            }
+            same = self._searches if snapshot.generation == self._generation else {}
+            extended = {name: search.extended(vectors[name]) for name, search in same.items() if name in vectors}
             self._searches = {name: search for name, search in extended.items() if not search.is_gpu_due}
+            self._spaces, self._vectors = spaces, vectors
+            self._take(snapshot)
 
-    def _mapped(self) -> dict[str, StoredVectors]:
-        """The vectors of every space, by its fingerprint."""
+    def _mapped(self) -> tuple[Snapshot, dict[str, tuple[Space, RowFormat]], dict[str, StoredVectors]]:
+        """The store's commit, its spaces, and the vectors of each by its fingerprint."""
         while True:
-            snapshot = self._snapshot
+            snapshot, spaces = self._store.snapshot(), self._store.spaces()
             try:
-                return {
+                vectors = {
                     fingerprint: StoredVectors(
                         self._folder,
                         snapshot.segments_of(fingerprint),
                         row_format=row_format,
                         n_rows=min(snapshot.n_rows, snapshot.covers(fingerprint)),
                     )
-                    for fingerprint, (_, row_format) in self._spaces.items()
+                    for fingerprint, (_, row_format) in spaces.items()
                 }
+                return snapshot, spaces, vectors
             except ArtifactError:
                 # The index may have been compacted since its store was read; the old files are gone then.
                 self._store.renew()
                 if self._store.commit() == snapshot.commit:
                     raise
-                super()._show()
-                self._spaces = self._store.spaces()
 
-    def _search_of(self, space: Space, vectors: StoredVectors) -> RowSearch:
+    def _search_of(self, space: Space) -> RowSearch:
         with self._building:
             fingerprint = space.fingerprint
             if fingerprint not in self._searches:
+                vectors = self._vectors[fingerprint]
                 self._marks[fingerprint] = structure_mark(self._folder, fingerprint)
                 search = open_search(self._folder, fingerprint, vectors, self._snapshot)
                 self._searches[fingerprint] = self._placed(space, vectors, search)

@@ -9,6 +9,7 @@ from routeret.index.derived import FULLTEXT
 from routeret.index.lock import FULLTEXT_LOCK, STRUCTURE_LOCK, writer_lock
 from routeret.index.schema import STORE
 from routeret.index.store import Store
+from routeret.index.store_writer import StoreWriter
 from routeret.index.structures.ann import ANN
 from routeret.index.verifying import Damage, verify_index
 from routeret.index.witness import WITNESS, read_witness, require_commit, write_witness
@@ -49,17 +50,25 @@ def _renew_witness(folder: Path) -> list[Damage]:
     try:
         witnessed = read_witness(folder)
     except ArtifactError as error:
-        write_witness(folder, commit=commit)
+        _begin_anew(folder, commit=commit + 1)
         return [Damage(str(folder / WITNESS), str(error), derived=True)]
     try:
         require_commit(folder, witnessed=witnessed, found=commit)
     except ArtifactError as error:
         write_witness(folder, commit=commit)
         if all(one.derived for one in verify_index(folder)):
+            _begin_anew(folder, commit=witnessed + 1)
             return [Damage(str(folder / STORE), str(error), derived=False)]
         # What is left is not whole either, so the index stays refused.
         write_witness(folder, commit=witnessed)
     return []
+
+
+def _begin_anew(folder: Path, *, commit: int) -> None:
+    """Begin a new generation where commits may be lost: what was derived from those must not be believed."""
+    with closing(StoreWriter(folder)) as store, store.transaction():
+        store.begin_generation(commit=commit)
+    write_witness(folder, commit=commit)
 
 
 def _is_below(root: Path, damage: Damage) -> bool:

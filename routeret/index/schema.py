@@ -19,6 +19,9 @@ STORE = "store.sqlite"
 FORMAT = 2
 KIND = "routeret index"
 
+LONG_LOG_BYTES = 16_000_000
+"""From here on SQLite's log is moved into the store; for every small change that would cost more than the change."""
+
 _TABLES = f"""
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE spaces (
@@ -98,6 +101,7 @@ def create_store(folder: Path, space: Space, *, storage: Storage, chunker: dict[
         "chunker": json.dumps(chunker, sort_keys=True),
         "commit": "0",
         "generation": "0",
+        "files": "0",
         "routeret": __version__,
     }
     with tempfile.TemporaryDirectory(prefix=f".{STORE}.tmp-", dir=folder) as temporary:
@@ -111,7 +115,11 @@ def create_store(folder: Path, space: Space, *, storage: Storage, chunker: dict[
                 insert_space(connection, space, storage=storage)
         with unfinished.open("rb") as file:
             os.fsync(file.fileno())
-        unfinished.rename(path)
+        try:
+            # Unlike a renamed file, a link never takes the place of another one.
+            os.link(unfinished, path)
+        except FileExistsError as error:
+            raise ArtifactError(f"{folder} was made an index by another process meanwhile; open that") from error
     sync_folder(folder)
 
 
@@ -145,12 +153,25 @@ def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
     return connection
 
 
+def store_mark(path: Path) -> tuple[int, ...] | None:
+    """What changes with the file of a store that is read as if nobody changed it; None for every other store."""
+    if not _is_frozen(path):
+        return None
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _is_frozen(path: Path) -> bool:
+    """Whether SQLite can make no file beside a store, as it wants to in WAL mode, and needs none to read it now."""
+    log = path.with_name(f"{path.name}-wal")
+    return not os.access(path.parent, os.W_OK) and not (log.exists() and log.stat().st_size)
+
+
 def _connect(path: Path, *, writing: bool) -> sqlite3.Connection:
     uri = f"{path.resolve().as_uri()}?mode=rw"
-    wal = path.with_name(f"{path.name}-wal")
-    if not os.access(path.parent, os.W_OK) and not (wal.exists() and wal.stat().st_size):
-        # SQLite wants to make files beside a store in WAL mode; where it cannot, nobody writes either.
-        uri = f"{path.resolve().as_uri()}?mode=ro&immutable=1"
+    if not writing and not os.access(path.parent, os.W_OK):
+        # Who may write can change a frozen store under its reader, who compares marks.
+        uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if _is_frozen(path) else ''}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=30)
     try:
         connection.execute("PRAGMA synchronous=FULL")

@@ -109,23 +109,28 @@ class Appended:
         return Appended(tuple(segments.values()), tuple(digests.values()))
 
     def tail(self, *, next_file: int) -> Tail:
-        """Where the next row goes; ``next_file`` is the number of a new file where nothing was appended."""
+        """Where the next row goes; ``next_file`` is a number that no file had before this was appended."""
         if not self.segments:
             return tail_behind(None, None, next_file=next_file)
         return tail_behind(self.segments[-1], self.digests[-1].digest, next_file=next_file)
 
 
-def tail_behind(last: Segment | None, last_digest: bytes | None, *, next_file: int = 0) -> Tail:
+def number_of(segment: Segment) -> int:
+    """The number of a segment's file; no number is ever given twice in an index, so that no reader maps another one."""
+    return int(segment.file[:_FILE_DIGITS])
+
+
+def tail_behind(last: Segment | None, last_digest: bytes | None, *, next_file: int) -> Tail:
     """Where the row behind a segment goes.
 
     Args:
         last: the last segment of a space; None where there is none.
         last_digest: the checksum of its last block.
-        next_file: the number of a new file where there is no segment.
+        next_file: a number that no file had before.
     """
     if last is None:
         return Tail(None, None, next_row=0, next_file=next_file)
-    next_file = int(last.file[:_FILE_DIGITS]) + 1
+    next_file = max(next_file, number_of(last) + 1)
     if last.n_rows >= SEGMENT_ROWS:
         return Tail(None, None, next_row=last.end_row, next_file=next_file)
     return Tail(last, last_digest, next_row=last.end_row, next_file=next_file)
@@ -221,7 +226,6 @@ class StoredVectors:
         self.dim = row_format.dim
         self.n_rows = n_rows
         shown = [segment for segment in segments if segment.first_row < n_rows]
-        self.n_bytes = sum(segment.n_rows for segment in segments) * row_format.row_bytes
         self._maps = [_map(folder, segment, row_format, is_last=segment == segments[-1]) for segment in shown]
         self._first_rows = np.array([segment.first_row for segment in shown], dtype=np.int64)
 
@@ -278,13 +282,16 @@ def damaged_block(
     n_blocks = -(-segment.n_rows // BLOCK_ROWS)
     if n_blocks != len(digests):
         return f"{path} has {n_blocks} blocks, the store has checksums of {len(digests)}; {_NEXT_STEP}"
-    with path.open("rb") as file:
-        for block, expected in enumerate(digests):
-            first = block * BLOCK_ROWS
-            n_rows = min(BLOCK_ROWS, segment.n_rows - first)
-            if digest_of(file.read(n_rows * row_format.row_bytes)) != expected:
-                rows = f"{segment.first_row + first} to {segment.first_row + first + n_rows - 1}"
-                return f"{path} is damaged in rows {rows}: their checksum differs; {_NEXT_STEP}"
+    try:
+        with path.open("rb") as file:
+            for block, expected in enumerate(digests):
+                first = block * BLOCK_ROWS
+                n_rows = min(BLOCK_ROWS, segment.n_rows - first)
+                if digest_of(file.read(n_rows * row_format.row_bytes)) != expected:
+                    rows = f"{segment.first_row + first} to {segment.first_row + first + n_rows - 1}"
+                    return f"{path} is damaged in rows {rows}: their checksum differs; {_NEXT_STEP}"
+    except FileNotFoundError:
+        return f"{path} is missing, and the index's last commit names it; {_NEXT_STEP}"
     return None
 
 
@@ -309,7 +316,10 @@ def digest_of(content: bytes) -> bytes:
 def _map(folder: Path, segment: Segment, row_format: RowFormat, *, is_last: bool) -> PackedRows:
     path = segment.path(folder)
     _require_size(path, segment.n_rows * row_format.row_bytes, row_format, segment.n_rows, may_be_longer=is_last)
-    return row_format.mapped(path, segment.n_rows)
+    try:
+        return row_format.mapped(path, segment.n_rows)
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{path} is missing, and the index's last commit names it; {_NEXT_STEP}") from error
 
 
 def _require_size(path: Path, expected: int, row_format: RowFormat, n_rows: int, *, may_be_longer: bool) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from routeret.errors import ArtifactError, InputError
 from routeret.index.row_format import RowFormat
-from routeret.index.schema import STORE, connect
+from routeret.index.schema import LONG_LOG_BYTES, STORE, connect, store_mark
 from routeret.index.segments import Segment, Tail, digest_of, tail_behind
 from routeret.index.snapshot import Range, Snapshot
 from routeret.space import Space
@@ -52,6 +52,9 @@ class Store:
         self._writing = writing
         self._lock = threading.Lock()
         self._connection = connect(folder / STORE, writing=writing)
+        self._mark = store_mark(folder / STORE)
+        self._removed = np.empty((0, 3), dtype=np.int64)
+        self._removed_generation = -1
         self.renew()
 
     def close(self) -> None:
@@ -64,8 +67,16 @@ class Store:
         if self._writing:
             return
         with self._lock:
+            if self._mark is not None:
+                self._connection.close()
+                self._mark = store_mark(self.folder / STORE)
+                self._connection = connect(self.folder / STORE, writing=False)
             if self._connection.in_transaction:
                 self._connection.execute("COMMIT")
+            log = self.folder / f"{STORE}-wal"
+            if self._mark is None and log.exists() and log.stat().st_size > LONG_LOG_BYTES:
+                # No reader of this process holds an older commit now, so the log can begin anew.
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             self._connection.execute("BEGIN")
             # The transaction begins with the first read.
             self._connection.execute("SELECT value FROM meta WHERE name = 'commit'").fetchone()
@@ -94,12 +105,20 @@ class Store:
 
     def snapshot(self) -> Snapshot:
         """What the commit holds."""
-        removed = self.select("SELECT document, first_row, n_rows FROM removed ORDER BY position")
+        generation = self._counter("generation")
+        if generation != self._removed_generation:
+            self._removed, self._removed_generation = np.empty((0, 3), dtype=np.int64), generation
+        # Inside a generation the table only grows, and its positions count from 1.
+        further = self.select(
+            "SELECT document, first_row, n_rows FROM removed WHERE position > ? ORDER BY position", len(self._removed)
+        )
+        if further:
+            self._removed = np.concatenate([self._removed, np.array(further, dtype=np.int64)])
         return Snapshot(
             commit=self.commit(),
-            generation=self._counter("generation"),
+            generation=generation,
             ranges=tuple(self.ranges()),
-            removed=np.array(removed, dtype=np.int64).reshape(-1, 3),
+            removed=self._removed,
             segments=tuple(
                 Segment(*values)
                 for values in self.select(
@@ -120,10 +139,11 @@ class Store:
         found = self.select(
             "SELECT space, file, first_row, n_rows FROM segments WHERE space = ? ORDER BY first_row DESC LIMIT 1", space
         )
+        next_file = self._counter("files")
         if not found:
-            return tail_behind(None, None)
+            return tail_behind(None, None, next_file=next_file)
         last = Segment(*found[0])
-        return tail_behind(last, self.digests(last)[-1])
+        return tail_behind(last, self.digests(last)[-1], next_file=next_file)
 
     def damaged_segments(self) -> list[str]:
         """The files of segments whose place or checksums are not those that were written."""
@@ -198,8 +218,15 @@ class Store:
             ArtifactError: the store is damaged.
         """
         with self._lock:
+            if self._mark is not None and self._mark != store_mark(self.folder / STORE):
+                raise ArtifactError(
+                    f"the store of index {self.folder} was changed while this reader, who must not write beside it, "
+                    f"had it open; refresh, or let readers write to the folder"
+                )
             try:
                 return self._connection.execute(query, parameters).fetchall()
+            except sqlite3.ProgrammingError as error:
+                raise InputError(f"index {self.folder} was closed; open it again") from error
             except sqlite3.DatabaseError as error:
                 raise ArtifactError(
                     f"{self.folder / STORE} cannot be read ({error}); check it with: routeret verify {self.folder}"

@@ -10,8 +10,8 @@ from typing import Any
 
 from routeret.index.fields import delete_fields, field_rows, insert_fields, renew_fields
 from routeret.index.row_format import Storage
-from routeret.index.schema import STORE, insert_space
-from routeret.index.segments import Appended
+from routeret.index.schema import LONG_LOG_BYTES, STORE, insert_space
+from routeret.index.segments import Appended, number_of
 from routeret.index.snapshot import Range
 from routeret.index.store import Store, segment_digest
 from routeret.space import Space
@@ -19,7 +19,6 @@ from routeret.types import Document
 
 _AT_ONCE = 500
 _DIGEST_BYTES = 8
-_LONG_LOG_BYTES = 16_000_000
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -47,12 +46,9 @@ class StoreWriter(Store):
         super().__init__(folder, writing=True)
 
     def close(self) -> None:
-        """Give the connection up; a log that has grown long is first moved into the store, as far as readers let it.
-
-        A short one stays, since moving it would cost every small change more than the change itself.
-        """
+        """Give the connection up; a log that has grown long is first moved into the store, as far as readers let it."""
         log = self.folder / f"{STORE}-wal"
-        if log.exists() and log.stat().st_size > _LONG_LOG_BYTES:
+        if log.exists() and log.stat().st_size > LONG_LOG_BYTES:
             self._connection.execute("PRAGMA busy_timeout=0")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         super().close()
@@ -81,6 +77,10 @@ class StoreWriter(Store):
                 (one.space, one.file, one.first_row, one.n_rows, segment_digest(one, self.digests(one)))
                 for one in appended.segments
             ),
+        )
+        next_file = max((number_of(one) + 1 for one in appended.segments), default=0)
+        self._connection.execute(
+            "UPDATE meta SET value = max(CAST(value AS INTEGER), ?) WHERE name = 'files'", (next_file,)
         )
 
     def stage(self, documents: Sequence[StagedDocument], *, into: Range) -> Range:
@@ -113,6 +113,20 @@ class StoreWriter(Store):
             (grown.first_document, grown.end_document, grown.first_row, grown.end_row),
         )
         return grown
+
+    def cut_range(self, first_document: int, starts: Sequence[int]) -> None:
+        """Cut a range into several that begin at some of its documents, the first one among them."""
+        ranges = []
+        for one in self.ranges():
+            if one.first_document != first_document:
+                ranges.append(one)
+                continue
+            rows = dict(self._select_in("SELECT number, first_row FROM documents WHERE number IN", starts))
+            ends = [*starts[1:], one.end_document]
+            end_rows = [*(rows[start] for start in starts[1:]), one.end_row]
+            for start, end, end_row in zip(starts, ends, end_rows, strict=True):
+                ranges.append(Range(start, end, rows[start], end_row, staged=one.staged))
+        self.set_ranges(ranges)
 
     def publish(self, first_documents: Iterable[int]) -> None:
         """Show the documents of staged ranges, named by their first numbers."""
@@ -160,6 +174,11 @@ class StoreWriter(Store):
     def count_commit(self) -> None:
         """Tell readers that what they see has changed."""
         self._connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'commit'")
+
+    def begin_generation(self, *, commit: int) -> None:
+        """Make everything that was derived from numbers and rows so far stale, as of a commit."""
+        self._connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'")
+        self._connection.execute("UPDATE meta SET value = ? WHERE name = 'commit'", (str(commit),))
 
     def add_space(self, space: Space, *, storage: Storage) -> None:
         """Name one more space; its vectors are to come."""

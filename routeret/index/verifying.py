@@ -39,11 +39,30 @@ class Damage:
 
 
 def verify_index(folder: Path) -> list[Damage]:
-    """Everything that is wrong with the documents and vectors of an index; reads every file once.
+    """Everything that is wrong with an index; reads every file once.
+
+    Where the index changes meanwhile, what seems to be wrong is looked at again.
 
     Args:
         folder: the index's folder.
     """
+    while True:
+        before = _commit(folder)
+        found = _damage(folder)
+        if not found or _commit(folder) == before:
+            return found
+
+
+def _commit(folder: Path) -> int | None:
+    """The store's commit; None where nobody can tell."""
+    try:
+        with closing(Store(folder)) as store:
+            return store.commit()
+    except (ArtifactError, sqlite3.Error, ValueError):
+        return None
+
+
+def _damage(folder: Path) -> list[Damage]:
     found: list[Damage] = []
     witnessed = None
     try:
@@ -69,7 +88,7 @@ def _derived_damage(folder: Path) -> Iterator[Damage]:
     if (folder / FULLTEXT).exists():
         for path, reason in lexical.verify(folder / FULLTEXT):
             yield Damage(str(path), reason, derived=True)
-    for structure in sorted((folder / ANN).glob("*")):
+    for structure in sorted((folder / ANN).glob("[!.]*")):
         for reason in damaged(structure):
             yield Damage(str(structure), reason, derived=True)
 

@@ -164,24 +164,13 @@ def new_or_empty(path: Path) -> Iterator[Path]:
     """Give a folder to fill, which becomes ``path`` if the block ends well and leaves nothing behind if it does not.
 
     Args:
-        path: must not exist, or be an empty folder; that one is filled in place.
+        path: must not exist, or be an empty folder.
 
     Raises:
-        ArtifactError: something is at ``path`` already.
+        ArtifactError: something is at ``path`` already, perhaps since another process has just written it.
     """
-    if not path.is_dir() or any(path.iterdir()):
-        with new_folder(path) as temporary:
-            yield temporary
-        return
-    try:
-        yield path
-    except BaseException:
-        for child in path.iterdir():
-            if child.is_dir():
-                shutil.rmtree(child, ignore_errors=True)
-            else:
-                child.unlink()
-        raise
+    with new_folder(path, into_empty=True) as temporary:
+        yield temporary
 
 
 def _routers(folder: Path) -> Sequence[Path]:

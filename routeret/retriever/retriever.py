@@ -164,14 +164,17 @@ class Retriever:
         Raises:
             UnknownDocumentError: it is not in the index.
         """
-        return self._index.get(document_id)
+        with self._using_index.shared():
+            return self._index.get(document_id)
 
     def info(self) -> dict[str, Any]:
         """Plain JSON values: what the index holds, the base, the pack, the experts. Loads no model."""
         contents = self._loader.contents
+        with self._using_index.shared():
+            index = self._index.info()
         return {
             "folder": str(self._folder),
-            **self._index.info(),
+            **index,
             "base": contents.model,
             "query_tower": contents.query_tower,
             "pack": contents.pack,

@@ -154,3 +154,21 @@ def test_a_manifest_is_under_a_checksum_itself(saved):
     del manifest["checksum"]
     write_json(path, manifest)
     assert "checksum" not in read_manifest(saved, kind="expert", format_number=1), "older manifests have none"
+
+
+def test_what_another_process_wrote_meanwhile_stays(tmp_path):
+    path = tmp_path / "kb"
+    with pytest.raises(ArtifactError, match="was written by another process meanwhile"):
+        with new_folder(path) as temporary:
+            (temporary / "slow").write_text("slow")
+            path.mkdir()
+            (path / "fast").write_text("fast")
+    assert [(one.name, one.read_text()) for one in path.iterdir()] == [("fast", "fast")]
+    assert list(tmp_path.iterdir()) == [path]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with new_folder(empty, into_empty=True) as temporary:
+        (temporary / "file").write_text("new")
+    assert (empty / "file").read_text() == "new"
+    with pytest.raises(ArtifactError, match="exists already"), new_folder(empty, into_empty=True):
+        pass

@@ -1,6 +1,7 @@
 """Changing documents over an index's life: what is embedded, what stays, what readers see."""
 
 import json
+import shutil
 import sqlite3
 
 import numpy as np
@@ -362,7 +363,7 @@ def test_an_export_comes_back_without_embedding(tmp_path, encoder):
             assert again.documents([0, 1]) == [documents[0], documents[2]]
             np.testing.assert_array_equal(again.vectors(np.arange(4)), index.vectors(index.live_rows))
         with Index.create(tmp_path / "whole", exported.space) as whole:
-            with pytest.raises(InputError, match="import it into an index with the same chunker"):
+            with pytest.raises(InputError, match="import its own documents into an index with the same chunker"):
                 whole.add(exported.corpus, exported)
             assert len(whole) == 0
         with pytest.raises(ArtifactError, match="exists already"):
@@ -424,3 +425,77 @@ def test_verify_finds_what_the_store_should_not_hold(index, encoder, statement, 
     assert not any(one.derived for one in damage)
     with pytest.raises(ArtifactError):
         Index.open(index.folder, verify=True)
+
+
+def test_a_small_call_leaves_the_rest_of_an_interrupted_large_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(adding_module, "BLOCK_DOCUMENTS", 4)
+    source = corpus(**{f"d{n}": f"word{n}" for n in range(12)})
+    with Index.create(tmp_path / "kb", HashingEncoder(dim=16).space) as index:
+        with pytest.raises(RuntimeError):
+            index.add(source, Recording(failing="word9"))
+        encoder = Recording()
+        assert counts(index.upsert(corpus(d3="word3"), encoder)) == {"added": 1, "resumed": 1}
+        assert index.ids() == ["d3"]
+        assert index.search(encoder.encode_queries(["word3"]), 9, space=encoder.space).rows.tolist() == [[3]]
+        report = index.add(source, encoder)
+        assert counts(report) == {"added": 11, "unchanged": 1, "resumed": 7, "spans_embedded": 4}
+        assert index.ids() == [f"d{n}" for n in range(12)]
+        assert index.verify() == []
+
+
+def test_a_range_that_would_fall_into_too_many_pieces_is_shown_as_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(adding_module, "BLOCK_DOCUMENTS", 10)
+    monkeypatch.setattr(adding_module, "_MOST_PIECES", 3)
+    with Index.create(tmp_path / "kb", HashingEncoder(dim=16).space) as index:
+        with pytest.raises(RuntimeError):
+            index.add(corpus(**{f"d{n}": f"word{n}" for n in range(11)}), Recording(failing="word10"))
+        report = index.add(corpus(d1="word1", d3="word3", d5="word5"), Recording())
+        assert counts(report) == {"added": 3, "resumed": 3}
+        assert index.ids() == ["d1", "d3", "d5"]
+        assert index.info()["staged_documents"] == 0
+        assert index.verify() == []
+
+
+def test_no_file_name_is_given_twice(index, encoder):
+    index.add(corpus(a="red"), encoder)
+    with Index.open(index.folder) as reader:
+        index.delete(["a"])
+        index.compact()
+        index.add(corpus(b="blue"), encoder)
+        (path,) = (index.folder / "vectors").rglob("*.f16")
+        assert path.name == "000001.f16"
+        np.testing.assert_array_equal(
+            reader.vectors([0])[0], encoder.encode_documents(reader.documents([0])).vectors[0].astype(np.float16)
+        )
+
+
+def test_words_of_a_document_that_was_removed_later(index, encoder):
+    index.add(corpus(a="red tea", b="green tea"), encoder)
+    with Index.open(index.folder) as reader:
+        shutil.rmtree(index.folder / "fulltext")
+        index.delete(["a"])
+        index.add(corpus(c="black tea"), encoder)
+        assert index.fulltext.search("tea", 9).numbers.tolist() == [1, 2]
+        assert reader.fulltext.search("tea", 9).numbers.tolist() == [0, 1]
+
+
+def test_a_log_does_not_grow_without_end(index, encoder, monkeypatch):
+    monkeypatch.setattr("routeret.index.store.LONG_LOG_BYTES", 200_000)
+    monkeypatch.setattr("routeret.index.store_writer.LONG_LOG_BYTES", 200_000)
+    index.add(Corpus.of([Document(id=f"d{n}", text=f"word{n} " * 20) for n in range(300)]), encoder)
+    for n in range(60):
+        index.upsert(corpus(**{f"d{n}": "another text " * 20}), encoder)
+    assert (index.folder / "store.sqlite-wal").stat().st_size < 1_000_000
+
+
+def test_ids_must_be_strings(index, encoder):
+    index.add(corpus(a="red"), encoder)
+    with pytest.raises(InputError, match=r"ids holds \['a'\] of kind list, expected strings only"):
+        index.delete([["a"]])
+    with pytest.raises(UnknownDocumentError):
+        index.delete(["\ud800"])
+    with pytest.raises(InputError, match="k is 2.5, expected a whole number"):
+        index.search(encoder.encode_queries(["red"]), 2.5, space=encoder.space)
+    index.close()
+    with pytest.raises(InputError, match="was closed; open it again"):
+        index.get("a")

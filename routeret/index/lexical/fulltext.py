@@ -97,6 +97,14 @@ class Fulltext:
                 f"{folder} covers {covered.n_documents} documents of generation {covered.generation}, the index has "
                 f"{n_documents} of generation {generation}; bring it up to date, or build it again"
             )
+        is_absent: BoolArray = opened.terms.tokens[:n_documents] == ABSENT
+        is_absent[removed[removed < n_documents]] = False
+        if is_absent.any():
+            # Brought up to date after they were removed, and this commit stands before that.
+            raise ArtifactError(
+                f"{folder} was never given document {np.flatnonzero(is_absent)[0]}, which this commit holds; "
+                f"build it again"
+            )
         return cls(
             opened.terms,
             n_documents=n_documents,
