@@ -135,9 +135,12 @@ def test_numbers_may_be_left_out(tmp_path):
     build(path, texts, covered=Covered(0, 8))
     update(path, [(9, "cat")], covered=Covered(0, 12))
     expected = in_memory(["cat", "cat dog", "emu", "cat"]).scores("cat")
-    found = opened(path, 12).search("cat", 5)
+    gone = [0, 2, 3, 6, 7, 8, 10, 11]
+    found = opened(path, 12, removed=gone).search("cat", 5)
     assert pairs(found) == [(1, expected[0]), (9, expected[3]), (4, expected[1])]
-    assert opened(path, 12).scores_of("cat", np.array([0, 1, 11])).tolist() == [0, expected[0], 0]
+    with pytest.raises(ArtifactError, match="was never given document 0, which this commit holds"):
+        opened(path, 12)
+    assert opened(path, 12, removed=gone).scores_of("cat", np.array([0, 1, 11])).tolist() == [0, expected[0], 0]
 
 
 def test_removed_and_later_documents_leave_no_trace(tmp_path):

@@ -1,0 +1,216 @@
+"""The documents of an open retriever: added, replaced, removed, checked and moved."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from routeret.conditions import Filter
+from routeret.corpus import Corpus, scan
+from routeret.index import ChangeReport, Exported, Index
+from routeret.index.adding import Mode
+from routeret.index.reading import Reader
+from routeret.index.structures.ann import RECALL
+from routeret.index.structures.gpu_placing import GPU_FACTORIES
+from routeret.retriever.checking import CheckReport, check_folder
+from routeret.retriever.folder import Contents
+from routeret.retriever.loading import Loader
+from routeret.retriever.probing import probe_queries
+from routeret.retriever.searching import Searcher
+from routeret.retriever.shared_lock import SharedLock
+from routeret.types import Document, FloatArray
+
+Source = Corpus | Path | str | Iterable[Document | Mapping[str, Any]]
+"""What documents come from."""
+
+
+class DocumentKeeper:
+    """A folder with an index, a base model and a pool, whose documents change; searches go on meanwhile."""
+
+    def __init__(self, folder: Path, index: Index, loader: Loader) -> None:
+        """Keep what is open.
+
+        Args:
+            folder: the retriever's.
+            index: its documents and their vectors.
+            loader: loads base, experts and router when they are needed.
+        """
+        self._folder = folder
+        self._index = index
+        self._loader = loader
+        self._using_index = SharedLock()
+
+    @property
+    def index(self) -> Index:
+        """The documents and their vectors."""
+        return self._index
+
+    @property
+    def searcher(self) -> Searcher:
+        """What searches the index as it is now, for those who bring their own routing; loads base and experts."""
+        return self._loader.searcher()
+
+    def refresh(self) -> None:
+        """See the documents and experts that others have added or removed since."""
+        with self._using_index.alone():
+            contents = Contents.read(self._folder)
+            self._index.refresh()
+            self._loader.renew(contents)
+
+    def add(
+        self,
+        source: Source,
+        *,
+        prefix_ids: bool = False,
+        total: int | None = None,
+        show_progress: bool = False,
+    ) -> ChangeReport:
+        """Add documents: all of them or, if anything goes wrong, none. What is there already is not embedded again.
+
+        A call that was interrupted goes on where it stopped when it is repeated.
+
+        Args:
+            source: a corpus; a path to a BEIR folder, JSON lines, CSV or a folder of texts; or documents. A path or a
+                sequence is read once before anything is embedded, so that what is wrong in it shows at once.
+            prefix_ids: make every id ``<corpus>/<id>``.
+            total: how many documents come, for the progress bar, where they cannot be counted.
+            show_progress: draw a progress bar on stderr.
+
+        Raises:
+            CorpusError: the source is missing or empty, or something in it cannot be read; the place is named.
+            DuplicateIdError: an id comes twice, or is in the index with another content.
+            SpaceMismatchError: the base model has changed since the index was made.
+            IndexLockedError: another process is writing.
+        """
+        return self._bring("add", source, prefix_ids=prefix_ids, total=total, show_progress=show_progress)
+
+    def upsert(
+        self,
+        source: Source,
+        *,
+        prefix_ids: bool = False,
+        total: int | None = None,
+        show_progress: bool = False,
+    ) -> ChangeReport:
+        """Add documents, and put them in place of those with the same ids; all of them or none.
+
+        Spans that have not changed are not embedded again. Args and errors are those of :meth:`add`, but another
+        content is no error.
+        """
+        return self._bring("upsert", source, prefix_ids=prefix_ids, total=total, show_progress=show_progress)
+
+    def sync(
+        self,
+        source: Source,
+        *,
+        prefix_ids: bool = False,
+        total: int | None = None,
+        show_progress: bool = False,
+    ) -> ChangeReport:
+        """Make the index hold these documents and no others; all of it or nothing.
+
+        Args and errors are those of :meth:`upsert`.
+        """
+        return self._bring("sync", source, prefix_ids=prefix_ids, total=total, show_progress=show_progress)
+
+    def delete(
+        self, ids: Sequence[str] | None = None, *, filter: Filter | Mapping[str, Any] | None = None
+    ) -> ChangeReport:
+        """Take documents out, named by ids or by a filter on their metadata; all of them or none.
+
+        Args:
+            ids: document ids.
+            filter: for example ``{"year": {"lt": 2020}}``; see :func:`routeret.filters.parse_filter`.
+
+        Raises:
+            UnknownDocumentError: an id is not in the index.
+            InputError: neither or both were given, or the filter is malformed.
+            IndexLockedError: another process is writing.
+        """
+        with self._writing() as index:
+            return index.delete(ids, filter=filter)
+
+    def compact(self) -> int:
+        """Give the room of removed documents back; gives how many rows went. Nothing is embedded.
+
+        Raises:
+            IndexLockedError: another process is writing.
+            ArtifactError: a vector file is damaged, or the disk is full.
+        """
+        with self._writing() as index:
+            return index.compact()
+
+    def optimise(self, *, recall: float = RECALL, factory: str | None = None) -> dict[str, Any]:
+        """Build the search structure again; gives what was built and measured. Nothing is embedded.
+
+        Adding documents does so by itself when it pays. The recall is measured on queries as the base and every expert
+        write them.
+
+        Args:
+            recall: which share of the ten nearest spans a search must find, for the worst of base and experts.
+            factory: a FAISS factory string, or ``"exact"``; None chooses by the number of spans. ``"CAGRA"`` is a graph
+                on the GPU that the retriever was opened with; it lasts as long as the retriever is open.
+
+        Raises:
+            InputError: FAISS cannot make the factory string, or the recall is out of range.
+            MissingExtraError: faiss is not installed.
+        """
+        if factory in GPU_FACTORIES:
+            with self._using_index.shared():
+                probes = self._probes(self._index) if len(self._index) else None
+                return self._index.optimise(recall=recall, factory=factory, probes=probes)
+        with self._writing() as index:
+            probes = self._probes(index) if len(index) else None
+            return index.optimise(recall=recall, factory=factory, probes=probes)
+
+    def verify(self) -> CheckReport:
+        """What is not as it was written, in documents, vectors, experts and router; reads every file once."""
+        return check_folder(self._folder)
+
+    def export(self, folder: Path | str) -> None:
+        """Write documents and vectors as a BEIR folder with NumPy files.
+
+        Raises:
+            ArtifactError: something is at ``folder`` already.
+        """
+        with self._using_index.shared():
+            self._index.export(folder)
+
+    def import_documents(self, folder: Path | str, *, show_progress: bool = False) -> ChangeReport:
+        """Add the documents of an export with their vectors; nothing is embedded.
+
+        Args:
+            folder: what :meth:`export` wrote, from an index of the same space and chunker.
+            show_progress: draw a progress bar on stderr.
+
+        Raises:
+            ArtifactError: the folder is no export, or is damaged.
+            SpaceMismatchError: the vectors are of another space.
+            DuplicateIdError: an id is in the index with another content.
+        """
+        exported = Exported(folder)
+        with self._writing() as index:
+            return index.add(exported.corpus, exported, total=len(exported), show_progress=show_progress)
+
+    def _bring(
+        self, mode: Mode, source: Source, *, prefix_ids: bool, total: int | None, show_progress: bool
+    ) -> ChangeReport:
+        corpus = Corpus.of(source)
+        if prefix_ids:
+            corpus = corpus.with_prefix()
+        if total is None and not isinstance(source, Corpus | Iterator):
+            total = scan([corpus])
+        encoder = self._loader.base()
+        with self._writing() as index:
+            change = {"add": index.add, "upsert": index.upsert, "sync": index.sync}[mode]
+            return change(corpus, encoder, total=total, show_progress=show_progress)
+
+    @contextmanager
+    def _writing(self) -> Iterator[Index]:
+        """The index, open a second time, so that searches go on until a change is there."""
+        with Index.open(self._folder, chunker=self._index.chunker, probes=self._probes) as index:
+            yield index
+        self.refresh()
+
+    def _probes(self, index: Reader) -> dict[str, FloatArray]:
+        return probe_queries(index, self.searcher.pool)
