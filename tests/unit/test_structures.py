@@ -137,7 +137,7 @@ def test_copies_of_one_vector_stand_for_each_other():
 def test_probes_made_of_documents_are_the_same_every_time(vectors):
     first, second = (document_probes(Stored(vectors), seed=1, n_rows=4000)["documents"] for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    assert (first.shape, first.dtype) == ((256, DIM), np.float32)
+    assert (first.shape, first.dtype) == ((512, DIM), np.float32)
 
 
 def test_wider_for_more_hits():

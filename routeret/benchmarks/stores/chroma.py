@@ -18,6 +18,7 @@ class ChromaStore(BenchedStore):
 
     requires = (("chromadb", "bench"),)
     is_tuned = True
+    most_documents = 100_000  # of a million, building and tuning its graph take most of an hour on two cores
 
     def __init__(self, folder: Path, data: BenchData) -> None:
         """Keep where it stands and what it holds."""

@@ -21,6 +21,7 @@ class BenchedStore(ABC):
         ids_are_rows: whether a found id is the document's row in digits, and not its id.
         can_change: whether it has :meth:`upsert` and :meth:`delete`.
         can_compact: whether it has :meth:`compact`.
+        most_documents: how many documents it is measured with at most; None where its build time is no obstacle.
     """
 
     requires: ClassVar[tuple[tuple[str, str], ...]] = ()
@@ -28,6 +29,7 @@ class BenchedStore(ABC):
     ids_are_rows: ClassVar[bool] = False
     can_change: ClassVar[bool] = True
     can_compact: ClassVar[bool] = False
+    most_documents: ClassVar[int | None] = None
 
     def __init__(self, folder: Path, data: BenchData) -> None:
         """Keep where it stands and what it holds."""

@@ -25,8 +25,8 @@ K = 10
 REFINED = (20, 40, 60, 100, 150, 200, 300, 400, 600, 800)
 """How many candidates may be scored exactly for the ten best rows."""
 
-_PROBES_A_SET = 256
-_SLACK = 0.5  # of what may be missed
+_PROBES_A_SET = 512
+_SLACK = 0.75  # of what may be missed: users' queries lie further from the documents than most probes
 _REFINING_COST = 200  # one row read and scored exactly costs as much as this many compressed ones
 _BATCH = 32
 
