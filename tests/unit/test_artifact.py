@@ -158,11 +158,15 @@ def test_a_manifest_is_under_a_checksum_itself(saved):
 
 def test_what_another_process_wrote_meanwhile_stays(tmp_path):
     path = tmp_path / "kb"
-    with pytest.raises(ArtifactError, match="was written by another process meanwhile"):
+
+    def write_slowly():
         with new_folder(path) as temporary:
             (temporary / "slow").write_text("slow")
             path.mkdir()
             (path / "fast").write_text("fast")
+
+    with pytest.raises(ArtifactError, match="was written by another process meanwhile"):
+        write_slowly()
     assert [(one.name, one.read_text()) for one in path.iterdir()] == [("fast", "fast")]
     assert list(tmp_path.iterdir()) == [path]
     empty = tmp_path / "empty"
