@@ -28,7 +28,9 @@ ENCODER = HashingEncoder(dim=16)
 WORDS = ["red", "green", "tea", "cat", "dog", "mat", "sun", "tax"]
 CHANGES = ["add", "upsert", "upsert", "delete", "sync", "compact", "optimise", "fulltext"]
 N_IDS = 60
-LONGEST_WAIT = 0.1  # seconds
+FAILED = 99
+LONGEST_WAIT = 0.25  # seconds
+MOST_IDLE = 40
 PATIENCE = 1.2  # after every writer that made no change the next one gets so much more time, so that all get on
 
 
@@ -138,6 +140,44 @@ def killed_run(folder, changes, wait):
     return said, os.WIFSIGNALED(status)
 
 
+def in_a_child(look):
+    """What a function that gives a small number gives in a process of its own.
+
+    This process must stay without threads: a child of one that has used OpenMP waits for ever for its threads.
+    """
+    child = os.fork()
+    if child == 0:
+        try:
+            os._exit(look())
+        except BaseException as error:
+            sys.stderr.write(f"looking failed: {type(error).__name__}: {error}\n")
+            os._exit(FAILED)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def which(folder, models):
+    """Position of the model whose documents an index holds; as many as there are if it holds none of them."""
+    with Index.open(folder, verify=True) as index:
+        return next((place for place, model in enumerate(models) if holds(index, model)), len(models))
+
+
+def differ(folder, whole, model):
+    """0 where two indexes hold the same documents and find the same by words, 1 where they do not."""
+    with Index.open(folder) as interrupted, Index.open(whole) as uninterrupted:
+        if not (holds(interrupted, model) and holds(uninterrupted, model)):
+            return 1
+        found = [index.ids(index.fulltext.search("red tea", 10).numbers) for index in (interrupted, uninterrupted)]
+        return int(found[0] != found[1])
+
+
+def make_all(folder, changes):
+    """Make changes without an interruption."""
+    Index.create(folder, ENCODER.space).close()
+    for kind, argument in changes:
+        make(folder, kind, argument)
+    return 0
+
+
 def run(n_kills, seed):
     """Kill writers; gives counts."""
     small_blocks()
@@ -157,28 +197,25 @@ def run(n_kills, seed):
             made += said
             n_idle = 0 if said else n_idle + 1
             counts["kills"] += was_killed
-            with Index.open(folder, verify=True) as index:
-                if holds(index, models[made]):
-                    kind = changes[made][0]
-                    by_change = counts["by interrupted change"]
-                    by_change[kind] = by_change.get(kind, 0) + was_killed
-                elif holds(index, models[made + 1]):
-                    counts["came through unsaid"] += 1
-                    made += 1
-                else:
-                    raise SystemExit(f"after change {made} ({changes[made][0]}), seed {seed}: documents were lost")
+            state = in_a_child(lambda now=models[made : made + 2]: which(folder, now))
+            if state == 0:
+                kind = changes[made][0]
+                by_change = counts["by interrupted change"]
+                by_change[kind] = by_change.get(kind, 0) + was_killed
+            elif state == 1:
+                counts["came through unsaid"] += 1
+                made += 1
+                n_idle = 0
+            else:
+                raise SystemExit(f"after change {made} ({changes[made][0]}), seed {seed}: documents were lost")
+            if n_idle > MOST_IDLE:
+                raise SystemExit(f"change {made} ({changes[made][0]}), seed {seed}: no writer gets on")
         counts["changes"] = made
         whole = Path(temporary) / "whole"
-        Index.create(whole, ENCODER.space).close()
-        for kind, argument in changes[:made]:
-            make(whole, kind, argument)
-        with Index.open(folder) as interrupted, Index.open(whole) as uninterrupted:
-            if not (holds(interrupted, models[made]) and holds(uninterrupted, models[made])):
-                raise SystemExit(f"seed {seed}: the interrupted and the uninterrupted index differ")
-            words = [index.fulltext.search("red tea", 10).numbers.tolist() for index in (interrupted, uninterrupted)]
-            found = [index.ids(numbers) for index, numbers in zip((interrupted, uninterrupted), words, strict=True)]
-            if found[0] != found[1]:
-                raise SystemExit(f"seed {seed}: full text differs: {found}")
+        if in_a_child(lambda: make_all(whole, changes[:made])) or in_a_child(
+            lambda: differ(folder, whole, models[made])
+        ):
+            raise SystemExit(f"seed {seed}: the interrupted and the uninterrupted index differ")
     return counts
 
 
