@@ -261,7 +261,8 @@ def test_the_first_that_fits_is_taken(caplog):
     assert kind(StandIn(), n_rows=0)[2].reason == "there are no rows"
 
 
-def test_lists_are_measured_and_searched_as_hard_as_the_recall_takes(vectors, queries):
+def test_lists_are_measured_and_searched_as_hard_as_the_recall_takes(vectors, queries, monkeypatch):
+    monkeypatch.setattr("routeret.index.structures.tuning._SLACK", 0.5)
     probes = {"base": clustered(60, seed=3)}
     for recall, effort in ((0.99, 8), (0.4, 6)):
         device = StandIn(0)
