@@ -81,11 +81,20 @@ class IndexMachine(RuleBasedStateMachine):
         self.temporary.cleanup()
         self.patch.undo()
 
-    def put(self, batch):
+    def put(self, batch, n_resumed=0):
+        n_kept = len(self.model)
         for document in batch:
             if self.model.get(document.id) != document:
+                n_kept -= document.id in self.model
                 self.model.pop(document.id, None)
                 self.model[document.id] = document
+        if n_resumed:
+            # What an interrupted call had embedded keeps its number from then, so it comes before what is new now.
+            order = self.index.ids()
+            assert sorted(order) == sorted(self.model)
+            kept = list(self.model)[:n_kept]
+            assert [document_id for document_id in order if document_id in kept] == kept
+            self.model = {document_id: self.model[document_id] for document_id in order}
 
     @rule(batch=batches)
     def add(self, batch):
@@ -97,7 +106,7 @@ class IndexMachine(RuleBasedStateMachine):
         n_fresh = sum(document.id not in self.model for document in batch)
         report = self.index.add(Corpus.of(batch), ENCODER, batch_size=2)
         assert (report.added, report.changed, report.unchanged) == (n_fresh, 0, len(batch) - n_fresh)
-        self.put(batch)
+        self.put(batch, report.resumed)
 
     @rule(batch=batches)
     def upsert(self, batch):
@@ -106,7 +115,7 @@ class IndexMachine(RuleBasedStateMachine):
         report = self.index.upsert(Corpus.of(batch), ENCODER, batch_size=2)
         assert (report.added, report.unchanged, report.removed) == (n_added, n_unchanged, 0)
         assert report.changed == len(batch) - n_added - n_unchanged
-        self.put(batch)
+        self.put(batch, report.resumed)
 
     @rule(batch=batches)
     def sync(self, batch):
@@ -115,7 +124,7 @@ class IndexMachine(RuleBasedStateMachine):
         assert report.removed == len(gone)
         for document_id in gone:
             del self.model[document_id]
-        self.put(batch)
+        self.put(batch, report.resumed)
 
     @rule(batch=batches, n_encoded=st.integers(0, 2))
     def interrupt(self, batch, n_encoded):
@@ -123,11 +132,11 @@ class IndexMachine(RuleBasedStateMachine):
         encoder = Interrupting(dim=8)
         encoder.n_left = n_encoded
         try:
-            self.index.upsert(Corpus.of(batch), encoder, batch_size=1)
+            report = self.index.upsert(Corpus.of(batch), encoder, batch_size=1)
         except RuntimeError:
             self.index.refresh()
         else:
-            self.put(batch)
+            self.put(batch, report.resumed)
 
     @rule(ids=st.lists(st.sampled_from(IDS), max_size=3, unique=True))
     def delete(self, ids):
