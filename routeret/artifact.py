@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -175,13 +175,25 @@ def _checksum(values: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def _verify_files(folder: Path, checksums: dict[str, str]) -> None:
-    for name, expected in checksums.items():
+def differing_files(folder: Path, checksums: Mapping[str, str]) -> Iterator[tuple[Path, str | None]]:
+    """The files of a folder whose content is not what a manifest says, with the checksum found; None for missing ones.
+
+    Args:
+        folder: holds the files.
+        checksums: by name, as :func:`write_manifest` keeps them.
+    """
+    for name, expected in sorted(checksums.items()):
         file = folder / name
-        if not file.is_file():
-            raise ArtifactError(f"{file} is missing; {MANIFEST} lists it; restore the folder from its source")
-        found = sha256_of(file)
+        found = sha256_of(file) if file.is_file() else None
         if found != expected:
-            raise ArtifactError(
-                f"{file} is damaged: checksum {found[:16]}, expected {expected[:16]}; restore it from its source"
-            )
+            yield file, found
+
+
+def _verify_files(folder: Path, checksums: dict[str, str]) -> None:
+    for file, found in differing_files(folder, checksums):
+        if found is None:
+            raise ArtifactError(f"{file} is missing; {MANIFEST} lists it; restore the folder from its source")
+        expected = checksums[file.relative_to(folder).as_posix()]
+        raise ArtifactError(
+            f"{file} is damaged: checksum {found[:16]}, expected {expected[:16]}; restore it from its source"
+        )

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
 from routeret.space import Space
-from routeret.types import Document, EncodedDocuments, FloatArray, HashArray, QueryBatch, TopK
+from routeret.types import Document, EncodedDocuments, FloatArray, HashArray, QueryBatch
 
 
 @runtime_checkable
@@ -55,11 +55,3 @@ class Expert(Protocol):
 
     def encode_queries(self, queries: QueryBatch, *, strengths: FloatArray) -> FloatArray:
         """Query vectors, float32, shape (n_queries, dim); 0 in ``strengths`` (n_queries,) gives the base's."""
-
-
-@runtime_checkable
-class SearchStructure(Protocol):
-    """Finds the rows with the highest scores."""
-
-    def search(self, queries: FloatArray, k: int) -> TopK:
-        """The min(k, n_rows) best rows of every query, best first; equal scores keep the lower row first."""

@@ -56,8 +56,7 @@ class IndexVectors:
                 f"document {first.id!r} has another text in index {self._index.folder.name!r}; build it again from "
                 f"the same corpora, with --prefix-ids"
             )
-        first_rows = np.searchsorted(self._index.row_documents, numbers)
-        end_rows = np.searchsorted(self._index.row_documents, numbers, side="right")
+        first_rows, end_rows = self._index.rows_of(numbers)
         if (end_rows - first_rows != 1).any():
             raise InputError(f"index {self._index.folder.name!r} has documents of several spans; build it without")
         return EncodedDocuments(self._index.vectors(first_rows), np.zeros(len(documents), dtype=np.bool_))

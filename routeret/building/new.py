@@ -110,7 +110,7 @@ def import_index(
     if path.exists():
         _require_unset(path, {"--pack": pack, "--base": base, "--storage": storage})
         with Retriever.open(path) as retriever:
-            change = retriever.import_documents(folder, show_progress=show_progress)
+            change = retriever.import_documents(exported, show_progress=show_progress)
             return BuildReport.of(_copied(change), index=path, n_documents=len(retriever), n_by_corpus=n_by_corpus)
     chosen, named = pack_and_base(pack, base)
     encoder = load_encoder(named, device=device, download=download)
@@ -128,7 +128,7 @@ def import_index(
         unfinished_index(path, create=create, resume=False) as unfinished,
         Retriever.open(unfinished, base=encoder) as retriever,
     ):
-        change = retriever.import_documents(folder, show_progress=show_progress)
+        change = retriever.import_documents(exported, show_progress=show_progress)
         return BuildReport.of(_copied(change), index=path, n_documents=len(retriever), n_by_corpus=n_by_corpus)
 
 

@@ -130,8 +130,7 @@ class _Copied:
     def encode_documents(self, documents: Sequence[Document]) -> EncodedDocuments:
         index = self._index
         numbers = index.numbers([document.id.removeprefix(self._prefix) for document in documents])
-        rows = np.searchsorted(index.row_documents, numbers)
-        ends = np.searchsorted(index.row_documents, numbers, side="right")
+        rows, ends = index.rows_of(numbers)
         # A document in one piece has one row; of several, the text of the span tells which.
         for place in np.flatnonzero(ends - rows > 1).tolist():
             rows[place] += self._span(numbers[place], range(rows[place], ends[place]), documents[place].text)

@@ -221,8 +221,7 @@ def _blocks(corpus: Corpus) -> Iterator[list[tuple[Document, str]]]:
 
 def _behind(snapshot: Snapshot) -> Range:
     """An empty staged range behind everything that is stored."""
-    number = max((one.end_document for one in snapshot.ranges), default=0)
-    row = max((one.end_row for one in snapshot.ranges), default=0)
+    number, row = snapshot.n_stored_numbers, snapshot.n_stored_rows
     return Range(number, number, row, row, staged=True)
 
 

@@ -18,7 +18,7 @@ from routeret.index.compacting import compact
 from routeret.index.embedding import EmbeddedBlock, Embedder, pieces_of
 from routeret.index.reports import ChangeReport
 from routeret.index.row_format import RowFormat, Storage
-from routeret.index.segments import VECTORS, SegmentAppender, remove_orphans
+from routeret.index.segments import VECTORS, SegmentAppender
 from routeret.index.snapshot import Snapshot
 from routeret.index.store import Store
 from routeret.index.store_writer import Spans, StoreWriter
@@ -113,7 +113,7 @@ def embed_space(
                 store.add_space(space, storage=storage)
         row_format = store.spaces()[space.fingerprint][1]
         snapshot = store.snapshot()
-        end = max((one.end_row for one in snapshot.ranges), default=0)
+        end = snapshot.n_stored_rows
         first = snapshot.covers(space.fingerprint)
         embedder = Embedder({space.fingerprint: (encoder, row_format)}, batch_size=batch_size)
         rows = range(first, end, _EMBEDDED_ROWS)
@@ -145,7 +145,6 @@ def drop_space(folder: Path, fingerprint: str) -> None:
         with store.transaction():
             store.remove_space(fingerprint)
             store.count_commit()
-        remove_orphans(folder, store.snapshot().segments)
         for path in (folder / VECTORS / fingerprint, folder / ANN / fingerprint):
             shutil.rmtree(path, ignore_errors=True)
 
@@ -172,7 +171,7 @@ def _encoders_of(
     by_space = {encoder.space.fingerprint: encoder for encoder in given}
     spaces = store.spaces()
     snapshot = store.snapshot()
-    end = max((one.end_row for one in snapshot.ranges), default=0)
+    end = snapshot.n_stored_rows
     for number, (fingerprint, (space, _)) in enumerate(spaces.items()):
         if fingerprint not in by_space:
             if number == 0 and len(given) == 1:

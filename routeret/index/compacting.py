@@ -9,7 +9,7 @@ import numpy as np
 
 from routeret.errors import ArtifactError
 from routeret.index.row_format import RowFormat
-from routeret.index.segments import Appended, SegmentAppender, StoredVectors, damaged_block, remove_orphans
+from routeret.index.segments import Appended, SegmentAppender, StoredVectors, damaged_files, remove_orphans
 from routeret.index.snapshot import Range, Snapshot
 from routeret.index.store_writer import StoreWriter
 from routeret.types import IntArray
@@ -44,7 +44,6 @@ _RENUMBER = (
     "DELETE FROM removed",
     "DELETE FROM segments",
     "DELETE FROM blocks",
-    "UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'",
 )
 
 _logger = logging.getLogger(__name__)
@@ -64,8 +63,7 @@ def compact(folder: Path, store: StoreWriter, formats: Mapping[str, RowFormat]) 
         ArtifactError: a vector file is damaged; copying would give the damage a new checksum.
     """
     before = store.snapshot()
-    n_stored = max((one.end_row for one in before.ranges), default=0)
-    if n_stored == before.n_live_rows:
+    if before.n_stored_rows == before.n_live_rows:
         return 0
     rows = np.flatnonzero(before.live_rows)
     copied = [_copied(folder, store, before, rows, space, row_format) for space, row_format in formats.items()]
@@ -83,10 +81,10 @@ def compact(folder: Path, store: StoreWriter, formats: Mapping[str, RowFormat]) 
         n_documents = before.n_documents
         store.set_ranges([Range(0, n_documents, 0, len(rows), staged=False)] if n_documents else [])
         store.renumber_fields()
-        store.count_commit()
+        store.begin_generation(commit=before.commit + 1)
     remove_orphans(folder, store.snapshot().segments)
     _shrink(store)
-    return n_stored - len(rows)
+    return before.n_stored_rows - len(rows)
 
 
 def _copied(
@@ -94,12 +92,8 @@ def _copied(
 ) -> Appended:
     """The vectors of some rows in new files."""
     segments = before.segments_of(space)
-    for segment in segments:
-        damage = damaged_block(
-            folder, segment, row_format=row_format, digests=store.digests(segment), is_last=segment == segments[-1]
-        )
-        if damage:
-            raise ArtifactError(damage)
+    for _, damage in damaged_files(folder, segments, row_format=row_format, digests_of=store.digests):
+        raise ArtifactError(damage)
     appender = SegmentAppender(folder, space=space, row_format=row_format)
     stored = StoredVectors(folder, segments, row_format=row_format, n_rows=before.covers(space))
     rows = rows[rows < stored.n_rows]

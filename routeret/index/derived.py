@@ -9,8 +9,7 @@ import numpy as np
 
 from routeret.artifact import MANIFEST, remove_leftovers, temporary_folders
 from routeret.errors import ArtifactError
-from routeret.index.lexical import Covered, Fulltext, build, update
-from routeret.index.lexical.folder import open_folder
+from routeret.index.lexical import Covered, Fulltext, build, covered_of, update
 from routeret.index.lock import FULLTEXT_LOCK, STRUCTURE_LOCK, writer_lock
 from routeret.index.segments import StoredVectors
 from routeret.index.snapshot import Snapshot
@@ -65,7 +64,7 @@ def open_fulltext(folder: Path, store: Store, snapshot: Snapshot) -> Fulltext:
 
 def _bring_up_to_date(folder: Path, store: Store, covered: Covered) -> None:
     """Write a full text that covers all numbers of a commit, staged documents too: they may be published later."""
-    found = _covered(folder)
+    found = covered_of(folder)
     if found is not None and found.generation > covered.generation:
         raise ArtifactError(f"{folder} is of generation {found.generation}, after {covered.generation}")
     if found is not None and found.generation == covered.generation and found.n_documents < covered.n_documents:
@@ -75,13 +74,6 @@ def _bring_up_to_date(folder: Path, store: Store, covered: Covered) -> None:
         except ArtifactError as error:
             _logger.info("the full text is built again: %s", error)
     build(folder, store.texts(0, covered.n_documents), covered=covered)
-
-
-def _covered(folder: Path) -> Covered | None:
-    try:
-        return open_folder(folder).state.covered
-    except ArtifactError:
-        return None
 
 
 def open_search(folder: Path, space: str, vectors: StoredVectors, snapshot: Snapshot) -> RowSearch:

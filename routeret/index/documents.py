@@ -115,6 +115,11 @@ class DocumentReader:
                     self._row_documents = np.concatenate([self._row_documents, further])
             return self._row_documents
 
+    def rows_of(self, numbers: IntArray) -> tuple[IntArray, IntArray]:
+        """First row, and row behind the last one, of some documents, int64, shape (n,), in the order asked for."""
+        starts = np.searchsorted(self.row_documents, numbers)
+        return starts, np.searchsorted(self.row_documents, numbers, side="right")
+
     def content_keys(self, numbers: IntArray | Sequence[int]) -> HashArray:
         """The content keys of some documents, uint64, in the order asked for."""
         return self._store.content_keys(self._live(numbers))

@@ -61,7 +61,8 @@ _Key = tuple[bytes, StoredValue, int]
 _BLOCK_BITS = 12
 _NUMBERS = np.dtype("<u4")
 _EMPTY = "empty"  # a list or mapping that holds nothing: the field exists, and equals no value
-_AT_ONCE = 500  # SQLite's older builds take 999 parameters
+AT_ONCE = 500
+"""Parameters of one statement; SQLite's older builds take 999."""
 _DOCUMENTS_AT_ONCE = 1 << _BLOCK_BITS
 _SQL = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _NAMES_SHOWN = 10
@@ -127,7 +128,7 @@ def damaged_fields(select: Select) -> bool:
         total += _digest((key, _packed(numbers)) for key, numbers in _grouped(rows).items())
     query = "SELECT * FROM fields WHERE (name, value, block) > (?, ?, ?) ORDER BY name, value, block LIMIT ?"
     last: tuple[object, ...] = (b"", -math.inf, -1)
-    while found := select(query, *last, _AT_ONCE):
+    while found := select(query, *last, AT_ONCE):
         if any(not isinstance(packed, bytes) or len(packed) % _NUMBERS.itemsize for *_, packed in found):
             return True
         total -= _digest((tuple(key), packed) for *key, packed in found)
@@ -188,7 +189,7 @@ def _mask(select: Select, wanted: Filter, n_numbers: int) -> BoolArray:
 
 
 def _one_of(select: Select, n_numbers: int, name: bytes, stored: Sequence[StoredValue]) -> BoolArray:
-    parts = (stored[start : start + _AT_ONCE] for start in range(0, len(stored), _AT_ONCE))
+    parts = (stored[start : start + AT_ONCE] for start in range(0, len(stored), AT_ONCE))
     return _joined(
         np.logical_or,
         (

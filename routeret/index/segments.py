@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -262,18 +262,31 @@ class StoredVectors:
         return taken
 
 
-def damaged_block(
-    folder: Path, segment: Segment, *, row_format: RowFormat, digests: Sequence[bytes], is_last: bool
-) -> str | None:
-    """What is wrong with a segment's file, in words; None where every checksum agrees.
+def damaged_files(
+    folder: Path,
+    segments: Sequence[Segment],
+    *,
+    row_format: RowFormat,
+    digests_of: Callable[[Segment], Sequence[bytes]],
+) -> Iterator[tuple[Segment, str]]:
+    """The segments of a space whose files are not what was written, and what is wrong, in words.
 
     Args:
         folder: the index's folder.
-        segment: as a commit names it.
+        segments: all segments of the space, as a commit names them, in row order.
         row_format: how its vectors are stored.
-        digests: its checksums in block order.
-        is_last: whether it is the last segment of its space, so that it may hold bytes that are not committed.
+        digests_of: gives the checksums of a segment in block order.
     """
+    for segment in segments:
+        is_last = segment == segments[-1]
+        reason = _damage(folder, segment, row_format=row_format, digests=digests_of(segment), is_last=is_last)
+        if reason:
+            yield segment, reason
+
+
+def _damage(
+    folder: Path, segment: Segment, *, row_format: RowFormat, digests: Sequence[bytes], is_last: bool
+) -> str | None:
     path = segment.path(folder)
     try:
         _require_size(path, segment.n_rows * row_format.row_bytes, row_format, segment.n_rows, may_be_longer=is_last)
@@ -291,7 +304,7 @@ def damaged_block(
                     rows = f"{segment.first_row + first} to {segment.first_row + first + n_rows - 1}"
                     return f"{path} is damaged in rows {rows}: their checksum differs; {_NEXT_STEP}"
     except FileNotFoundError:
-        return f"{path} is missing, and the index's last commit names it; {_NEXT_STEP}"
+        return _missing(path)
     return None
 
 
@@ -319,16 +332,20 @@ def _map(folder: Path, segment: Segment, row_format: RowFormat, *, is_last: bool
     try:
         return row_format.mapped(path, segment.n_rows)
     except FileNotFoundError as error:
-        raise ArtifactError(f"{path} is missing, and the index's last commit names it; {_NEXT_STEP}") from error
+        raise ArtifactError(_missing(path)) from error
 
 
 def _require_size(path: Path, expected: int, row_format: RowFormat, n_rows: int, *, may_be_longer: bool) -> None:
     try:
         found = path.stat().st_size
     except FileNotFoundError as error:
-        raise ArtifactError(f"{path} is missing, and the index's last commit names it; {_NEXT_STEP}") from error
+        raise ArtifactError(_missing(path)) from error
     if found < expected or (found > expected and not may_be_longer):
         raise ArtifactError(
             f"{path} has {found} bytes, expected {expected} ({n_rows} vectors of {row_format.dim} numbers); "
             f"{_NEXT_STEP}"
         )
+
+
+def _missing(path: Path) -> str:
+    return f"{path} is missing, and the index's last commit names it; {_NEXT_STEP}"

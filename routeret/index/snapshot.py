@@ -58,6 +58,16 @@ class Snapshot:
         return max((one.end_row for one in self.ranges if not one.staged), default=0)
 
     @cached_property
+    def n_stored_numbers(self) -> int:
+        """The number behind the last document, staged or not."""
+        return max((one.end_document for one in self.ranges), default=0)
+
+    @cached_property
+    def n_stored_rows(self) -> int:
+        """The row behind the last one, staged or not."""
+        return max((one.end_row for one in self.ranges), default=0)
+
+    @cached_property
     def n_documents(self) -> int:
         """How many documents there are: published and not removed."""
         return sum(one.end_document - one.first_document for one in self.ranges if not one.staged) - len(self.removed)

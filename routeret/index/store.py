@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from routeret.errors import ArtifactError, InputError
+from routeret.index.fields import AT_ONCE
 from routeret.index.row_format import RowFormat
 from routeret.index.schema import LONG_LOG_BYTES, STORE, connect, store_mark
 from routeret.index.segments import Segment, Tail, digest_of, tail_behind
 from routeret.index.snapshot import Range, Snapshot
 from routeret.space import Space
 from routeret.types import Document, HashArray, IntArray
-
-_AT_ONCE = 500  # SQLite's older builds take 999 parameters
 
 
 class Version(NamedTuple):
@@ -84,9 +83,10 @@ class Store:
     def spaces(self) -> dict[str, tuple[Space, RowFormat]]:
         """Every space, by fingerprint, with how its vectors are stored; the first one is the base's."""
         found = {}
-        for values, storage in self.select("SELECT space, storage FROM spaces ORDER BY position"):
+        columns = "fingerprint, space, storage"
+        for fingerprint, values, storage in self.select(f"SELECT {columns} FROM spaces ORDER BY position"):
             space = Space.from_dict(json.loads(values))
-            found[space.fingerprint] = (space, RowFormat(storage, space.dim))
+            found[fingerprint] = (space, RowFormat(storage, space.dim))
         return found
 
     def chunker(self) -> dict[str, Any]:
@@ -190,21 +190,15 @@ class Store:
         found = dict(self._select_in("SELECT number, content_key FROM documents WHERE number IN", numbers))
         return np.array([found[number] for number in numbers], dtype=np.int64).view(np.uint64)
 
-    def stream(self, start: int, end: int) -> Iterator[tuple[int, Document]]:
-        """Number and document of what is stored from one number to before another, some at a time."""
-        for first in range(start, end, _AT_ONCE):
-            for number, document_id, title, text, metadata in self.select(
-                "SELECT number, id, title, text, metadata FROM documents WHERE number >= ? AND number < ? "
-                "ORDER BY number",
-                first,
-                min(first + _AT_ONCE, end),
-            ):
-                yield number, Document(id=document_id, title=title, text=text, metadata=json.loads(metadata))
-
     def texts(self, start: int, end: int) -> Iterator[tuple[int, str]]:
         """Number, and title and text, of what is stored from one number to before another, some at a time."""
-        for number, document in self.stream(start, end):
-            yield number, f"{document.title} {document.text}"
+        for first in range(start, end, AT_ONCE):
+            for number, title, text in self.select(
+                "SELECT number, title, text FROM documents WHERE number >= ? AND number < ? ORDER BY number",
+                first,
+                min(first + AT_ONCE, end),
+            ):
+                yield number, f"{title} {text}"
 
     def structure(self) -> dict[str, Any]:
         """What the user wants of the search structures: ``recall``, and ``factory`` unless it is chosen by size."""
@@ -234,8 +228,8 @@ class Store:
 
     def _select_in(self, query: str, values: Sequence[object], *, order: str | None = None) -> Iterator[Any]:
         ending = f" ORDER BY {order}" if order else ""
-        for start in range(0, len(values), _AT_ONCE):
-            part = values[start : start + _AT_ONCE]
+        for start in range(0, len(values), AT_ONCE):
+            part = values[start : start + AT_ONCE]
             yield from self.select(f"{query} ({', '.join('?' * len(part))}){ending}", *part)
 
     def _counter(self, name: str) -> int:

@@ -1,6 +1,5 @@
 """The changes that a store can take, each inside a transaction of the writer."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,17 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from routeret.index.fields import delete_fields, field_rows, insert_fields, renew_fields
+from routeret.index.fields import AT_ONCE, delete_fields, field_rows, insert_fields, renew_fields
 from routeret.index.row_format import Storage
 from routeret.index.schema import LONG_LOG_BYTES, STORE, insert_space
-from routeret.index.segments import Appended, number_of
+from routeret.index.segments import Appended, digest_of, number_of
 from routeret.index.snapshot import Range
 from routeret.index.store import Store, segment_digest
 from routeret.space import Space
 from routeret.types import Document
-
-_AT_ONCE = 500
-_DIGEST_BYTES = 8
 
 Spans = tuple[tuple[int, int], ...]
 
@@ -152,8 +148,8 @@ class StoreWriter(Store):
     def remove(self, numbers: Iterable[int]) -> None:
         """Take published documents out; their rows stay until the index is compacted."""
         ordered = sorted(numbers)
-        for start in range(0, len(ordered), _AT_ONCE):
-            part = ordered[start : start + _AT_ONCE]
+        for start in range(0, len(ordered), AT_ONCE):
+            part = ordered[start : start + AT_ONCE]
             places = ", ".join("?" * len(part))
             found = self.select(f"SELECT number, metadata FROM documents WHERE number IN ({places})", *part)
             delete_fields(
@@ -176,7 +172,7 @@ class StoreWriter(Store):
         self._connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'commit'")
 
     def begin_generation(self, *, commit: int) -> None:
-        """Make everything that was derived from numbers and rows so far stale, as of a commit."""
+        """Make everything that was derived from numbers and rows so far stale, as of a commit that readers see."""
         self._connection.execute("UPDATE meta SET value = CAST(value AS INTEGER) + 1 WHERE name = 'generation'")
         self._connection.execute("UPDATE meta SET value = ? WHERE name = 'commit'", (str(commit),))
 
@@ -213,7 +209,7 @@ class StoreWriter(Store):
 def document_digest(document: Document, *, metadata: str, key: int, spans: Spans) -> bytes:
     """The checksum of everything that is stored of a document but its number and rows, which may be given anew."""
     content = json.dumps([document.id, document.title, document.text, metadata, key, spans], ensure_ascii=False)
-    return hashlib.blake2b(content.encode(), digest_size=_DIGEST_BYTES).digest()
+    return digest_of(content.encode())
 
 
 def stored_key(document: Document) -> int:

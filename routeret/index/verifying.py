@@ -11,7 +11,7 @@ from routeret.index import lexical
 from routeret.index.derived import FULLTEXT
 from routeret.index.fields import damaged_fields
 from routeret.index.schema import STORE
-from routeret.index.segments import damaged_block
+from routeret.index.segments import damaged_files
 from routeret.index.snapshot import Snapshot
 from routeret.index.store import Store
 from routeret.index.store_writer import document_digest, stored_key
@@ -97,12 +97,8 @@ def _vector_damage(folder: Path, store: Store) -> Iterator[Damage]:
     snapshot = store.snapshot()
     for fingerprint, (_, row_format) in store.spaces().items():
         segments = snapshot.segments_of(fingerprint)
-        for segment in segments:
-            reason = damaged_block(
-                folder, segment, row_format=row_format, digests=store.digests(segment), is_last=segment == segments[-1]
-            )
-            if reason:
-                yield Damage(str(segment.path(folder)), reason, derived=False)
+        for segment, reason in damaged_files(folder, segments, row_format=row_format, digests_of=store.digests):
+            yield Damage(str(segment.path(folder)), reason, derived=False)
 
 
 def _store_damage(store: Store) -> Iterator[str]:
@@ -157,7 +153,7 @@ def _numbering_damage(store: Store, snapshot: Snapshot) -> str | None:
 
 def _damaged_documents(store: Store, snapshot: Snapshot) -> Iterator[int]:
     """Numbers of documents whose content, spans or rows are not those that were written."""
-    end = max((one.end_document for one in snapshot.ranges), default=0)
+    end = snapshot.n_stored_numbers
     next_rows = dict(zip(snapshot.removed[:, 0].tolist(), snapshot.removed[:, 1:].tolist(), strict=True))
     row = 0
     for start in range(0, end, 1000):

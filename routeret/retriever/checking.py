@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from routeret.artifact import MANIFEST, sha256_of
+from routeret.artifact import MANIFEST, differing_files
 from routeret.errors import ArtifactError
 from routeret.index import Damage
 from routeret.index.repairing import repair_index
@@ -88,11 +88,10 @@ def _damaged_below(folder: Path) -> Iterator[Damage]:
         problem = f"{manifest} is damaged ({type(error).__name__}: {error}); {next_step}"
         yield Damage(str(manifest), problem, derived=False)
         return
-    for name, expected in sorted(files.items()):
-        file = folder / name
-        if not file.is_file():
-            yield Damage(str(file), f"{file} is missing; {next_step}", derived=False)
-        elif sha256_of(file) != expected:
-            yield Damage(str(file), f"{file} is damaged: its checksum differs; {next_step}", derived=False)
+    differing = dict(differing_files(folder, files))
+    for file in (folder / name for name in sorted(files)):
+        if file in differing:
+            problem = "missing" if differing[file] is None else "damaged: its checksum differs"
+            yield Damage(str(file), f"{file} is {problem}; {next_step}", derived=False)
         elif file.name == MANIFEST:
             yield from _damaged_below(file.parent)

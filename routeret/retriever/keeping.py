@@ -9,16 +9,14 @@ from routeret.conditions import Filter
 from routeret.corpus import Corpus, scan
 from routeret.index import ChangeReport, Exported, Index
 from routeret.index.adding import Mode
-from routeret.index.reading import Reader
 from routeret.index.structures.ann import RECALL
 from routeret.index.structures.gpu_placing import GPU_FACTORIES
 from routeret.retriever.checking import CheckReport, check_folder
 from routeret.retriever.folder import Contents
 from routeret.retriever.loading import Loader
-from routeret.retriever.probing import probe_queries
 from routeret.retriever.searching import Searcher
 from routeret.retriever.shared_lock import SharedLock
-from routeret.types import Document, FloatArray
+from routeret.types import Document
 
 Source = Corpus | Path | str | Iterable[Document | Mapping[str, Any]]
 """What documents come from."""
@@ -157,10 +155,10 @@ class DocumentKeeper:
         """
         if factory in GPU_FACTORIES:
             with self._using_index.shared():
-                probes = self._probes(self._index) if len(self._index) else None
+                probes = self._loader.probes(self._index) if len(self._index) else None
                 return self._index.optimise(recall=recall, factory=factory, probes=probes)
         with self._writing() as index:
-            probes = self._probes(index) if len(index) else None
+            probes = self._loader.probes(index) if len(index) else None
             return index.optimise(recall=recall, factory=factory, probes=probes)
 
     def verify(self) -> CheckReport:
@@ -176,11 +174,11 @@ class DocumentKeeper:
         with self._using_index.shared():
             self._index.export(folder)
 
-    def import_documents(self, folder: Path | str, *, show_progress: bool = False) -> ChangeReport:
+    def import_documents(self, source: Exported | Path | str, *, show_progress: bool = False) -> ChangeReport:
         """Add the documents of an export with their vectors; nothing is embedded.
 
         Args:
-            folder: what :meth:`export` wrote, from an index of the same space and chunker.
+            source: what :meth:`export` wrote, from an index of the same space and chunker; open, or its folder.
             show_progress: draw a progress bar on stderr.
 
         Raises:
@@ -188,7 +186,7 @@ class DocumentKeeper:
             SpaceMismatchError: the vectors are of another space.
             DuplicateIdError: an id is in the index with another content.
         """
-        exported = Exported(folder)
+        exported = source if isinstance(source, Exported) else Exported(source)
         with self._writing() as index:
             return index.add(exported.corpus, exported, total=len(exported), show_progress=show_progress)
 
@@ -208,9 +206,6 @@ class DocumentKeeper:
     @contextmanager
     def _writing(self) -> Iterator[Index]:
         """The index, open a second time, so that searches go on until a change is there."""
-        with Index.open(self._folder, chunker=self._index.chunker, probes=self._probes) as index:
+        with Index.open(self._folder, chunker=self._index.chunker, probes=self._loader.probes) as index:
             yield index
         self.refresh()
-
-    def _probes(self, index: Reader) -> dict[str, FloatArray]:
-        return probe_queries(index, self.searcher.pool)

@@ -43,7 +43,7 @@ class LexicalScores:
             found = self.matching(query, ranking.depth)
             ranking.documents[query, : len(found)] = found.numbers
             # No span is better than another by BM25, so the first one stands for the document.
-            ranking.rows[query, : len(found)] = np.searchsorted(self._scope.index.row_documents, found.numbers)
+            ranking.rows[query, : len(found)] = self._scope.index.rows_of(found.numbers)[0]
             ranking.scores[query, : len(found)] = found.scores
         return ranking
 

@@ -6,10 +6,13 @@ from pathlib import Path
 from routeret.encoders import load_encoder
 from routeret.errors import InputError
 from routeret.index import Index
+from routeret.index.reading import Reader
 from routeret.protocols import Encoder
 from routeret.retriever.folder import Contents
 from routeret.retriever.pool import Pool, load_pool, require_query_tower
+from routeret.retriever.probing import probe_queries
 from routeret.retriever.searching import Searcher
+from routeret.types import FloatArray
 
 
 class Loader:
@@ -84,6 +87,10 @@ class Loader:
                     )
                 self._searcher = Searcher(self._index, self._pool)
             return self._searcher
+
+    def probes(self, index: Reader) -> dict[str, FloatArray]:
+        """Queries to measure a search structure on, as the base and every expert write them."""
+        return probe_queries(index, self.searcher().pool)
 
     def _checked_base(self) -> Encoder:
         folder, contents = self._index.folder, self._contents

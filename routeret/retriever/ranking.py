@@ -106,8 +106,8 @@ def score_documents(scope: Scope, documents: IntArray, query: FloatArray) -> Sco
         query: float32, shape (dim,).
     """
     index = scope.index
-    starts = np.searchsorted(index.row_documents, documents)
-    counts = np.searchsorted(index.row_documents, documents, side="right") - starts
+    starts, ends = index.rows_of(documents)
+    counts = ends - starts
     owners = np.repeat(documents, counts)
     rows = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(len(owners))
     # In double precision, as the search structures score, so that a document's score does not depend on how it came.

@@ -22,7 +22,6 @@ from routeret.retriever.folder import Contents
 from routeret.retriever.keeping import DocumentKeeper
 from routeret.retriever.loading import Loader
 from routeret.retriever.pool import require_known
-from routeret.retriever.probing import probe_queries
 from routeret.retriever.results import Reranker, explained, hits_of, reranked
 from routeret.retriever.scope import Scope
 from routeret.retriever.searching import candidate_depth, lexical_ranking, query_parts
@@ -98,7 +97,7 @@ class Retriever(DocumentKeeper):
             folder,
             chunker=chunker,
             device=searching_device(device),
-            probes=lambda opened: probe_queries(opened, loader.searcher().pool),
+            probes=lambda opened: loader.probes(opened),
         )
         loader = Loader(index, contents, base=contents.model if base is None else base, device=device)
         return cls(folder, index, loader)
@@ -306,7 +305,7 @@ class Retriever(DocumentKeeper):
         """See that the search structure finds what a new expert looks for."""
         with self._using_index.shared():
             if self._index.has_structure:
-                self._index.measure(self._probes(self._index))
+                self._index.measure(self._loader.probes(self._index))
 
     def _found(self, texts: Sequence[str], k: int, *, scope: Scope, expert: str | None) -> Iterator[Hits]:
         """The hits of one query after the other."""

@@ -248,6 +248,10 @@ class SpanIndex:
         assert documents is allowed is None
         return top_k((queries @ self.table.T).astype(np.float32), k)
 
+    def rows_of(self, numbers):
+        starts = np.searchsorted(self.row_documents, numbers)
+        return starts, np.searchsorted(self.row_documents, numbers, side="right")
+
     def vectors(self, rows):
         return self.table[rows]
 

@@ -106,7 +106,7 @@ def update(folder: Path, texts: Iterable[tuple[int, str]], *, covered: Covered) 
 def covered_of(folder: Path) -> Covered | None:
     """What a folder covers; None where nothing stands that :func:`update` can go on from."""
     try:
-        return _steadily(folder, resolved)[0].covered
+        return open_folder(folder).state.covered
     except ArtifactError:
         return None
 

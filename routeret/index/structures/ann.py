@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from routeret.artifact import MANIFEST, new_folder, read_manifest, sha256_of, write_manifest
+from routeret.artifact import MANIFEST, differing_files, new_folder, read_manifest, write_manifest
 from routeret.errors import ArtifactError, InputError
 from routeret.index.structures.choosing import EXACT, factories
 from routeret.index.structures.faiss_structure import FaissStructure, read, sample_size, trained
@@ -206,17 +206,15 @@ def damaged(folder: Path) -> list[str]:
     """What is wrong with the files of a folder, by their checksums, one sentence a file; empty if nothing is."""
     try:
         files: dict[str, str] = read_manifest(folder, kind=ANN, format_number=_FORMAT, verify=False)["files"]
-        listed = sorted(files.items())
+        differing = list(differing_files(folder, files))
     except (ArtifactError, KeyError, AttributeError) as error:
         return [f"{folder / MANIFEST} cannot be read: {error}"]
-    found = []
-    for name, checksum in listed:
-        file = folder / name
-        if not file.is_file():
-            found.append(f"{file} is missing, and {MANIFEST} lists it; build the structure again")
-        elif sha256_of(file) != checksum:
-            found.append(f"{file} is damaged: its checksum is not {checksum[:16]}...; build the structure again")
-    return found
+    return [
+        f"{file} is missing, and {MANIFEST} lists it; build the structure again"
+        if found is None
+        else f"{file} is damaged: its checksum is not {files[file.name][:16]}...; build the structure again"
+        for file, found in differing
+    ]
 
 
 def _exact(n_rows: int, *, target: float, names: Iterable[str], seed: int, reason: str) -> Ann:
