@@ -9,42 +9,14 @@ import time
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
+from command_line import BASE, error_of, run, run_json, write_lines
 
-from routeret.cli import main
-
-BASE = ("--base", "hashing-64")
 DOCUMENTS = [
     {"id": "card", "title": "Lost card", "text": "What to do when a bank card is lost or stolen.", "lang": "en"},
     {"id": "zip", "title": "Archives", "text": "List the files inside a zip archive with unzip."},
     {"id": "tür", "title": "Türen", "text": "Wie man eine klemmende Tür repariert."},
     {"id": "asthma", "title": "", "text": "Asthma narrows the airways and makes breathing difficult."},
 ]
-
-
-def run(*arguments, code=0):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
-
-
-def run_json(*arguments):
-    return json.loads(run(*arguments, "--json").stdout)
-
-
-def error_of(*arguments):
-    """The message of a command that refuses its input."""
-    result = run(*arguments, code=2)
-    assert result.stdout == ""
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith("Error: ")
-    return last
-
-
-def write_lines(path, values):
-    path.write_text("".join(f"{json.dumps(value, ensure_ascii=False)}\n" for value in values), encoding="utf-8")
-    return path
 
 
 @pytest.fixture

@@ -1,17 +1,14 @@
 """Changing, checking and moving an index from the command line, with the encoder that needs no model."""
 
-import json
 import re
 import shutil
 
 import numpy as np
 import pytest
-from click.testing import CliRunner
+from command_line import BASE, error_of, run, run_json, write_lines
 
-from routeret.cli import main
 from routeret.index import Index
 
-BASE = ("--base", "hashing-64")
 DOCUMENTS = [
     {"id": "card", "title": "Lost card", "text": "What to do when a bank card is lost.", "lang": "en", "year": 2019},
     {"id": "zip", "title": "Archives", "text": "List the files inside a zip archive.", "lang": "en", "year": 2021},
@@ -20,31 +17,6 @@ DOCUMENTS = [
 ]
 THREE = "The first sentence is about red cats.\n\nThe second one tells of two dogs.\n\nThe third speaks of three birds."
 IN_THREE = ("--chunker", "sentences:size=40,overlap=0")
-
-
-def run(*arguments, code=0, answer=None):
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=answer)
-    assert result.exit_code == code, result.output
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
-
-
-def run_json(*arguments, code=0):
-    return json.loads(run(*arguments, "--json", code=code).stdout)
-
-
-def error_of(*arguments, answer=None):
-    """The message of a command that refuses its input."""
-    result = run(*arguments, code=2, answer=answer)
-    assert result.stdout == ""
-    last = result.stderr.splitlines()[-1]
-    assert last.startswith("Error: ")
-    return last
-
-
-def write_lines(path, values):
-    path.write_text("".join(f"{json.dumps(value, ensure_ascii=False)}\n" for value in values), encoding="utf-8")
-    return path
 
 
 def names_in(folder):

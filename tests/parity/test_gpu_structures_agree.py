@@ -1,9 +1,11 @@
 """Search on a real GPU against exact search on the CPU: the same rows, and the same scores."""
 
 import threading
+from functools import partial
 
 import numpy as np
 import pytest
+import stored_vectors
 
 from routeret.corpus import Corpus
 from routeret.encoders import HashingEncoder
@@ -16,6 +18,9 @@ from routeret.index.structures.row_search import RowSearch
 from routeret.optional import is_installed, require
 
 DIM = 96
+Stored = partial(stored_vectors.Stored, block_rows=5000)
+clustered = partial(stored_vectors.clustered, dim=DIM, n_clusters=200)
+
 SHARES = [1.0, 0.95, 0.5, 0.1, 0.01, 0.0001]
 
 
@@ -25,22 +30,6 @@ def n_gpus():
 
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(n_gpus() == 0, reason="needs a CUDA device and faiss-gpu")]
-
-
-class Stored:
-    """Vectors in blocks of 5,000."""
-
-    def __init__(self, vectors):
-        self.vectors = vectors
-        self.n_rows, self.dim = vectors.shape
-
-    def blocks(self, start=0, end=None):
-        end = self.n_rows if end is None else end
-        for begin in range(start, end, 5000):
-            yield self.vectors[begin : min(end, begin + 5000)]
-
-    def take(self, rows):
-        return self.vectors[rows]
 
 
 class Full:
@@ -55,13 +44,6 @@ class Full:
 
     def __getattr__(self, name):
         return getattr(self._device, name)
-
-
-def clustered(n_rows, seed=0):
-    rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(size=(200, DIM))
-    vectors = centres[rng.integers(200, size=n_rows)] + 0.7 * rng.normal(size=(n_rows, DIM))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,11 @@
 """Every way of searching rows against a slow twin: all rows or few, with and without a structure and newer rows."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import stored_vectors
+from stored_vectors import Stored
 
 from routeret.index.structures import covered as covered_module
 from routeret.index.structures import exact as exact_module
@@ -12,32 +16,10 @@ from routeret.index.structures.row_search import RowSearch
 from routeret.index.structures.rows import MemoryRows
 
 DIM = 16
+
+clustered = partial(stored_vectors.clustered, is_half=True)
 SHARES = [1.0, 0.5, 0.1, 0.01, 0.001, 0.0001]
 FACTORIES = ["SQ8", "IVF16,PQ8x4fs", "PQ8x4fs", "HNSW16,SQ8", "IVF16,SQ8", "PCA12,IVF8,SQ8", "Flat"]
-
-
-class Stored:
-    """Vectors in blocks of 700."""
-
-    def __init__(self, vectors):
-        self.vectors = vectors
-        self.n_rows, self.dim = vectors.shape
-
-    def blocks(self, start=0, end=None):
-        end = self.n_rows if end is None else end
-        for begin in range(start, end, 700):
-            yield self.vectors[begin : min(end, begin + 700)]
-
-    def take(self, rows):
-        return self.vectors[rows]
-
-
-def clustered(n_rows, seed=0, n_clusters=40):
-    rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(size=(n_clusters, DIM))
-    vectors = centres[rng.integers(n_clusters, size=n_rows)] + 0.7 * rng.normal(size=(n_rows, DIM))
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors.astype(np.float16).astype(np.float32)
 
 
 def slow_twin(vectors, queries, k, allowed=None):

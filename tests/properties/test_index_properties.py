@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cutting import BARS
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from routeret.chunking import CallableChunker, WholeText
+from routeret.chunking import WholeText
 from routeret.conditions import leaves
 from routeret.corpus import Corpus
 from routeret.encoders.hashing import HashingEncoder
@@ -32,14 +33,6 @@ documents = st.builds(
     metadata=st.sampled_from([{}, {"lang": "en"}, {"lang": "de", "year": 2019}, {"year": 2021}]),
 )
 batches = st.lists(documents, min_size=1, max_size=6, unique_by=lambda document: document.id)
-
-
-def by_bars(document):
-    """Spans between the bars of a text."""
-    start = 0
-    for part in document.text.split("|"):
-        yield start, start + len(part)
-        start += len(part) + 1
 
 
 class Interrupting(HashingEncoder):
@@ -66,7 +59,7 @@ class IndexMachine(RuleBasedStateMachine):
 
     @initialize(cuts=st.booleans(), storage=st.sampled_from(["fp16", "fp32", "int8"]))
     def create(self, cuts, storage):
-        self.chunker = CallableChunker(by_bars, name="bars", version="1") if cuts else WholeText()
+        self.chunker = BARS if cuts else WholeText()
         self.storage = storage
         self.index = Index.create(self.folder, ENCODER.space, chunker=self.chunker, storage=storage)
         self.model = {}

@@ -2,10 +2,13 @@
 
 import sys
 import threading
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import stored_vectors
+from stored_vectors import Stored
 
 from routeret.corpus import Corpus
 from routeret.encoders import HashingEncoder
@@ -22,21 +25,7 @@ from routeret.index.structures.row_search import RowSearch
 DIM = 16
 GIB = 1 << 30
 
-
-class Stored:
-    """Vectors in blocks of 700."""
-
-    def __init__(self, vectors):
-        self.vectors = vectors
-        self.n_rows, self.dim = vectors.shape
-
-    def blocks(self, start=0, end=None):
-        end = self.n_rows if end is None else end
-        for begin in range(start, end, 700):
-            yield self.vectors[begin : min(end, begin + 700)]
-
-    def take(self, rows):
-        return self.vectors[rows]
+clustered = partial(stored_vectors.clustered, is_half=True)
 
 
 class DeviceIndex:
@@ -117,14 +106,6 @@ class Forbidden(RowSearch):
 
     def search(self, queries, k, *, allowed=None):  # noqa: ARG002
         raise AssertionError(f"the CPU was asked for {k} rows of {len(queries)} queries")
-
-
-def clustered(n_rows, seed=0, *, is_half=True):
-    rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(size=(40, DIM))
-    vectors = centres[rng.integers(40, size=n_rows)] + 0.7 * rng.normal(size=(n_rows, DIM))
-    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    return vectors.astype(np.float16).astype(np.float32) if is_half else vectors
 
 
 def made(vectors, device=None, *, search=RowSearch, recall=0.99, probes=None, factory=None):

@@ -3,11 +3,13 @@
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from cutting import LINES
 
-from routeret.chunking import CallableChunker, SentenceWindows
+from routeret.chunking import SentenceWindows
 from routeret.corpus import Corpus
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import ArtifactError, CorpusError, InputError, SpaceMismatchError, UnknownDocumentError
@@ -32,16 +34,6 @@ class Recording(HashingEncoder):
                 raise RuntimeError("out of memory")
         self.texts += [document.text for document in documents]
         return super().encode_documents(documents)
-
-
-def by_lines(document):
-    start = 0
-    for line in document.text.split("\n"):
-        yield start, start + len(line)
-        start += len(line) + 1
-
-
-LINES = CallableChunker(by_lines, name="lines", version="1")
 
 
 def corpus(**text_by_id):
@@ -205,7 +197,7 @@ def test_an_index_keeps_its_chunker(tmp_path, encoder):
         with pytest.raises(InputError, match="the function 'lines', version '1'"):
             index.add(corpus(b="three\nfour"), encoder)
     with pytest.raises(InputError, match="version '1' against '2'"):
-        Index.open(tmp_path / "kb", chunker=CallableChunker(by_lines, name="lines", version="2"))
+        Index.open(tmp_path / "kb", chunker=replace(LINES, version="2"))
     with Index.open(tmp_path / "kb", chunker=LINES) as index:
         index.add(corpus(b="three\nfour"), encoder)
         assert index.n_rows == 4
@@ -408,6 +400,7 @@ def test_a_lost_log_is_noticed(index, encoder):
         ("DELETE FROM fields", "metadata fields does not agree"),
         ("UPDATE segments SET first_row = 1", "what it keeps of vector file 000000.f16"),
         ("DELETE FROM blocks", "what it keeps of vector file 000000.f16"),
+        ("UPDATE spaces SET space = replace(space, 'true', 'false')", "has the content of space"),
     ],
 )
 def test_verify_finds_what_the_store_should_not_hold(index, encoder, statement, reason):

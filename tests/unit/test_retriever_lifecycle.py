@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from cutting import BARS
 
-from routeret.chunking import CallableChunker
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import InputError, UnknownDocumentError
 from routeret.retriever import Retriever
@@ -74,14 +74,7 @@ def test_a_filter_that_leaves_nothing(kb):
 
 
 def test_spans_of_long_documents(tmp_path):
-    def by_bars(document):
-        start = 0
-        for part in document.text.split("|"):
-            yield start, start + len(part)
-            start += len(part) + 1
-
-    chunker = CallableChunker(by_bars, name="bars", version="1")
-    with Retriever.create(tmp_path / "kb", base=ENCODER, chunker=chunker) as kb:
+    with Retriever.create(tmp_path / "kb", base=ENCODER, chunker=BARS) as kb:
         texts = {"x": "red|green tea|blue", "y": "green", "z": "-|-"}
         kb.add([Document(id=key, text=text) for key, text in texts.items()])
         hits = kb.search("green tea", 3, expert=BASE)

@@ -5,6 +5,7 @@ import threading
 
 import numpy as np
 import pytest
+from stored_vectors import Stored, clustered
 
 from routeret.errors import ArtifactError, InputError
 from routeret.index.structures.ann import Ann, build, damaged, open_ann
@@ -14,32 +15,6 @@ from routeret.index.structures.rows import MemoryRows
 from routeret.index.structures.tuning import Probing, Settings, cheapest, document_probes
 
 DIM = 16
-
-
-class Stored:
-    """Vectors in blocks of 700 that remember which rows were read."""
-
-    def __init__(self, vectors):
-        self.vectors = vectors
-        self.n_rows, self.dim = vectors.shape
-        self.read = []
-
-    def blocks(self, start=0, end=None):
-        end = self.n_rows if end is None else end
-        for begin in range(start, end, 700):
-            self.read += range(begin, min(end, begin + 700))
-            yield self.vectors[begin : min(end, begin + 700)]
-
-    def take(self, rows):
-        self.read += np.asarray(rows).tolist()
-        return self.vectors[rows]
-
-
-def clustered(n_rows, seed=0):
-    rng = np.random.default_rng(seed)
-    centres = np.random.default_rng(99).normal(size=(40, DIM))
-    vectors = centres[rng.integers(40, size=n_rows)] + 0.7 * rng.normal(size=(n_rows, DIM))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
