@@ -84,8 +84,12 @@ def weighted_lexical(lexical: FloatArray, *, weights: FloatArray, best: FloatArr
     Returns:
         float32, the shape of ``lexical``.
     """
-    scale = np.divide(weights, best, out=np.zeros(len(best), dtype=np.float32), where=best > 0, dtype=np.float32)
-    return np.asarray(scale[:, None] * lexical, dtype=np.float32)
+    # Divided before it is weighted: a share of the best is at most 1, where weight / best can leave float32's range.
+    share = np.divide(
+        lexical, best[:, None], out=np.zeros(lexical.shape, dtype=np.float32), where=best[:, None] > 0, dtype=np.float32
+    )
+    share *= weights[:, None]
+    return share
 
 
 def reciprocal_rank_fusion(rankings: Sequence[IntArray], k: int, *, constant: int = RANK_CONSTANT) -> TopK:

@@ -61,6 +61,13 @@ def test_a_repeated_document_counts_once(lists):
     )
 
 
+def test_the_best_lexical_score_counts_its_weight_however_small_it_is():
+    smallest = np.float32(1.4e-45)
+    dense, lexical = np.zeros((1, 2), dtype=np.float32), np.array([[smallest, 0]], dtype=np.float32)
+    fused = score_fusion(dense, lexical, weights=np.array([0.5], dtype=np.float32), best=lexical.max(axis=1))
+    np.testing.assert_array_equal(fused, [[0.5, 0.0]])
+
+
 @given(cosines, weights, st.data())
 def test_score_fusion_is_its_slow_twin_and_weight_zero_is_the_dense_ranking(dense, weight, data):
     lexical = data.draw(st.lists(st.floats(0, 50, width=32), min_size=len(dense), max_size=len(dense)))
