@@ -59,3 +59,7 @@ class InputError(RouteretError, ValueError):
 
 class ExpertNotHelpfulError(RouteretError, RuntimeError):
     """A trained expert does not beat the base on dev, so it was not written."""
+
+
+class TrainingDivergedError(RouteretError, ArithmeticError):
+    """A loss or a gradient is not a finite number; the batch is named, and what was good before it is kept."""

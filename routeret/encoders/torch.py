@@ -100,6 +100,21 @@ class TorchEncoder:
         """Where the model is."""
         return self._folder.path
 
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+        return self._folder.dim
+
+    @property
+    def query_prompt(self) -> str:
+        """Text put before every query."""
+        return self._query_prompt
+
+    @property
+    def document_prompt(self) -> str:
+        """Text put before every document."""
+        return self._document_prompt
+
     @cached_property
     def space(self) -> Space:
         """The space that document and query vectors live in; reads the weights' bytes once."""
@@ -145,15 +160,18 @@ class TorchEncoder:
         vectors: FloatArray = np.zeros((len(texts), self._folder.dim), dtype=np.float32)
         if not texts:
             return vectors, np.zeros(0, dtype=np.bool_)
+        import torch
+
         model = self._loaded()
-        dtype = _arithmetic(precision, model.device)
         heads, lengths = self._heads(model, texts, prompt=prompt)
         batch_size = self._batch_size or _ROWS_PER_BATCH.get(model.device.type, _ROWS_PER_BATCH_ELSEWHERE)
         # Texts of one length share a batch, so that little is computed on padding.
         order = np.argsort(lengths, kind="stable")
         for start in range(0, len(texts), batch_size):
             rows = order[start : start + batch_size]
-            vectors[rows] = self._forward(model, [heads[row] for row in rows], prompt=prompt, dtype=dtype)
+            batch = [heads[row] for row in rows]
+            with torch.inference_mode():
+                vectors[rows] = self.forward(model, batch, prompt=prompt, precision=precision).cpu().numpy()
         truncated: BoolArray = lengths > self._max_tokens
         return vectors, truncated
 
@@ -185,35 +203,61 @@ class TorchEncoder:
             counts.extend(len(ids) for ids in tokens)
         return np.array(counts, dtype=np.int64)
 
-    def _forward(
-        self, model: "SentenceTransformer", texts: list[str], *, prompt: str, dtype: "torch.dtype"
-    ) -> FloatArray:
-        """Vectors of one batch; the transformer runs in ``dtype``, everything after it in float32."""
+    def forward(
+        self, model: "SentenceTransformer", texts: list[str], *, prompt: str, precision: Precision = "auto"
+    ) -> "torch.Tensor":
+        """Vectors of one batch by a model of this encoder's make, with gradients where they are on.
+
+        Args:
+            model: what :meth:`fresh_model` gave, perhaps trained since.
+            texts: a batch, computed at once.
+            prompt: put before every text.
+            precision: arithmetic of the transformer; everything after it is float32.
+
+        Returns:
+            float32, shape (n_texts, dim), on the model's device; of length 1 where the space's vectors are.
+        """
         import torch
 
+        dtype = _arithmetic(precision, model.device)
+        features = self._features(model, texts, prompt=prompt)
+        features = {name: _on(value, model.device) for name, value in features.items()}
+        first, *others = model
+        with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            features = first(features)
+        features = {name: _as_float32(value) for name, value in features.items()}
+        for module in others:
+            features = module(features)
+        embeddings: torch.Tensor = features["sentence_embedding"][:, : self._folder.dim].float()
+        return torch.nn.functional.normalize(embeddings, dim=1) if self._folder.unit_length else embeddings
+
+    def fresh_model(self, *, max_tokens: int | None = None) -> "SentenceTransformer":
+        """The model with weights of its own, to be changed; on this encoder's device.
+
+        Args:
+            max_tokens: longer texts are cut; None takes the encoder's limit.
+        """
+        model = self._load()
+        limit = self._max_tokens if max_tokens is None else min(max_tokens, self._max_tokens)
+        if limit < NO_TOKEN_LIMIT:
+            model.max_seq_length = limit
+        return model
+
+    def _features(self, model: "SentenceTransformer", texts: list[str], *, prompt: str) -> dict[str, Any]:
+        """What the transformer reads for a batch of texts."""
         with self._tokenizing:
             features: dict[str, Any] = model.preprocess(texts, prompt=prompt or None)
-        with torch.inference_mode():
-            features = {name: _on(value, model.device) for name, value in features.items()}
-            first, *others = model
-            with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
-                features = first(features)
-            features = {name: _as_float32(value) for name, value in features.items()}
-            for module in others:
-                features = module(features)
-            embeddings = features["sentence_embedding"][:, : self._folder.dim].float()
-            if self._folder.unit_length:
-                embeddings = torch.nn.functional.normalize(embeddings, dim=1)
-            vectors: FloatArray = embeddings.cpu().numpy()
-        return vectors
+        return features
 
     def _loaded(self) -> "SentenceTransformer":
         with self._loading:
             if self._model is None:
-                self._model = _load(self.folder, device=self._device)
-                if self._max_tokens < NO_TOKEN_LIMIT:
-                    self._model.max_seq_length = self._max_tokens
+                self._model = self.fresh_model()
             return self._model
+
+    def _load(self) -> "SentenceTransformer":
+        """The model with its weights, on its device."""
+        return _load(self.folder, device=self._device)
 
 
 def _load(folder: Path, *, device: str | None) -> "SentenceTransformer":

@@ -1,0 +1,71 @@
+"""A text tower whose weights can change: texts in, vectors with gradients out."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from routeret.encoders.torch import TorchEncoder
+from routeret.types import FloatArray
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+_TEXTS_AT_ONCE = 64
+
+
+class Tower:
+    """A copy of an encoder's model, with weights of its own, to be trained.
+
+    Arithmetic is bfloat16 where the hardware has it, except for pooling and everything after it.
+    """
+
+    def __init__(self, encoder: TorchEncoder, *, max_tokens: int | None = None) -> None:
+        """Load the model once more.
+
+        Args:
+            encoder: whose model to copy; it is not changed.
+            max_tokens: longer texts are cut; None takes the encoder's limit.
+        """
+        self._encoder = encoder
+        self.model: SentenceTransformer = encoder.fresh_model(max_tokens=max_tokens)
+
+    @property
+    def transformer(self) -> "torch.nn.Module":
+        """The transformer without pooling, to put adapters into."""
+        first: Any = self.model[0]
+        module: torch.nn.Module = first.auto_model
+        return module
+
+    def vectors(self, texts: Sequence[str], *, prompt: str = "") -> "torch.Tensor":
+        """Vectors of texts, float32, shape (n_texts, dim), with gradients; of length 1 where the space's are."""
+        return self._encoder.forward(self.model, list(texts), prompt=prompt)
+
+    def encode(self, texts: Sequence[str], *, prompt: str = "") -> FloatArray:
+        """Vectors of texts with the weights as they are now, float32, shape (n_texts, dim), without gradients."""
+        import torch
+
+        vectors: FloatArray = np.zeros((len(texts), self._encoder.dim), dtype=np.float32)
+        order = np.argsort([len(text) for text in texts], kind="stable")
+        with self.judging(), torch.inference_mode():
+            for start in range(0, len(texts), _TEXTS_AT_ONCE):
+                rows = order[start : start + _TEXTS_AT_ONCE]
+                vectors[rows] = self.vectors([texts[row] for row in rows], prompt=prompt).cpu().numpy()
+        return vectors
+
+    @contextmanager
+    def judging(self) -> Iterator[None]:
+        """Without dropout inside the block."""
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            yield
+        finally:
+            self.model.train(was_training)
+
+    def parameters(self) -> dict[str, "torch.nn.Parameter"]:
+        """What is trained, by name: every parameter that asks for a gradient."""
+        named: Any = self.model.named_parameters()
+        return {name: parameter for name, parameter in named if parameter.requires_grad}
