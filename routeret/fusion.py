@@ -1,8 +1,10 @@
 """Several opinions about a query made one: query vectors mixed, scores added, ranks summed."""
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from routeret.errors import InputError
 from routeret.types import FloatArray, IntArray, TopK
@@ -12,6 +14,9 @@ RANK_CONSTANT = 60
 
 NEGLIGIBLE = 1e-4
 """Weights below this change no ranking that matters, so what they stand for is not computed."""
+
+SpaceFusion = Literal["scores", "ranks"]
+"""How the scores of several spaces become comparable; see :func:`fuse_spaces`."""
 
 
 def mix_queries(vectors: Sequence[FloatArray], *, weights: FloatArray) -> FloatArray:
@@ -90,6 +95,59 @@ def weighted_lexical(lexical: FloatArray, *, weights: FloatArray, best: FloatArr
     )
     share *= weights[:, None]
     return share
+
+
+def fuse_spaces(scores: Sequence[FloatArray], *, shares: Sequence[float], how: SpaceFusion = "scores") -> FloatArray:
+    """Make one score of what several spaces say about the same documents, for one query.
+
+    Cosines of two models do not compare: one model keeps all texts within 0.6 to 0.9, another within 0 to 0.5. With
+    ``"scores"`` those of every space are moved and stretched to the mean and the standard deviation of the first
+    space's, over these documents, before they are averaged by the shares. With ``"ranks"`` every space gives
+    (1 + c) / (c + rank) with the constant c of reciprocal rank fusion (:data:`RANK_CONSTANT`), 1 for its best.
+
+    Args:
+        scores: of every space, float32, shape (n_documents,); higher is better.
+        shares: of every space, at least 0; they sum to 1.
+        how: ``"scores"`` or ``"ranks"``.
+
+    Returns:
+        float32, shape (n_documents,). One space that has the whole share keeps its scores as they are.
+
+    Raises:
+        InputError: the shapes do not fit, the shares do not sum to 1, or ``how`` is neither of the two.
+    """
+    if len(scores) != len(shares) or len({len(one) for one in scores}) != 1:
+        raise InputError(f"{len(shares)} shares came with scores of lengths {[len(one) for one in scores]}")
+    if min(shares) < 0 or abs(sum(shares) - 1) > NEGLIGIBLE:
+        raise InputError(f"the shares are {[round(float(share), 4) for share in shares]}, expected at least 0, sum 1")
+    if how not in get_args(SpaceFusion):
+        raise InputError(f"found fusion {how!r}, expected one of: {', '.join(get_args(SpaceFusion))}")
+    if max(shares) >= 1 - NEGLIGIBLE:
+        return np.asarray(scores[int(np.argmax(shares))], dtype=np.float32)
+    total = np.zeros(len(scores[0]), dtype=np.float64)
+    for one, share in zip(scores, shares, strict=True):
+        total += share * (_reciprocal_ranks(one) if how == "ranks" else _spread_alike(one, scores[0]))
+    return total.astype(np.float32)
+
+
+def _spread_alike(scores: FloatArray, pattern: FloatArray) -> NDArray[np.float64]:
+    """Scores with the mean and the standard deviation of a pattern, float64; equal scores stay equal."""
+    if len(scores) == 0:
+        return scores.astype(np.float64)
+    values, like = scores.astype(np.float64), pattern.astype(np.float64)
+    spread, wanted = values.std(), like.std()
+    if spread <= 1e-9:
+        return np.full(len(values), like.mean())
+    # Where the pattern tells nothing apart, the scores keep their own spread.
+    moved: NDArray[np.float64] = (values - values.mean()) * (wanted / spread if wanted > 1e-9 else 1.0) + like.mean()
+    return moved
+
+
+def _reciprocal_ranks(scores: FloatArray) -> NDArray[np.float64]:
+    """(1 + c) / (c + rank), float64; of equal scores the earlier one has the better rank."""
+    ranks = np.empty(len(scores), dtype=np.float64)
+    ranks[np.argsort(-scores, kind="stable")] = np.arange(1, len(scores) + 1)
+    return (1 + RANK_CONSTANT) / (RANK_CONSTANT + ranks)
 
 
 def reciprocal_rank_fusion(rankings: Sequence[IntArray], k: int, *, constant: int = RANK_CONSTANT) -> TopK:

@@ -29,9 +29,8 @@ class Encoder(Protocol):
         """Vectors of the queries, float32, shape (n_queries, dim), in their order."""
 
 
-@runtime_checkable
-class Expert(Protocol):
-    """Writes queries into a space, better than the base does for some documents."""
+class PoolMember(Protocol):
+    """What a router knows of an expert, whatever it does to queries and documents."""
 
     @property
     def name(self) -> str:
@@ -52,6 +51,11 @@ class Expert(Protocol):
     @property
     def known_documents(self) -> HashArray:
         """Sorted content keys of the documents it was trained over, uint64."""
+
+
+@runtime_checkable
+class Expert(PoolMember, Protocol):
+    """Writes queries into the base's space, better than the base does for some documents."""
 
     def encode_queries(self, queries: QueryBatch, *, strengths: FloatArray) -> FloatArray:
         """Query vectors, float32, shape (n_queries, dim); 0 in ``strengths`` (n_queries,) gives the base's."""

@@ -18,6 +18,10 @@ _MODEL = hashlib.sha256(b"routeret hashing encoder 1").hexdigest()
 _WORD = re.compile(r"\w+")
 
 
+HASHING_DIM = 64
+"""Length of a vector where none is asked for."""
+
+
 class HashingEncoder:
     """Vectors from hashed words and letter triples: no model, no training, the same on every machine.
 
@@ -25,7 +29,7 @@ class HashingEncoder:
     compare with.
     """
 
-    def __init__(self, dim: int = 64, *, document_prompt: str = "", query_prompt: str = "") -> None:
+    def __init__(self, dim: int = HASHING_DIM, *, document_prompt: str = "", query_prompt: str = "") -> None:
         """Make an encoder.
 
         Args:
@@ -46,6 +50,11 @@ class HashingEncoder:
             document_prompt=document_prompt,
         )
         self._query_prompt = query_prompt
+
+    @property
+    def query_prompt(self) -> str:
+        """Text put before every query."""
+        return self._query_prompt
 
     @property
     def space(self) -> Space:

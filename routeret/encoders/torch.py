@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -104,6 +105,11 @@ class TorchEncoder:
     def dim(self) -> int:
         """Length of a vector."""
         return self._folder.dim
+
+    @property
+    def device(self) -> str | None:
+        """Where it was asked to run; None where it chooses by itself."""
+        return self._device
 
     @property
     def query_prompt(self) -> str:
@@ -230,6 +236,14 @@ class TorchEncoder:
             features = module(features)
         embeddings: torch.Tensor = features["sentence_embedding"][:, : self._folder.dim].float()
         return torch.nn.functional.normalize(embeddings, dim=1) if self._folder.unit_length else embeddings
+
+    def copy_model(self, folder: Path) -> None:
+        """Copy the files of the model into a new folder.
+
+        Args:
+            folder: must not exist.
+        """
+        shutil.copytree(self.folder, folder, copy_function=shutil.copyfile)
 
     def fresh_model(self, *, max_tokens: int | None = None) -> "SentenceTransformer":
         """The model with weights of its own, to be changed; on this encoder's device.

@@ -80,7 +80,13 @@ def evaluate(
         lexical_weight=chosen.lexical_weight,
     )
     with indexes_of(
-        datasets, base, chunker=chunker, merged=merged, cache=cache, show_progress=show_progress
+        datasets,
+        base,
+        towers=[tower.encoder for tower in pool.tower_by_name.values()],
+        chunker=chunker,
+        merged=merged,
+        cache=cache,
+        show_progress=show_progress,
     ) as searched:
         return _report(datasets, searched, pool, options, merged=merged, pack=sha256_of(chosen.folder / MANIFEST)[:16])
 

@@ -45,6 +45,7 @@ def indexes_of(
     datasets: Sequence[Dataset],
     base: Encoder,
     *,
+    towers: Sequence[Encoder] = (),
     chunker: Chunker | None = None,
     merged: bool,
     cache: Path | None,
@@ -55,6 +56,7 @@ def indexes_of(
     Args:
         datasets: with different names.
         base: embeds their documents.
+        towers: embed them too, into spaces of their own.
         chunker: cuts them into spans; None leaves them whole.
         merged: one index for all of them, with ids ``<data set>/<id>``.
         cache: a folder where indexes are found and kept; None embeds anew, in a temporary folder.
@@ -71,6 +73,8 @@ def indexes_of(
             parts: list[tuple[Corpus, Encoder]] = [(dataset.corpus, base)]
             index = _opened(path, base.space, parts, chunker=chunker, show_progress=show_progress)
             indexes[dataset.name] = stack.enter_context(index)
+            if not merged:
+                _add_spaces(index, towers, show_progress=show_progress)
         if not merged:
             yield {name: SearchedIndex(index, "", _digest([space, keys[name]])) for name, index in indexes.items()}
             return
@@ -80,6 +84,7 @@ def indexes_of(
         key = _digest([part for name in indexes for part in (name, keys[name])])
         path = folder / _FORMAT / space / f"merged-{key}"
         index = stack.enter_context(_opened(path, base.space, parts, chunker=chunker, show_progress=show_progress))
+        _add_spaces(index, towers, show_progress=show_progress)
         fingerprint = _digest([space, key])
         yield {name: SearchedIndex(index, f"{name}/", fingerprint) for name in indexes}
 
@@ -156,6 +161,14 @@ def _opened(
             for corpus, encoder in parts:
                 index.add(corpus, encoder, show_progress=show_progress)
     return Index.open(path, chunker=chunker)
+
+
+def _add_spaces(index: Index, encoders: Sequence[Encoder], *, show_progress: bool) -> None:
+    """Give the documents of an index vectors in further spaces; those that are there are not made again."""
+    for encoder in encoders:
+        held = index.info()["spaces"].get(encoder.space.fingerprint)
+        if held is None or held["rows"] < index.n_rows:
+            index.add_space(encoder, show_progress=show_progress)
 
 
 def _key(corpus: Corpus, chunker: Chunker) -> str:

@@ -2,5 +2,6 @@
 
 from routeret.experts.linear import LinearExpert
 from routeret.experts.loading import load_expert
+from routeret.experts.tower import TowerExpert
 
-__all__ = ["LinearExpert", "load_expert"]
+__all__ = ["LinearExpert", "TowerExpert", "load_expert"]

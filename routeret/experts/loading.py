@@ -7,14 +7,16 @@ from typing import Any
 from routeret.artifact import read_manifest
 from routeret.errors import ArtifactError
 from routeret.experts.linear import FORMAT, KIND, LinearExpert
+from routeret.experts.tower import TowerExpert
 from routeret.protocols import Expert
 
-_READER_BY_KIND: Mapping[str, Callable[[Path, Mapping[str, Any]], Expert]] = {
+_READER_BY_KIND: Mapping[str, Callable[[Path, Mapping[str, Any]], Expert | TowerExpert]] = {
     LinearExpert.kind: LinearExpert.from_folder,
+    TowerExpert.kind: TowerExpert.from_folder,
 }
 
 
-def load_expert(folder: Path | str, *, verify: bool = True) -> Expert:
+def load_expert(folder: Path | str, *, verify: bool = True) -> Expert | TowerExpert:
     """The expert of a folder.
 
     Args:

@@ -4,51 +4,56 @@ from collections.abc import Callable
 from pathlib import Path
 
 from routeret.errors import InputError, UnknownExpertError
-from routeret.experts import load_expert
+from routeret.experts import TowerExpert
 from routeret.experts.names import require_expert_name
+from routeret.index import Index
 from routeret.index.lock import writer_lock
 from routeret.protocols import Expert
 from routeret.retriever.folder import (
     Contents,
     ExpertEntry,
-    copy_folder,
     free_expert_folder,
     free_router_folder,
     remove_leftovers,
 )
+from routeret.retriever.own_spaces import require_embedded
 from routeret.retriever.pool import require_query_tower
 from routeret.routing import PilotLibrary, RouterSettings, UtilityRouter
 
 
-def add_expert(folder: Path, source: Path) -> Contents:
-    """Copy an expert into the pool of a retriever and fit the router with its pilots.
-
-    Args:
-        folder: the retriever's.
-        source: the expert's.
-
-    Returns:
-        What the folder holds now; if anything goes wrong it holds what it held before.
+def read_pilots(source: Path, expert: Expert | TowerExpert) -> PilotLibrary:
+    """The pilots in an expert's folder.
 
     Raises:
-        ArtifactError: one of the folders is damaged, or is not what it should be.
-        SpaceMismatchError: the expert writes into another space, or was trained on another query tower.
-        InputError: its name is taken or cannot name a folder, or it has no pilots.
-        IndexLockedError: another process is writing.
+        InputError: there are none.
+        ArtifactError: they are damaged.
     """
-    expert = load_expert(source)
-    pilots_folder = source / "pilots"
-    if not pilots_folder.is_dir():
+    folder = source / "pilots"
+    if not folder.is_dir():
         raise InputError(
             f"expert {expert.name!r} has no pilots in {source}, so no router can tell when it helps; train it with: "
             f"routeret train expert, which writes them"
         )
-    pilots = PilotLibrary.load(pilots_folder)
-    return install(folder, expert, pilots, write=lambda target: copy_folder(source, target))
+    return PilotLibrary.load(folder)
 
 
-def install(folder: Path, expert: Expert, pilots: PilotLibrary, *, write: Callable[[Path], None]) -> Contents:
+def _require_place(folder: Path, contents: Contents, expert: Expert | TowerExpert) -> None:
+    """Do nothing if an expert fits the base of a retriever, or if its own space holds the documents."""
+    named = f"expert {expert.name!r}"
+    if isinstance(expert, TowerExpert):
+        with Index.open(folder) as index:
+            require_embedded(index, expert.space, of=named)
+        return
+    contents.space.require_same(expert.space, here=f"index {folder.name!r}", there=named)
+    require_query_tower(contents.query_tower, expert.query_tower, of=named)
+
+
+def install(
+    folder: Path, expert: Expert | TowerExpert, pilots: PilotLibrary, *, write: Callable[[Path], None]
+) -> Contents:
     """Put an expert into the pool of a retriever and fit the router with its pilots.
+
+    The documents already have their vectors in the space of an expert that brings one.
 
     Args:
         folder: the retriever's.
@@ -60,14 +65,14 @@ def install(folder: Path, expert: Expert, pilots: PilotLibrary, *, write: Callab
         What the folder holds now; if anything goes wrong it holds what it held before.
 
     Raises:
-        SpaceMismatchError: the expert writes into another space, or was trained on another query tower.
+        SpaceMismatchError: an adapter writes into another space, or was trained on another query tower.
         InputError: its name is taken or cannot name a folder.
+        ArtifactError: documents lack a vector in the expert's own space.
         IndexLockedError: another process is writing.
     """
     with writer_lock(folder):
         contents = Contents.read(folder)
-        contents.space.require_same(expert.space, here=f"index {folder.name!r}", there=f"expert {expert.name!r}")
-        require_query_tower(contents.query_tower, expert.query_tower, of=f"expert {expert.name!r}")
+        _require_place(folder, contents, expert)
         require_free_name(folder, contents, expert.name)
         remove_leftovers(folder, contents)
         library = library_of(folder, contents)
@@ -75,6 +80,7 @@ def install(folder: Path, expert: Expert, pilots: PilotLibrary, *, write: Callab
             name=expert.name,
             folder=free_expert_folder(folder, expert.name),
             pilots=_brought(contents, library, pilots),
+            space=expert.space.fingerprint if isinstance(expert, TowerExpert) else None,
         )
         router = _fit(folder, contents, library.joined(pilots), [*contents.expert_names, expert.name])
         write(folder / entry.folder)

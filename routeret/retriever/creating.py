@@ -4,6 +4,7 @@ from pathlib import Path
 
 from routeret.chunking import Chunker
 from routeret.encoders.resolve import holds_model
+from routeret.fusion import SpaceFusion
 from routeret.index import Index
 from routeret.index.row_format import Storage
 from routeret.packs import DEFAULT_PACK, Pack, read_pack
@@ -20,6 +21,7 @@ def create_folder(
     pack: Pack | None,
     chunker: Chunker | None = None,
     storage: Storage = "fp16",
+    space_fusion: SpaceFusion = "scores",
 ) -> None:
     """Write a retriever without documents; all or nothing.
 
@@ -30,6 +32,7 @@ def create_folder(
         pack: whose experts and router to copy.
         chunker: cuts documents into spans; by default a document is one span.
         storage: precision of the stored vectors.
+        space_fusion: how the scores of several spaces become one.
 
     Raises:
         ArtifactError: something is at ``path`` already, or the pack is damaged.
@@ -58,6 +61,7 @@ def create_folder(
             experts=tuple(experts),
             router=router,
             lexical_weight=pack.lexical_weight if pack else DEFAULT_LEXICAL_WEIGHT,
+            space_fusion=space_fusion,
         ).write(folder)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from routeret import __version__
 from routeret.artifact import MANIFEST, new_folder, read_manifest, write_manifest
 from routeret.errors import ArtifactError
+from routeret.fusion import SpaceFusion
 from routeret.space import Space
 
 KIND = "retriever"
@@ -27,11 +28,13 @@ class ExpertEntry:
         name: unique in the pool.
         folder: where it stands, relative to the retriever's folder.
         pilots: names of the pilot corpora that came with it and leave with it.
+        space: fingerprint of its own document space; None where it shares the base's.
     """
 
     name: str
     folder: str
     pilots: tuple[str, ...] = ()
+    space: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Contents:
         experts: the pool, in the order in which they were added.
         router: the router's folder, relative; None without experts.
         lexical_weight: weight of the lexical score where no router decides it.
+        space_fusion: how the scores of several spaces become one.
     """
 
     model: str | None
@@ -55,6 +59,12 @@ class Contents:
     experts: tuple[ExpertEntry, ...]
     router: str | None
     lexical_weight: float
+    space_fusion: SpaceFusion = "scores"
+
+    @property
+    def own_spaces(self) -> frozenset[str]:
+        """Fingerprints of the spaces that experts brought."""
+        return frozenset(entry.space for entry in self.experts if entry.space is not None)
 
     @property
     def expert_names(self) -> tuple[str, ...]:
@@ -81,10 +91,12 @@ class Contents:
             "base": {"model": self.model, "space": self.space.as_dict(), "query_tower": self.query_tower},
             "pack": self.pack,
             "experts": [
-                {"name": entry.name, "folder": entry.folder, "pilots": list(entry.pilots)} for entry in self.experts
+                {"name": entry.name, "folder": entry.folder, "pilots": list(entry.pilots), "space": entry.space}
+                for entry in self.experts
             ],
             "router": self.router,
             "lexical_weight": self.lexical_weight,
+            "space_fusion": self.space_fusion,
         }
         covered = [folder / part / MANIFEST for part in parts]
         write_manifest(folder, kind=KIND, format_number=FORMAT, fields=fields, covered=covered)
@@ -113,10 +125,13 @@ class Contents:
             query_tower=base["query_tower"],
             pack=manifest["pack"],
             experts=tuple(
-                ExpertEntry(entry["name"], entry["folder"], tuple(entry["pilots"])) for entry in manifest["experts"]
+                # Retrievers of the first versions held no expert with a space of its own.
+                ExpertEntry(entry["name"], entry["folder"], tuple(entry["pilots"]), entry.get("space"))
+                for entry in manifest["experts"]
             ),
             router=manifest["router"],
             lexical_weight=float(manifest["lexical_weight"]),
+            space_fusion=manifest.get("space_fusion", "scores"),
         )
 
 

@@ -14,8 +14,10 @@ from routeret.index.structures.gpu_placing import GPU_FACTORIES
 from routeret.retriever.checking import CheckReport, check_folder
 from routeret.retriever.folder import Contents
 from routeret.retriever.loading import Loader
+from routeret.retriever.own_spaces import drop_unnamed_spaces
 from routeret.retriever.searching import Searcher
 from routeret.retriever.shared_lock import SharedLock
+from routeret.space import Space
 from routeret.types import Document
 
 Source = Corpus | Path | str | Iterable[Document | Mapping[str, Any]]
@@ -198,14 +200,19 @@ class DocumentKeeper:
             corpus = corpus.with_prefix()
         if total is None and not isinstance(source, Corpus | Iterator):
             total = scan([corpus])
-        encoder = self._loader.base()
+        encoders = self._loader.encoders()
         with self._writing() as index:
             change = {"add": index.add, "upsert": index.upsert, "sync": index.sync}[mode]
-            return change(corpus, encoder, total=total, show_progress=show_progress)
+            return change(corpus, encoders, total=total, show_progress=show_progress)
 
     @contextmanager
-    def _writing(self) -> Iterator[Index]:
-        """The index, open a second time, so that searches go on until a change is there."""
+    def _writing(self, *, keep: Space | None = None) -> Iterator[Index]:
+        """The index, open a second time, so that searches go on until a change is there.
+
+        Args:
+            keep: a space that stays though no expert needs it yet.
+        """
         with Index.open(self._folder, chunker=self._index.chunker, probes=self._loader.probes) as index:
+            drop_unnamed_spaces(index, Contents.read(self._folder), keep=keep)
             yield index
         self.refresh()

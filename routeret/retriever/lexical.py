@@ -6,7 +6,8 @@ import numpy as np
 
 from routeret.fusion import score_fusion
 from routeret.index.lexical import Matches
-from routeret.retriever.ranking import Ranking, score_documents
+from routeret.retriever.dense import DenseSearch
+from routeret.retriever.ranking import Ranking
 from routeret.retriever.scope import Scope
 from routeret.types import FloatArray, IntArray
 
@@ -48,7 +49,7 @@ class LexicalScores:
         return ranking
 
     def fuse(
-        self, dense: Ranking, vectors: FloatArray, *, queries: IntArray, weights: FloatArray, depth: int
+        self, dense: Ranking, search: DenseSearch, *, queries: IntArray, weights: FloatArray, depth: int
     ) -> Ranking:
         """Rank the documents that are among the best of either kind by both scores together.
 
@@ -56,26 +57,24 @@ class LexicalScores:
 
         Args:
             dense: the best documents of these queries by their vectors; its depth is that of the lexical candidates.
-            vectors: float32, shape (n_queries, dim); the vectors that ``dense`` was found with.
+            search: what found them.
             queries: the numbers of these queries in the block, shape (n_queries,).
             weights: float32, shape (n_queries,); see :func:`routeret.fusion.score_fusion`.
             depth: how many documents to keep.
         """
         fused = Ranking.empty(len(queries), min(depth, dense.depth))
         fulltext = self._scope.index.fulltext
-        for line, query in enumerate(queries if fused.depth else ()):
-            found = self.matching(int(query), dense.depth)
-            extra = score_documents(self._scope, np.setdiff1d(found.numbers, dense.documents[line]), vectors[line])
-            documents = np.concatenate([dense.documents[line], extra.documents])
-            rows = np.concatenate([dense.rows[line], extra.rows])
+        for line, query in enumerate(queries.tolist() if fused.depth else ()):
+            found = self.matching(query, dense.depth)
+            candidates = search.extended(query, dense, line=line, documents=found.numbers)
             scores = score_fusion(
-                np.concatenate([dense.scores[line], extra.scores])[None, :],
-                fulltext.scores_of(self._texts[query], documents)[None, :],
+                candidates.scores[None, :],
+                fulltext.scores_of(self._texts[query], candidates.documents)[None, :],
                 weights=weights[line : line + 1],
                 best=found.scores[:1] if len(found) else np.zeros(1, dtype=np.float32),
             )[0]
-            order = np.lexsort((documents, -scores))[: fused.depth]
-            fused.documents[line] = documents[order]
-            fused.rows[line] = rows[order]
+            order = np.lexsort((candidates.documents, -scores))[: fused.depth]
+            fused.documents[line] = candidates.documents[order]
+            fused.rows[line] = candidates.rows[order]
             fused.scores[line] = scores[order]
         return fused

@@ -43,6 +43,11 @@ class Loader:
         """What the retriever's manifest says."""
         return self._contents
 
+    @property
+    def device(self) -> str | None:
+        """Where a model was asked to run."""
+        return self._device
+
     def renew(self, contents: Contents) -> None:
         """Take notice that the index has changed, and perhaps the pool; the base stays loaded.
 
@@ -77,20 +82,38 @@ class Loader:
         """
         with self._loading:
             if self._searcher is None:
-                if self._pool is None:
-                    folder, contents = self._index.folder, self._contents
-                    self._pool = load_pool(
-                        self.base(),
-                        experts=[folder / entry.folder for entry in contents.experts],
-                        router=folder / contents.router if contents.router else None,
-                        lexical_weight=contents.lexical_weight,
-                    )
-                self._searcher = Searcher(self._index, self._pool)
+                self._searcher = Searcher(self._index, self._loaded_pool())
             return self._searcher
+
+    def encoders(self) -> list[Encoder]:
+        """What embeds documents: the base and, behind it, one encoder for every further space of the pool.
+
+        Raises:
+            ArtifactError: an expert is damaged.
+            SpaceMismatchError: a model has changed since the index or the experts were made.
+        """
+        with self._loading:
+            if not self._contents.own_spaces:
+                return [self.base()]
+            towers = self._loaded_pool().tower_by_name.values()
+            by_space = {tower.space.fingerprint: tower.encoder for tower in towers}
+            return [self.base(), *by_space.values()]
 
     def probes(self, index: Reader) -> dict[str, FloatArray]:
         """Queries to measure a search structure on, as the base and every expert write them."""
         return probe_queries(index, self.searcher().pool)
+
+    def _loaded_pool(self) -> Pool:
+        if self._pool is None:
+            folder, contents = self._index.folder, self._contents
+            self._pool = load_pool(
+                self.base(),
+                experts=[folder / entry.folder for entry in contents.experts],
+                router=folder / contents.router if contents.router else None,
+                lexical_weight=contents.lexical_weight,
+                space_fusion=contents.space_fusion,
+            )
+        return self._pool
 
     def _checked_base(self) -> Encoder:
         folder, contents = self._index.folder, self._contents

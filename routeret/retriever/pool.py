@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from routeret.errors import ArtifactError, SpaceMismatchError, UnknownExpertError
-from routeret.experts import load_expert
+from routeret.experts import TowerExpert, load_expert
+from routeret.fusion import SpaceFusion
 from routeret.protocols import Encoder, Expert
 from routeret.routing import Router, UtilityRouter
 from routeret.types import BASE, LEXICAL
@@ -16,19 +17,24 @@ DEFAULT_LEXICAL_WEIGHT = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A base, its experts and their router; all of one space and one query tower.
+    """A base, its experts and their router.
+
+    An expert either adapts queries in the base's space, or is a tower with a space of its own, in which the documents
+    of the index have vectors too.
 
     Attributes:
         base: the base encoder.
         experts: in the order of the router's columns.
         router: None where there are no experts.
         lexical_weight: weight of the lexical score where no router decides it.
+        space_fusion: how the scores of several spaces become one.
     """
 
     base: Encoder
-    experts: tuple[Expert, ...] = ()
+    experts: tuple[Expert | TowerExpert, ...] = ()
     router: Router | None = None
     lexical_weight: float = DEFAULT_LEXICAL_WEIGHT
+    space_fusion: SpaceFusion = "scores"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -36,13 +42,23 @@ class Pool:
         return tuple(expert.name for expert in self.experts)
 
     @property
-    def expert_by_name(self) -> Mapping[str, Expert]:
-        """The experts by name."""
-        return {expert.name: expert for expert in self.experts}
+    def adapter_by_name(self) -> Mapping[str, Expert]:
+        """The experts that write queries into the base's space, by name."""
+        return {expert.name: expert for expert in self.experts if not isinstance(expert, TowerExpert)}
+
+    @property
+    def tower_by_name(self) -> Mapping[str, TowerExpert]:
+        """The experts with a space of their own, by name."""
+        return {expert.name: expert for expert in self.experts if isinstance(expert, TowerExpert)}
 
 
 def load_pool(
-    base: Encoder, *, experts: Sequence[Path], router: Path | None, lexical_weight: float = DEFAULT_LEXICAL_WEIGHT
+    base: Encoder,
+    *,
+    experts: Sequence[Path],
+    router: Path | None,
+    lexical_weight: float = DEFAULT_LEXICAL_WEIGHT,
+    space_fusion: SpaceFusion = "scores",
 ) -> Pool:
     """Read experts and router from their folders.
 
@@ -51,33 +67,36 @@ def load_pool(
         experts: an expert's folder each.
         router: the router's folder.
         lexical_weight: weight of the lexical score where no router decides it.
+        space_fusion: how the scores of several spaces become one.
 
     Raises:
         SpaceMismatchError: an expert writes into another space, or was trained on another query tower.
         ArtifactError: a folder is missing or damaged, or the router was fitted for other experts.
     """
     if not experts:
-        return Pool(base, lexical_weight=lexical_weight)
+        return Pool(base, lexical_weight=lexical_weight, space_fusion=space_fusion)
     loaded = {expert.name: expert for expert in map(load_expert, experts)}
     for expert in loaded.values():
         require_fit(expert, base)
     if router is None:
-        return Pool(base, tuple(loaded.values()), None, lexical_weight)
+        return Pool(base, tuple(loaded.values()), None, lexical_weight, space_fusion)
     fitted = UtilityRouter.load(router)
     if set(fitted.expert_names) != set(loaded):
         raise ArtifactError(
             f"{router} was fitted for experts {_listed(fitted.expert_names)}, the pool holds {_listed(tuple(loaded))}; "
             f"restore the folder from its source"
         )
-    return Pool(base, tuple(loaded[name] for name in fitted.expert_names), fitted, lexical_weight)
+    return Pool(base, tuple(loaded[name] for name in fitted.expert_names), fitted, lexical_weight, space_fusion)
 
 
-def require_fit(expert: Expert, base: Encoder) -> None:
-    """Do nothing if an expert writes what the base writes, from what the base reads.
+def require_fit(expert: Expert | TowerExpert, base: Encoder) -> None:
+    """Do nothing if an expert has a space of its own, or writes what the base writes, from what the base reads.
 
     Raises:
-        SpaceMismatchError: it has another space, or was trained on another query tower.
+        SpaceMismatchError: an adapter has another space, or was trained on another query tower.
     """
+    if isinstance(expert, TowerExpert):
+        return
     base.space.require_same(expert.space, here="the base", there=f"expert {expert.name!r}")
     require_query_tower(base.query_tower, expert.query_tower, of=f"expert {expert.name!r}")
 

@@ -20,7 +20,7 @@ def probe_queries(index: Reader, pool: Pool, *, seed: int = 0) -> dict[str, Floa
 
     Args:
         index: holds the documents.
-        pool: base and experts; an expert writes at its own strength.
+        pool: base and experts; an expert of the base's space writes at its own strength.
         seed: of the draw.
 
     Returns:
@@ -38,7 +38,7 @@ def probe_queries(index: Reader, pool: Pool, *, seed: int = 0) -> dict[str, Floa
     base = pool.base.encode_queries(texts)
     batch = QueryBatch(tuple(texts), base)
     probes = {BASE: base}
-    for expert in pool.experts:
+    for expert in pool.adapter_by_name.values():
         strengths = np.full(len(texts), expert.strength, dtype=np.float32)
         probes[expert.name] = expert.encode_queries(batch, strengths=strengths)
     return probes

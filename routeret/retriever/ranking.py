@@ -6,6 +6,7 @@ import numpy as np
 
 from routeret.chunking import aggregate
 from routeret.retriever.scope import Scope
+from routeret.space import Space
 from routeret.types import FloatArray, IntArray
 
 NONE = -1
@@ -59,22 +60,23 @@ class Ranking:
         self.scores[queries, columns] = found.scores
 
 
-def dense_ranking(scope: Scope, queries: FloatArray, depth: int) -> Ranking:
+def dense_ranking(scope: Scope, queries: FloatArray, depth: int, *, space: Space) -> Ranking:
     """The documents that are nearest to every query, by the scores of their spans.
 
     Args:
         scope: what to search.
-        queries: float32, shape (n_queries, dim); of the index's space.
+        queries: float32, shape (n_queries, dim).
         depth: at least 1; more than there are documents gives all of them.
+        space: of the queries; one of the index's.
     """
     depth = min(depth, len(scope))
     if scope.aggregation == "best" or scope.has_one_span_a_document:
-        return _by_best_span(scope, queries, depth)
+        return _by_best_span(scope, queries, depth, space)
     # A document whose best span is far down has no high mean either: the best ones are looked for among many.
-    candidates = _by_best_span(scope, queries, min(max(_CANDIDATES_A_HIT * depth, _CANDIDATES), len(scope)))
+    candidates = _by_best_span(scope, queries, min(max(_CANDIDATES_A_HIT * depth, _CANDIDATES), len(scope)), space)
     ranking = Ranking.empty(len(queries), depth)
     for query, vector in enumerate(queries):
-        found = score_documents(scope, np.sort(candidates.documents[query]), vector)
+        found = score_documents(scope, np.sort(candidates.documents[query]), vector, space=space)
         order = np.lexsort((found.documents, -found.scores))[:depth]
         ranking.documents[query] = found.documents[order]
         ranking.rows[query] = found.rows[order]
@@ -97,13 +99,14 @@ class ScoredDocuments:
     scores: FloatArray
 
 
-def score_documents(scope: Scope, documents: IntArray, query: FloatArray) -> ScoredDocuments:
+def score_documents(scope: Scope, documents: IntArray, query: FloatArray, *, space: Space) -> ScoredDocuments:
     """The exact scores of some documents from all their spans.
 
     Args:
         scope: holds the documents, and how spans make a score.
         documents: document numbers, ascending, each once, shape (n,).
         query: float32, shape (dim,).
+        space: of the query; one of the index's.
     """
     index = scope.index
     starts, ends = index.rows_of(documents)
@@ -111,22 +114,22 @@ def score_documents(scope: Scope, documents: IntArray, query: FloatArray) -> Sco
     owners = np.repeat(documents, counts)
     rows = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(len(owners))
     # In double precision, as the search structures score, so that a document's score does not depend on how it came.
-    products = np.einsum("nd,d->n", index.vectors(rows).astype(np.float64), query.astype(np.float64))
+    products = np.einsum("nd,d->n", index.vectors(rows, space=space).astype(np.float64), query.astype(np.float64))
     found = aggregate(products.astype(np.float32), owners, how=scope.aggregation)
     return ScoredDocuments(found.documents, rows[found.best_spans], found.scores)
 
 
-def _by_best_span(scope: Scope, queries: FloatArray, depth: int) -> Ranking:
+def _by_best_span(scope: Scope, queries: FloatArray, depth: int, space: Space) -> Ranking:
     """The documents with the highest scores of a single span."""
     index = scope.index
     if depth and scope.has_one_span_a_document:
-        found = index.search(queries, depth, space=index.space, documents=scope.documents)
+        found = index.search(queries, depth, space=space, documents=scope.documents)
         return Ranking(documents=index.row_documents[found.rows], rows=found.rows, scores=found.scores)
     ranking = Ranking.empty(len(queries), depth)
     open_queries = np.arange(len(queries) if depth else 0)
     width = depth
     while len(open_queries):
-        found = index.search(queries[open_queries], width, space=index.space, documents=scope.documents)
+        found = index.search(queries[open_queries], width, space=space, documents=scope.documents)
         documents = index.row_documents[found.rows]
         is_open = np.zeros(len(open_queries), dtype=np.bool_)
         for line, query in enumerate(open_queries):

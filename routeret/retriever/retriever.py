@@ -1,8 +1,6 @@
 """A retriever: documents embedded once, experts, and the router that weighs them for every query."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,25 +9,24 @@ from routeret.chunking import Aggregation, Chunker
 from routeret.conditions import Filter
 from routeret.encoders import load_encoder
 from routeret.errors import InputError
+from routeret.fusion import SpaceFusion
 from routeret.index import Index
 from routeret.index.row_format import Storage
 from routeret.index.structures.gpu import searching_device
 from routeret.progress import track
 from routeret.protocols import Encoder
-from routeret.retriever import changing
 from routeret.retriever.creating import create_folder, model_name, pack_and_base
 from routeret.retriever.folder import Contents
-from routeret.retriever.keeping import DocumentKeeper
 from routeret.retriever.loading import Loader
 from routeret.retriever.pool import require_known
+from routeret.retriever.pool_keeping import PoolKeeper
 from routeret.retriever.results import Reranker, explained, hits_of, reranked
 from routeret.retriever.scope import Scope
 from routeret.retriever.searching import candidate_depth, lexical_ranking, query_parts
-from routeret.training import TuneReport, tune
-from routeret.types import LEXICAL, Document, Hits, LabelledQuery, Routing
+from routeret.types import LEXICAL, Document, Hits, Routing
 
 
-class Retriever(DocumentKeeper):
+class Retriever(PoolKeeper):
     """An open retriever. Several threads may search it, also while one of them changes documents or experts.
 
     The base model, the experts and the router are loaded at the first query.
@@ -44,6 +41,7 @@ class Retriever(DocumentKeeper):
         base: str | Path | Encoder | None = None,
         chunker: Chunker | None = None,
         storage: Storage = "fp16",
+        space_fusion: SpaceFusion = "scores",
         device: str | None = None,
         download: bool = False,
     ) -> "Retriever":
@@ -55,6 +53,8 @@ class Retriever(DocumentKeeper):
             base: a base model by name or path, or an encoder; beside a pack, where the pack's base is.
             chunker: cuts documents into spans; by default a document is one span. It cannot be changed later.
             storage: precision of the stored vectors: ``"fp16"``, ``"fp32"`` or ``"int8"``.
+            space_fusion: how the scores of experts with documents of their own are fused with the base's:
+                ``"scores"`` or ``"ranks"``; see :func:`routeret.fusion.fuse_spaces`.
             device: where a model runs, for example ``"cuda:0"``.
             download: fetch a model that is not on this machine.
 
@@ -66,7 +66,15 @@ class Retriever(DocumentKeeper):
         """
         chosen, named = pack_and_base(pack, base)
         encoder = load_encoder(named, device=device, download=download)
-        create_folder(Path(path), base=encoder, model=model_name(named), pack=chosen, chunker=chunker, storage=storage)
+        create_folder(
+            Path(path),
+            base=encoder,
+            model=model_name(named),
+            pack=chosen,
+            chunker=chunker,
+            storage=storage,
+            space_fusion=space_fusion,
+        )
         return cls.open(path, device=device, base=encoder, chunker=chunker)
 
     @classmethod
@@ -116,11 +124,6 @@ class Retriever(DocumentKeeper):
     ) -> None:
         """Close the retriever."""
         self.close()
-
-    @property
-    def expert_names(self) -> tuple[str, ...]:
-        """The experts in the pool, in the order in which they were added."""
-        return self._loader.contents.expert_names
 
     def __len__(self) -> int:
         """How many documents."""
@@ -230,82 +233,6 @@ class Retriever(DocumentKeeper):
             searcher = self.searcher
             block = next(searcher.blocks(texts, depth=1))
             return explained(searcher.route(block), base=block.batch.base, router=searcher.pool.router)[0]
-
-    def add_expert(self, folder: Path | str) -> None:
-        """Add a trained expert and fit the router anew; no document is embedded again.
-
-        Args:
-            folder: the expert's, with its pilots.
-
-        Raises:
-            ArtifactError: the folder is not an expert, or is damaged.
-            SpaceMismatchError: the expert was trained on another base.
-            InputError: an expert of this name is there already, or the folder holds no pilots.
-            IndexLockedError: another process is writing.
-        """
-        changing.add_expert(self._folder, Path(folder))
-        self.refresh()
-        self._measure_structure()
-
-    def remove_expert(self, name: str) -> None:
-        """Remove an expert and what the router learned with it.
-
-        Raises:
-            UnknownExpertError: there is no such expert.
-            IndexLockedError: another process is writing.
-        """
-        changing.remove_expert(self._folder, name)
-        self.refresh()
-
-    def tune(
-        self,
-        queries: Sequence[LabelledQuery],
-        *,
-        name: str = "tuned",
-        seed: int = 0,
-        show_progress: bool = False,
-        force: bool = False,
-    ) -> TuneReport:
-        """Fit an expert to labelled queries and install it if the expected benefit outweighs the risk.
-
-        Seconds for a hundred queries; no document is embedded again. :meth:`remove_expert` undoes it.
-
-        Args:
-            queries: with documents of the index that answer them.
-            name: what the expert will be called.
-            seed: fixes folds and draws.
-            show_progress: draw a progress bar on stderr.
-            force: install the expert even if its expected benefit is too small.
-
-        Returns:
-            Before, after, and whether it was installed and why.
-
-        Raises:
-            InputError: there are fewer than two different queries, one is blank or has no relevant document, or the
-                name is taken.
-            UnknownDocumentError: a relevant document is not in the index; nothing is changed.
-            IndexLockedError: another process is writing.
-        """
-        from routeret.retriever.tuning import LabelledSearch
-
-        start = time.perf_counter()
-        changing.require_free_name(self._folder, self._loader.contents, name)
-        with self._using_index.shared():
-            searcher = self.searcher
-            labelled = LabelledSearch.of(queries, searcher)
-            outcome = tune(labelled.task, name=name, seed=seed, force=force, show_progress=show_progress)
-            expert, pilots = labelled.expert(outcome, searcher), labelled.pilots(outcome, searcher)
-        if outcome.report.installed:
-            changing.install(self._folder, expert, pilots, write=expert.save)
-            self.refresh()
-            self._measure_structure()
-        return replace(outcome.report, seconds=time.perf_counter() - start)
-
-    def _measure_structure(self) -> None:
-        """See that the search structure finds what a new expert looks for."""
-        with self._using_index.shared():
-            if self._index.has_structure:
-                self._index.measure(self._loader.probes(self._index))
 
     def _found(self, texts: Sequence[str], k: int, *, scope: Scope, expert: str | None) -> Iterator[Hits]:
         """The hits of one query after the other."""

@@ -9,13 +9,13 @@ import numpy as np
 from routeret.errors import UnknownExpertError
 from routeret.fusion import NEGLIGIBLE, mix_queries
 from routeret.index import Index
-from routeret.protocols import Expert
+from routeret.retriever.dense import DenseSearch, SpaceQueries
 from routeret.retriever.lexical import LexicalScores
 from routeret.retriever.pool import Pool
 from routeret.retriever.ranking import Ranking, dense_ranking
 from routeret.retriever.scope import Scope
 from routeret.routing.decisions import Router, RoutingBatch
-from routeret.types import BASE, BoolArray, FloatArray, IntArray, QueryBatch, Routing
+from routeret.types import BASE, BoolArray, FloatArray, QueryBatch, Routing
 
 FIRST_HITS = 20
 """How many of the base's hits tell which experts know the documents."""
@@ -51,7 +51,7 @@ class Block:
     @cached_property
     def base(self) -> Ranking:
         """What the base alone finds."""
-        return dense_ranking(self.scope, self.batch.base, self._depth)
+        return dense_ranking(self.scope, self.batch.base, self._depth, space=self.scope.index.space)
 
 
 class Searcher:
@@ -119,27 +119,31 @@ class Searcher:
             return np.zeros((len(block), len(experts)), dtype=np.float32)
         numbers, places = np.unique(documents, return_inverse=True)
         keys = self._index.content_keys(numbers)
-        knows = np.stack([np.isin(keys, self._expert(name).known_documents) for name in experts], axis=1)
+        self._require_known(experts)
+        known = {expert.name: expert.known_documents for expert in self._pool.experts}
+        knows = np.stack([np.isin(keys, known[name]) for name in experts], axis=1)
         shares: FloatArray = knows[places.reshape(documents.shape)].mean(axis=1, dtype=np.float32)
         return shares
 
     def query_vectors(self, batch: QueryBatch, routing: RoutingBatch) -> FloatArray:
-        """The query vectors that a routing makes, float32, shape (n_queries, dim).
+        """The query vectors that a routing makes in the base's space, float32, shape (n_queries, dim).
 
         Args:
             batch: the queries.
             routing: for these queries; its experts are in the pool. A query all on the base keeps its base vector.
         """
-        acts = _acting(routing)
+        self._require_known(routing.experts)
+        acts = self._adapting(routing)
         weights = np.where(acts, routing.weights[:, 1:], 0)
         arrays = [batch.base]
-        # What does not act counts as the base.
-        columns = [np.maximum(1 - weights.sum(axis=1), 0)]
+        # What does not act counts as the base, and where towers have it all, the base stands for the empty space.
+        rest = np.maximum(1 - weights.sum(axis=1) - self._shares(routing).sum(axis=1), 0)
+        columns = [np.where(rest + weights.sum(axis=1) > NEGLIGIBLE, rest, 1)]
         for column in np.flatnonzero(acts.any(axis=0)):
             queries = np.flatnonzero(acts[:, column])
             part = QueryBatch(tuple(batch.texts[query] for query in queries), batch.base[queries])
             vectors = batch.base.copy()
-            vectors[queries] = self._expert(routing.experts[column]).encode_queries(
+            vectors[queries] = self._pool.adapter_by_name[routing.experts[column]].encode_queries(
                 part, strengths=routing.strengths[queries, column]
             )
             arrays.append(vectors)
@@ -155,44 +159,59 @@ class Searcher:
             k: at least 1; more than there are documents gives all of them.
         """
         n_documents = len(block.scope)
-        vectors = self.query_vectors(block.batch, routing)
-        is_base = np.logical_not(_acting(routing).any(axis=1))
+        search = DenseSearch(
+            block.scope,
+            self.query_vectors(block.batch, routing),
+            base=block.base,
+            is_base=np.logical_not(self._adapting(routing).any(axis=1)),
+            others=self._other_spaces(block.batch, routing),
+            fusion=self._pool.space_fusion,
+        )
         ranking = Ranking.empty(len(block), min(k, n_documents))
         has_lexical = routing.lexical > NEGLIGIBLE
         for fused in (False, True):
             queries = np.flatnonzero(has_lexical == fused)
             if len(queries) == 0:
                 continue
-            depth = min(candidate_depth(k) if fused else k, n_documents)
-            found = self._dense(block, vectors, is_base, queries=queries, depth=depth)
+            found = search.ranking(queries, candidate_depth(k) if fused else k)
             if fused:
-                found = block.lexical.fuse(
-                    found, vectors[queries], queries=queries, weights=routing.lexical[queries], depth=k
-                )
+                weights = routing.lexical[queries]
+                found = block.lexical.fuse(found, search, queries=queries, weights=weights, depth=k)
             ranking.put(queries, found)
         return ranking
 
-    def _dense(
-        self, block: Block, vectors: FloatArray, is_base: BoolArray, *, queries: IntArray, depth: int
-    ) -> Ranking:
-        """What the vectors find; queries that are the base's own share its search."""
-        ranking = Ranking.empty(len(queries), depth)
-        shared = is_base[queries]
-        if shared.any():
-            if block.base.depth < depth:
-                shared[:] = False
-            else:
-                ranking.put(np.flatnonzero(shared), block.base.part(queries[shared], depth))
-        own = np.flatnonzero(~shared)
-        if len(own):
-            ranking.put(own, dense_ranking(block.scope, vectors[queries[own]], depth))
-        return ranking
+    def _adapting(self, routing: RoutingBatch) -> BoolArray:
+        """Which expert changes which query in the base's space, shape (n_queries, n_experts)."""
+        return _acting(routing) & ~self._is_tower(routing)
 
-    def _expert(self, name: str) -> Expert:
-        expert = self._pool.expert_by_name.get(name)
-        if expert is None:
-            raise UnknownExpertError(f"a router weighs expert {name!r}; the pool holds {', '.join(self._pool.names)}")
-        return expert
+    def _shares(self, routing: RoutingBatch) -> FloatArray:
+        """What the towers count in every query's ranking, shape (n_queries, n_experts); 0 for other experts."""
+        acts = _acting(routing) & self._is_tower(routing)
+        shares: FloatArray = np.where(acts, routing.weights[:, 1:] * np.minimum(routing.strengths, 1), 0)
+        return shares.astype(np.float32)
+
+    def _is_tower(self, routing: RoutingBatch) -> BoolArray:
+        """Which experts of a routing have documents of their own, shape (n_experts,)."""
+        return np.array([name in self._pool.tower_by_name for name in routing.experts], dtype=np.bool_)
+
+    def _other_spaces(self, batch: QueryBatch, routing: RoutingBatch) -> list[SpaceQueries]:
+        """The queries in the spaces of the towers that count for some of them."""
+        shares = self._shares(routing)
+        spaces = []
+        for column in np.flatnonzero((shares > NEGLIGIBLE).any(axis=0)):
+            encoder = self._pool.tower_by_name[routing.experts[column]].encoder
+            queries = np.flatnonzero(shares[:, column] > NEGLIGIBLE)
+            vectors = np.zeros((len(batch), encoder.space.dim), dtype=np.float32)
+            vectors[queries] = encoder.encode_queries([batch.texts[query] for query in queries])
+            spaces.append(SpaceQueries(encoder.space, vectors, shares[:, column]))
+        return spaces
+
+    def _require_known(self, names: Sequence[str]) -> None:
+        unknown = [name for name in names if name not in self._pool.names]
+        if unknown:
+            raise UnknownExpertError(
+                f"a router weighs expert {unknown[0]!r}; the pool holds {', '.join(self._pool.names)}"
+            )
 
 
 def query_parts(texts: Sequence[str]) -> Iterator[tuple[str, ...]]:

@@ -84,7 +84,7 @@ class LabelledSearch:
         task, name = self.task, outcome.report.expert
         base = self._ndcg(task.base)
         gains = {name: outcome.gains + (self._ndcg(task.present) - base)[:, None]}
-        for expert in searcher.pool.experts:
+        for expert in searcher.pool.adapter_by_name.values():
             columns = []
             for strength in STRENGTHS:
                 strengths = np.full(len(self.batch), strength, dtype=np.float32)

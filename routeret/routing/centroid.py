@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 from routeret.errors import InputError
-from routeret.protocols import Expert
+from routeret.protocols import PoolMember
 from routeret.routing.decisions import RoutingBatch
 from routeret.routing.pilots import STRENGTHS, PilotCorpus, PilotLibrary
 from routeret.types import FloatArray, IntArray, QueryBatch
@@ -42,7 +42,7 @@ class CentroidRouter:
     def fit(
         cls,
         library: PilotLibrary,
-        experts: Sequence[Expert],
+        experts: Sequence[PoolMember],
         *,
         pool: Pooling = "mean",
         per_expert: bool = False,
@@ -104,7 +104,7 @@ class CentroidRouter:
         )
 
 
-def _assigned(corpus: PilotCorpus, experts: Sequence[Expert]) -> tuple[FloatArray, IntArray]:
+def _assigned(corpus: PilotCorpus, experts: Sequence[PoolMember]) -> tuple[FloatArray, IntArray]:
     """The pilots measured with every expert, and the column of the expert that did best on each."""
     names = [expert.name for expert in experts]
     if not all(name in corpus.gains for name in names):

@@ -252,7 +252,7 @@ class SpanIndex:
         starts = np.searchsorted(self.row_documents, numbers)
         return starts, np.searchsorted(self.row_documents, numbers, side="right")
 
-    def vectors(self, rows):
+    def vectors(self, rows, *, space):  # noqa: ARG002 - one space
         return self.table[rows]
 
     def scores(self, query):

@@ -1,0 +1,141 @@
+"""An encoder with a document space of its own."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from routeret import __version__
+from routeret.artifact import new_folder, write_file, write_manifest
+from routeret.encoders import HashingEncoder, TorchEncoder, named_encoder
+from routeret.errors import ArtifactError, InputError, SpaceMismatchError
+from routeret.experts.linear import FORMAT, KIND
+from routeret.experts.names import require_expert_name
+from routeret.space import NO_TOKEN_LIMIT, Space
+from routeret.types import HashArray
+
+_MODEL = "model"
+_DOCUMENTS = "documents.safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TowerExpert:
+    """An encoder whose documents have vectors of their own, beside the base's.
+
+    It ranks documents in its own space. What it counts beside the base, its share, is its weight times its strength;
+    at strength 1 and weight 1 the base has no say.
+
+    Attributes:
+        name: unique in a pool; of a-z, 0-9, ``_`` and ``-``.
+        encoder: writes documents and queries into the space.
+        strength: the share that did best on dev queries, above 0, at most 1.
+        known_documents: content keys of the documents it was trained or measured over, uint64; sorted here, each once.
+        model: name or path of the model where the expert only refers to it; None where its files are saved with it.
+        details: anything worth knowing about its training, as JSON values.
+    """
+
+    kind: ClassVar[str] = "tower"
+
+    name: str
+    encoder: TorchEncoder | HashingEncoder
+    strength: float
+    known_documents: HashArray
+    model: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be used.
+
+        Raises:
+            InputError: a bad name, a strength outside 0 to 1, or an encoder without files that is not named.
+        """
+        if self.model is None and not isinstance(self.encoder, TorchEncoder):
+            raise InputError(f"expert {self.name!r} has an encoder without files; give the name of its model")
+        require_expert_name(self.name)
+        if not 0 < self.strength <= 1:
+            raise InputError(f"expert {self.name!r} has strength {self.strength}, expected above 0 and at most 1")
+        object.__setattr__(self, "known_documents", np.unique(np.asarray(self.known_documents, dtype=np.uint64)))
+
+    @property
+    def space(self) -> Space:
+        """The space of its documents and queries."""
+        return self.encoder.space
+
+    @property
+    def query_tower(self) -> str:
+        """Its own query tower."""
+        return self.encoder.query_tower
+
+    def save(self, folder: Path | str, *, beside: Callable[[Path], None] | None = None) -> None:
+        """Write a new folder, whole or not at all; with the model's files unless the expert only refers to them.
+
+        Args:
+            folder: must not exist.
+            beside: writes more files into the folder that it is given, for example the expert's pilots; the manifest
+                covers them.
+
+        Raises:
+            ArtifactError: something is at ``folder`` already.
+            InputError: ``details`` are not JSON values.
+        """
+        from safetensors.numpy import save
+
+        try:
+            json.dumps(dict(self.details), allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the details of expert {self.name!r} are not JSON: {error}; use plain values") from error
+        with new_folder(Path(folder)) as temporary:
+            write_file(temporary / _DOCUMENTS, save({"known_documents": self.known_documents}))
+            if self.model is None and isinstance(self.encoder, TorchEncoder):
+                self.encoder.copy_model(temporary / _MODEL)
+            if beside is not None:
+                beside(temporary)
+            fields = {
+                "expert": self.kind,
+                "name": self.name,
+                "strength": float(self.strength),
+                "space": self.space.as_dict(),
+                "query_tower": self.query_tower,
+                "model": self.model,
+                "query_prompt": self.encoder.query_prompt,
+                "details": dict(self.details),
+                "routeret": __version__,
+            }
+            write_manifest(temporary, kind=KIND, format_number=FORMAT, fields=fields)
+
+    @classmethod
+    def from_folder(cls, folder: Path, manifest: Mapping[str, Any], *, device: str | None = None) -> "TowerExpert":
+        """The expert of a folder whose manifest has been read; :func:`load_expert` is the way in.
+
+        Raises:
+            ArtifactError: the folder is damaged.
+            ModelNotFoundError: the model that it refers to is nowhere on this machine.
+            SpaceMismatchError: that model has changed.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            space = Space.from_dict(manifest["space"])
+            known = load_file(folder / _DOCUMENTS)["known_documents"]
+            model, name, query_tower = manifest["model"], manifest["name"], manifest["query_tower"]
+            query_prompt = manifest["query_prompt"]
+            strength, details = float(manifest["strength"]), manifest["details"]
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"{folder} is damaged: {error}; restore it, or train it again") from error
+        encoder = named_encoder(
+            model or folder / _MODEL,
+            device=device,
+            max_tokens=None if space.max_tokens == NO_TOKEN_LIMIT else space.max_tokens,
+            query_prompt=query_prompt,
+            document_prompt=space.document_prompt,
+        )
+        if encoder.space != space or encoder.query_tower != query_tower:
+            raise SpaceMismatchError(
+                f"expert {name!r} was made with a model of space {space.fingerprint}, {model or folder} gives "
+                f"{encoder.space.fingerprint}: the model has changed; restore it, or remove the expert and add it anew"
+            )
+        return cls(name, encoder, strength, known, model, details)

@@ -1,0 +1,146 @@
+"""Searching a block of queries by their vectors, in one space or in several whose scores are fused."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from routeret.fusion import NEGLIGIBLE, SpaceFusion, fuse_spaces
+from routeret.retriever.ranking import Ranking, ScoredDocuments, dense_ranking, score_documents
+from routeret.retriever.scope import Scope
+from routeret.space import Space
+from routeret.types import BoolArray, FloatArray, IntArray
+
+_CANDIDATES = 100
+"""How many documents of every space are candidates of a fused ranking, at least."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SpaceQueries:
+    """The queries of a block in one space.
+
+    Attributes:
+        space: one of the index's.
+        vectors: float32, shape (n_queries, dim); only those of queries with a share are looked at.
+        shares: float32, shape (n_queries,); what this space counts in every query's ranking, 0 to 1.
+    """
+
+    space: Space
+    vectors: FloatArray
+    shares: FloatArray
+
+
+class DenseSearch:
+    """What the vectors of a block of queries find."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        vectors: FloatArray,
+        *,
+        base: Ranking,
+        is_base: BoolArray,
+        others: Sequence[SpaceQueries] = (),
+        fusion: SpaceFusion = "scores",
+    ) -> None:
+        """Keep what is searched.
+
+        Args:
+            scope: which documents may be found.
+            vectors: float32, shape (n_queries, dim); of the index's first space.
+            base: what the base alone finds.
+            is_base: shape (n_queries,); whose vectors are the base's own, so that they share its search.
+            others: the same queries in further spaces; what these leave of the shares is the first space's.
+            fusion: how the scores of several spaces become one.
+        """
+        first = 1 - np.sum([one.shares for one in others], axis=0, dtype=np.float32)
+        shares = np.clip(np.broadcast_to(first, (len(vectors),)), 0, 1).astype(np.float32)
+        self._scope = scope
+        self._parts = (SpaceQueries(scope.index.space, vectors, shares), *others)
+        self._base = base
+        self._is_base = is_base
+        self._fusion = fusion
+        self._is_fused = shares < 1 - NEGLIGIBLE
+
+    def ranking(self, queries: IntArray, depth: int) -> Ranking:
+        """The best documents of some queries.
+
+        Args:
+            queries: their numbers in the block.
+            depth: how many documents; more than there are gives all of them.
+        """
+        depth = min(depth, len(self._scope))
+        ranking = Ranking.empty(len(queries), depth)
+        fused = self._is_fused[queries]
+        alone = np.flatnonzero(~fused)
+        if len(alone):
+            ranking.put(alone, self._of_first_space(queries[alone], depth))
+        if fused.any():
+            self._put_fused(ranking, np.flatnonzero(fused), queries[fused])
+        return ranking
+
+    def extended(self, query: int, ranking: Ranking, *, line: int, documents: IntArray) -> ScoredDocuments:
+        """The documents of a ranking and some more, all with their scores for a query.
+
+        Args:
+            query: its number in the block.
+            ranking: what :meth:`ranking` gave.
+            line: of the query in it.
+            documents: further document numbers; those that the ranking holds already come once.
+        """
+        extra = np.setdiff1d(documents, ranking.documents[line])
+        if self._is_fused[query]:
+            return self._fused(query, np.union1d(ranking.documents[line], extra))
+        first = self._parts[0]
+        more = score_documents(self._scope, extra, first.vectors[query], space=first.space)
+        return ScoredDocuments(
+            documents=np.concatenate([ranking.documents[line], more.documents]),
+            rows=np.concatenate([ranking.rows[line], more.rows]),
+            scores=np.concatenate([ranking.scores[line], more.scores]),
+        )
+
+    def _of_first_space(self, queries: IntArray, depth: int) -> Ranking:
+        """What the vectors of the first space find; queries that are the base's own share its search."""
+        ranking = Ranking.empty(len(queries), depth)
+        first = self._parts[0]
+        shared = self._is_base[queries] & (self._base.depth >= depth)
+        if shared.any():
+            ranking.put(np.flatnonzero(shared), self._base.part(queries[shared], depth))
+        own = np.flatnonzero(~shared)
+        if len(own):
+            ranking.put(own, dense_ranking(self._scope, first.vectors[queries[own]], depth, space=first.space))
+        return ranking
+
+    def _put_fused(self, ranking: Ranking, lines: IntArray, queries: IntArray) -> None:
+        """Rank the candidates of every space of some queries by the fused scores of all spaces."""
+        depth = min(max(ranking.depth, _CANDIDATES), len(self._scope))
+        candidates: list[list[IntArray]] = [[] for _ in queries]
+        for part in self._parts:
+            has_share = np.flatnonzero(part.shares[queries] > NEGLIGIBLE)
+            if len(has_share) == 0:
+                continue
+            if part is self._parts[0]:
+                found = self._of_first_space(queries[has_share], depth)
+            else:
+                found = dense_ranking(self._scope, part.vectors[queries[has_share]], depth, space=part.space)
+            for place, documents in zip(has_share.tolist(), found.documents, strict=True):
+                candidates[place].append(documents)
+        for line, query, found_by_space in zip(lines.tolist(), queries.tolist(), candidates, strict=True):
+            scored = self._fused(query, np.unique(np.concatenate(found_by_space)))
+            order = np.lexsort((scored.documents, -scored.scores))[: ranking.depth]
+            ranking.documents[line] = scored.documents[order]
+            ranking.rows[line] = scored.rows[order]
+            ranking.scores[line] = scored.scores[order]
+
+    def _fused(self, query: int, documents: IntArray) -> ScoredDocuments:
+        """The fused scores of some documents for one query; the space that counts most names their best spans.
+
+        Args:
+            query: its number in the block.
+            documents: document numbers, ascending, each once.
+        """
+        parts = [part for part in self._parts if part.shares[query] > NEGLIGIBLE]
+        scored = [score_documents(self._scope, documents, part.vectors[query], space=part.space) for part in parts]
+        shares = np.array([part.shares[query] for part in parts], dtype=np.float64)
+        scores = fuse_spaces([one.scores for one in scored], shares=(shares / shares.sum()).tolist(), how=self._fusion)
+        return ScoredDocuments(documents, scored[int(np.argmax(shares))].rows, scores)

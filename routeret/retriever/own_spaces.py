@@ -1,0 +1,53 @@
+"""The spaces that experts with documents of their own bring into a retriever's index."""
+
+from routeret.errors import ArtifactError, SpaceMismatchError
+from routeret.experts import TowerExpert
+from routeret.index import Index
+from routeret.index.reading import Reader
+from routeret.retriever.folder import Contents
+from routeret.space import Space
+
+
+def require_embedded(index: Reader, space: Space, *, of: str) -> None:
+    """Do nothing if every row of an index has a vector in a space.
+
+    Args:
+        index: as it is now.
+        space: an expert's.
+        of: words for the expert.
+
+    Raises:
+        ArtifactError: rows lack one, since documents came while they were embedded for the expert.
+    """
+    held = index.info()["spaces"].get(space.fingerprint)
+    if held is None or held["rows"] < index.n_rows:
+        raise ArtifactError(
+            f"index {index.folder.name!r} has {index.n_rows} rows, {0 if held is None else held['rows']} of them in "
+            f"the space of {of}: documents came meanwhile; add the expert again, what is embedded is kept"
+        )
+
+
+def require_own_space(index: Reader, expert: TowerExpert) -> None:
+    """Do nothing if an expert's space is another one than an index was created with.
+
+    Raises:
+        SpaceMismatchError: it is the same, so the expert is the base itself.
+    """
+    if expert.space == index.space:
+        raise SpaceMismatchError(
+            f"expert {expert.name!r} embeds documents as the base of index {index.folder.name!r} does (space "
+            f"{expert.space.fingerprint}), so it adds nothing; choose another model, or other prompts"
+        )
+
+
+def drop_unnamed_spaces(index: Index, contents: Contents, *, keep: Space | None = None) -> None:
+    """Forget the spaces that no expert of a retriever needs, left behind by one that was never installed or is gone.
+
+    Args:
+        index: open for writing.
+        contents: what the retriever's manifest says.
+        keep: a space that stays though no expert needs it yet.
+    """
+    for space in index.spaces[1:]:
+        if space.fingerprint not in contents.own_spaces and space != keep:
+            index.drop_space(space)

@@ -1,0 +1,171 @@
+"""The experts of an open retriever: added, removed, and tuned to its documents."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from routeret.experts import TowerExpert, load_expert
+from routeret.index import Index
+from routeret.protocols import Expert
+from routeret.retriever import changing
+from routeret.retriever.folder import copy_folder
+from routeret.retriever.keeping import DocumentKeeper
+from routeret.retriever.own_spaces import drop_unnamed_spaces, require_own_space
+from routeret.routing import PilotLibrary
+from routeret.training import TuneReport, tune
+from routeret.training.towers import measured_model
+from routeret.types import LabelledQuery
+
+
+class PoolKeeper(DocumentKeeper):
+    """A folder with an index, a base model and a pool, whose documents and experts change."""
+
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        """The experts in the pool, in the order in which they were added."""
+        return self._loader.contents.expert_names
+
+    def add_expert(self, folder: Path | str, *, show_progress: bool = False) -> None:
+        """Add a trained expert and fit the router anew.
+
+        No document is embedded again for an expert of the base's space. One with a space of its own embeds every
+        document once; a call that was interrupted goes on where it stopped when it is repeated.
+
+        Args:
+            folder: the expert's, with its pilots.
+            show_progress: draw a progress bar on stderr.
+
+        Raises:
+            ArtifactError: the folder is not an expert, or is damaged.
+            SpaceMismatchError: the expert was trained on another base.
+            InputError: an expert of this name is there already, or the folder holds no pilots.
+            IndexLockedError: another process is writing.
+        """
+        source = Path(folder)
+        expert = load_expert(source)
+        pilots = changing.read_pilots(source, expert)
+        self._install(expert, pilots, write=lambda target: copy_folder(source, target), show_progress=show_progress)
+
+    def add_model(
+        self,
+        model: Path | str,
+        *,
+        name: str,
+        data: Sequence[Path | str] = (),
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        show_progress: bool = False,
+    ) -> None:
+        """Add any sentence-transformers model as an expert with a space of its own; every document is embedded once.
+
+        The router learns from labelled queries when the model helps. Without any it never chooses it, and
+        ``search(..., expert=name)`` does.
+
+        Args:
+            model: a folder or the name of a model on this machine; the retriever refers to it.
+            name: what the expert will be called.
+            data: BEIR folders whose train and dev queries tell how much the model gains over the base.
+            query_prompt: text put before every query; None takes the one that the model names.
+            document_prompt: text put before every document; None takes the one that the model names.
+            show_progress: draw progress bars on stderr.
+
+        Raises:
+            ModelNotFoundError: the model is nowhere on this machine.
+            InputError: an expert of this name is there already.
+            CorpusError: a folder cannot be read, or has no train split.
+            SpaceMismatchError: the model is the base itself.
+            IndexLockedError: another process is writing.
+        """
+        changing.require_free_name(self._folder, self._loader.contents, name)
+        base = self._loader.base()
+        measured = measured_model(
+            model,
+            name=name,
+            data=data,
+            base=base,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            device=self._loader.device,
+            show_progress=show_progress,
+        )
+        expert = measured.expert
+        self._install(expert, measured.pilots, write=expert.save, show_progress=show_progress)
+
+    def remove_expert(self, name: str) -> None:
+        """Remove an expert and what the router learned with it.
+
+        Raises:
+            UnknownExpertError: there is no such expert.
+            IndexLockedError: another process is writing.
+        """
+        contents = changing.remove_expert(self._folder, name)
+        with Index.open(self._folder, chunker=self._index.chunker) as index:
+            drop_unnamed_spaces(index, contents)
+        self.refresh()
+
+    def tune(
+        self,
+        queries: Sequence[LabelledQuery],
+        *,
+        name: str = "tuned",
+        seed: int = 0,
+        show_progress: bool = False,
+        force: bool = False,
+    ) -> TuneReport:
+        """Fit an expert to labelled queries and install it if the expected benefit outweighs the risk.
+
+        Seconds for a hundred queries; no document is embedded again. :meth:`remove_expert` undoes it.
+
+        Args:
+            queries: with documents of the index that answer them.
+            name: what the expert will be called.
+            seed: fixes folds and draws.
+            show_progress: draw a progress bar on stderr.
+            force: install the expert even if its expected benefit is too small.
+
+        Returns:
+            Before, after, and whether it was installed and why.
+
+        Raises:
+            InputError: there are fewer than two different queries, one is blank or has no relevant document, or the
+                name is taken.
+            UnknownDocumentError: a relevant document is not in the index; nothing is changed.
+            IndexLockedError: another process is writing.
+        """
+        from routeret.retriever.tuning import LabelledSearch
+
+        start = time.perf_counter()
+        changing.require_free_name(self._folder, self._loader.contents, name)
+        with self._using_index.shared():
+            searcher = self.searcher
+            labelled = LabelledSearch.of(queries, searcher)
+            outcome = tune(labelled.task, name=name, seed=seed, force=force, show_progress=show_progress)
+            expert, pilots = labelled.expert(outcome, searcher), labelled.pilots(outcome, searcher)
+        if outcome.report.installed:
+            self._install(expert, pilots, write=expert.save, show_progress=show_progress)
+        return replace(outcome.report, seconds=time.perf_counter() - start)
+
+    def _install(
+        self,
+        expert: Expert | TowerExpert,
+        pilots: PilotLibrary,
+        *,
+        write: Callable[[Path], None],
+        show_progress: bool,
+    ) -> None:
+        """Put an expert into the pool; first the documents get vectors in its space if it brings one."""
+        if isinstance(expert, TowerExpert):
+            require_own_space(self._index, expert)
+            changing.require_free_name(self._folder, self._loader.contents, expert.name)
+            with self._writing(keep=expert.space) as index:
+                index.add_space(expert.encoder, show_progress=show_progress)
+        changing.install(self._folder, expert, pilots, write=write)
+        self.refresh()
+        self._measure_structure()
+
+    def _measure_structure(self) -> None:
+        """See that the search structure finds what a new expert looks for."""
+        with self._using_index.shared():
+            if self._index.has_structure:
+                self._index.measure(self._loader.probes(self._index))

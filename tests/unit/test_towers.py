@@ -1,0 +1,210 @@
+"""Experts with document spaces of their own, beside the base's, in one retriever."""
+
+import numpy as np
+import pytest
+from tiny_packs import ENCODER, QUERIES, TEXTS, documents_of, write_dataset, write_pack
+
+from routeret.encoders import HashingEncoder
+from routeret.errors import ArtifactError, InputError, SpaceMismatchError
+from routeret.evaluation import evaluate
+from routeret.experts import TowerExpert, load_expert
+from routeret.fusion import fuse_spaces
+from routeret.index import Index
+from routeret.retriever import Retriever
+from routeret.training.scoring import JudgedQueries
+from routeret.training.towers import measured_model, tower_gains
+from routeret.types import Document
+
+DOCUMENTS = [*documents_of("fruit"), *documents_of("ships")]
+OTHER = HashingEncoder(48)
+
+
+@pytest.fixture
+def kb(tmp_path):
+    with Retriever.create(tmp_path / "kb", pack=write_pack(tmp_path / "tiny")) as retriever:
+        retriever.add(DOCUMENTS)
+        yield retriever
+
+
+def slow_fusion(query, documents, share, how="scores"):
+    """Ids by fused score, one space after the other, all documents candidates."""
+    scores = []
+    for encoder in (ENCODER, OTHER):
+        vectors = encoder.encode_documents(documents).vectors.astype(np.float16).astype(np.float64)
+        scores.append((vectors @ encoder.encode_queries([query])[0]).astype(np.float32))
+    base, own = scores
+    if how == "ranks":
+        ranks = [sorted(range(len(one)), key=lambda row: -one[row]) for one in scores]
+        points = [[61 / (61 + rank.index(row)) for row in range(len(base))] for rank in ranks]
+        fused = (1 - share) * np.array(points[0]) + share * np.array(points[1])
+    else:
+        moved = (own - own.mean()) / own.std() * base.std() + base.mean()
+        fused = (1 - share) * base + share * moved
+    return fused
+
+
+def test_a_model_becomes_an_expert_with_vectors_of_its_own(kb):
+    kb.add_model("hashing-48", name="other")
+    assert kb.expert_names == ("fruit", "multitask", "ships", "other")
+    info = kb.info()["spaces"]
+    assert {space: held["rows"] for space, held in info.items()} == {
+        ENCODER.space.fingerprint: 10,
+        OTHER.space.fingerprint: 10,
+    }
+    hits = kb.search("ship with an engine", 10, expert="other")
+    own = OTHER.encode_documents(DOCUMENTS).vectors @ OTHER.encode_queries(["ship with an engine"])[0]
+    expected = [DOCUMENTS[row].id for row in np.argsort(-own, kind="stable")]
+    assert [hit.id for hit in hits] == expected
+    np.testing.assert_allclose([hit.score for hit in hits], np.sort(own)[::-1], atol=1e-3)
+
+
+def test_without_data_the_router_never_chooses_it(kb):
+    before = [kb.search(query, 5) for query in QUERIES["ships"]]
+    kb.add_model("hashing-48", name="other")
+    after = [kb.search(query, 5) for query in QUERIES["ships"]]
+    assert [[hit.id for hit in hits] for hits in after] == [[hit.id for hit in hits] for hits in before]
+    assert all(hits.routing.weights.get("other", 0.0) == 0 for hits in after)
+
+
+def test_every_change_of_documents_embeds_them_in_every_space(kb, tmp_path):
+    kb.add_model("hashing-48", name="other")
+    kb.add([Document(id="n0", text="a canoe of birch bark")])
+    kb.upsert([Document(id="s1", text="a paddle steamer on the river")])
+    kb.delete(["f0"])
+    held = [*DOCUMENTS[1:6], *DOCUMENTS[7:], Document(id="n0", text="a canoe of birch bark")]
+    held.append(Document(id="s1", text="a paddle steamer on the river"))
+    query = "a boat of bark"
+    own = OTHER.encode_documents(held).vectors @ OTHER.encode_queries([query])[0]
+    expected = [held[row].id for row in np.argsort(-own, kind="stable")[:3]]
+    with Retriever.open(tmp_path / "kb") as opened:
+        assert [hit.id for hit in opened.search(query, 3, expert="other")] == expected
+        opened.compact()
+        assert [hit.id for hit in opened.search(query, 3, expert="other")] == expected
+        assert opened.verify().is_whole
+
+
+def test_removing_the_expert_forgets_its_vectors(kb):
+    kb.add_model("hashing-48", name="other")
+    kb.remove_expert("other")
+    assert list(kb.info()["spaces"]) == [ENCODER.space.fingerprint]
+    kb.add([Document(id="n0", text="a canoe")])
+    assert len(kb) == 11
+
+
+def test_a_space_that_no_expert_needs_is_dropped_before_the_next_change(kb):
+    with Index.open(kb.index.folder) as index:
+        index.add_space(OTHER)
+    kb.add([Document(id="n0", text="a canoe")])
+    assert list(kb.info()["spaces"]) == [ENCODER.space.fingerprint]
+
+
+def test_the_base_itself_is_no_expert(kb):
+    with pytest.raises(SpaceMismatchError, match="embeds documents as the base of index 'kb' does"):
+        kb.add_model("hashing-32", name="same")
+    with pytest.raises(InputError, match="has an expert 'ships' already"):
+        kb.add_model("hashing-48", name="ships")
+    assert list(kb.info()["spaces"]) == [ENCODER.space.fingerprint]
+
+
+def test_documents_that_came_meanwhile_stop_the_installation(kb, monkeypatch):
+    monkeypatch.setattr(Index, "add_space", lambda *_, **__: None)
+    with pytest.raises(ArtifactError, match=r"has 10 rows, 0 of them in the space of expert 'other'"):
+        kb.add_model("hashing-48", name="other")
+    assert kb.expert_names == ("fruit", "multitask", "ships")
+
+
+@pytest.mark.parametrize("how", ["scores", "ranks"])
+def test_a_share_fuses_the_rankings_of_two_spaces(tmp_path, how):
+    data = write_dataset(tmp_path / "ships", train=(0, 1, 2, 3, 4))
+    with Retriever.create(tmp_path / "kb", base="hashing-32", space_fusion=how) as kb:
+        kb.add(DOCUMENTS)
+        kb.add_model("hashing-48", name="other", data=[data])
+        share = kb.searcher.pool.tower_by_name["other"].strength
+        for query in QUERIES["ships"]:
+            fused = slow_fusion(query, DOCUMENTS, share, how)
+            hits = kb.search(query, 10, expert="other")
+            assert dict(hits.routing.strengths) == {"other": share}
+            by_id = {hit.id: hit.score for hit in hits}
+            np.testing.assert_allclose([by_id[document.id] for document in DOCUMENTS], fused, atol=2e-3)
+
+
+def test_a_measured_model_is_routed_to_where_it_helps(tmp_path):
+    data = write_dataset(tmp_path / "ships", train=(0, 1, 2, 3, 4))
+    measured = measured_model("hashing-48", name="other", data=[data], base=ENCODER)
+    (corpus,) = measured.pilots.corpora
+    assert corpus.home_experts == ("other",)
+    assert measured.gains["ships"].shape == (4,)
+    assert measured.expert.strength == (0.3, 0.5, 0.7, 1.0)[int(np.argmax(measured.gains["ships"].round(9)))]
+    keys = sorted(document.content_key for document in documents_of("ships"))
+    assert measured.expert.known_documents.tolist() == keys
+
+
+def test_it_is_saved_and_loaded_by_reference(tmp_path):
+    expert = TowerExpert("other", OTHER, 0.5, np.array([3, 1, 3], dtype=np.uint64), model="hashing-48")
+    expert.save(tmp_path / "other")
+    loaded = load_expert(tmp_path / "other")
+    assert isinstance(loaded, TowerExpert)
+    assert (loaded.name, loaded.strength, loaded.model) == ("other", 0.5, "hashing-48")
+    assert loaded.space == OTHER.space
+    assert loaded.known_documents.tolist() == [1, 3]
+
+
+def test_a_model_with_files_travels_with_its_expert(tmp_path, tiny_models):
+    from routeret.encoders import TorchEncoder
+
+    folder = tiny_models.write(tmp_path / "model", prompts={"query": "query: ", "document": "passage: "})
+    encoder = TorchEncoder(folder, device="cpu", max_tokens=12)
+    TowerExpert("own", encoder, 1.0, np.zeros(0, dtype=np.uint64)).save(tmp_path / "own")
+    loaded = load_expert(tmp_path / "own")
+    assert loaded.space == encoder.space
+    texts = ["river bank", "tax return"]
+    np.testing.assert_array_equal(loaded.encoder.encode_queries(texts), encoder.encode_queries(texts))
+    (tmp_path / "own" / "model" / "model.safetensors").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=r"model\.safetensors is damaged"):
+        load_expert(tmp_path / "own")
+
+
+@pytest.mark.parametrize(("strength", "model"), [(0.0, "hashing-48"), (1.2, "hashing-48"), (0.5, None)])
+def test_a_tower_that_cannot_be_used_is_refused(strength, model):
+    with pytest.raises(InputError, match="expert 'other' has"):
+        TowerExpert("other", OTHER, strength, np.zeros(0, dtype=np.uint64), model=model)
+
+
+def test_gains_at_share_one_are_those_of_the_tower_alone():
+    rng = np.random.default_rng(0)
+    relevant = tuple(np.array([row]) for row in range(8))
+    grades = tuple(np.ones(1, dtype=np.float32) for _ in range(8))
+    base, own = (
+        JudgedQueries("s", *(rng.normal(size=(n, 4)).astype(np.float32) for n in (8, 150)), relevant, grades)
+        for _ in range(2)
+    )
+    gains = tower_gains(base, own, shares=(0.0, 1.0))
+    np.testing.assert_array_equal(gains[:, 0], np.zeros(8))
+    np.testing.assert_allclose(gains[:, 1], own.ndcg_of(own.queries) - base.ndcg_of(base.queries), atol=1e-6)
+
+
+def test_a_pack_with_a_tower_is_evaluated(tmp_path):
+    data = [write_dataset(tmp_path / name, train=(0, 1, 2, 3, 4)) for name in TEXTS]
+    with Retriever.create(tmp_path / "kb", base="hashing-32") as kb:
+        kb.add(DOCUMENTS)
+        kb.add_model("hashing-48", name="other", data=data)
+    report = evaluate(data, index=tmp_path / "kb", systems=["expert:other", "routed"])
+    assert {"base", "expert:other", "routed"} <= set(report.datasets["ships"].systems)
+
+
+@pytest.mark.parametrize("how", ["scores", "ranks"])
+def test_fused_scores_of_no_documents_and_of_one(how):
+    empty, one = np.zeros(0, dtype=np.float32), np.array([0.4], dtype=np.float32)
+    assert fuse_spaces([empty, empty], shares=[0.5, 0.5], how=how).shape == (0,)
+    expected = 1.0 if how == "ranks" else 0.4
+    assert fuse_spaces([one, one * 2], shares=[0.5, 0.5], how=how)[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("shares", "how", "message"),
+    [([0.5], "scores", "1 shares"), ([0.5, 0.6], "scores", "sum 1"), ([0.5, 0.5], "sum", "found fusion 'sum'")],
+)
+def test_shares_that_make_no_sense_are_refused(shares, how, message):
+    scores = [np.ones(2, dtype=np.float32)] * 2
+    with pytest.raises(InputError, match=message):
+        fuse_spaces(scores, shares=shares, how=how)
