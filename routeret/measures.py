@@ -1,4 +1,4 @@
-"""What a run is worth: nDCG@10, MAP, MRR@10 and Recall@100 of every query, as trec_eval defines them.
+"""What a run is worth: nDCG@10, MAP, MRR@10 and Recall@100 of every query as trec_eval defines them, and RP@k.
 
 Three rules of trec_eval matter when numbers are compared with those of other tools:
 
@@ -19,7 +19,7 @@ NDCG = "ndcg@10"
 """The measure by which systems are compared and chosen."""
 
 MEASURES = (NDCG, "map", "mrr@10", "recall@100")
-"""The names of all measures, in the order of the tables."""
+"""The names of the measures that :func:`measure` gives, in the order of the tables."""
 
 PerQuery = dict[str, dict[str, float]]
 """Values by query id and measure."""
@@ -49,22 +49,34 @@ def measure(run: Run, qrels: Qrels, *, drop_self_hits: bool = False) -> PerQuery
     Raises:
         InputError: a score is not a number that can be ordered, or a grade is not an integer.
     """
-    import pytrec_eval
-
-    judged = {query_id: grades for query_id, grades in qrels.items() if grades}
-    found = {query_id: run[query_id] for query_id in judged if run.get(query_id)}
-    if drop_self_hits:
-        found = {query_id: _without(query_id, hits) for query_id, hits in found.items()}
-    for query_id, hits in found.items():
-        _require_numbers(query_id, hits)
-    try:
-        values = pytrec_eval.RelevanceEvaluator(judged, _TREC_MEASURES).evaluate(found)
-    except TypeError as error:
-        raise InputError(
-            f"pytrec_eval cannot read the run or the qrels: {error}; scores must be Python floats and grades Python "
-            "integers: convert NumPy values with float() and int()"
-        ) from error
+    judged, values = _evaluated(run, qrels, _TREC_MEASURES, drop_self_hits=drop_self_hits)
     return {query_id: _named(values.get(query_id)) for query_id in judged}
+
+
+def rp_at_k(run: Run, qrels: Qrels, *, k: int = 10, drop_self_hits: bool = False) -> dict[str, float]:
+    """Give RP@k of every judged query: relevant hits among the first k over the most that could be there.
+
+    The R-precision at k of Unified Work Embeddings (2511.07969) and of WorkRB, hits / min(k, relevant documents). Which
+    queries count is as in :func:`measure`: one whose judgements are all 0 counts 0, where WorkRB leaves it out.
+
+    Args:
+        run: scores by query id and document id; higher is better.
+        qrels: grades by query id and document id; above 0 is relevant.
+        k: at least 1.
+        drop_self_hits: drop hits whose document id equals the query id.
+
+    Returns:
+        For every query id of the qrels, in their order, a value in 0 to 1.
+
+    Raises:
+        InputError: k is below 1, a score is not a number that can be ordered, or a grade is not an integer.
+    """
+    if k < 1:
+        raise InputError(f"k is {k}; expected at least 1")
+    judged, values = _evaluated(run, qrels, {f"P.{k}"}, drop_self_hits=drop_self_hits)
+    found = {query_id: values[query_id][f"P_{k}"] * k if query_id in values else 0.0 for query_id in judged}
+    relevant = {query_id: sum(grade > 0 for grade in grades.values()) for query_id, grades in judged.items()}
+    return {query_id: round(found[query_id]) / max(1, min(k, relevant[query_id])) for query_id in judged}
 
 
 def mean_measures(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -122,6 +134,28 @@ def ideal_dcg(grades: Sequence[Sequence[float]], k: int) -> FloatArray:
     discounts = _discounts(k)
     best = (sorted((grade for grade in judged if grade > 0), reverse=True)[:k] for judged in grades)
     return np.array([np.dot(gains, discounts[: len(gains)]) for gains in best], dtype=np.float32)
+
+
+def _evaluated(
+    run: Run, qrels: Qrels, trec_measures: set[str], *, drop_self_hits: bool
+) -> tuple[Qrels, dict[str, dict[str, float]]]:
+    """The judged queries, and what pytrec_eval gives for those of them that the run has hits for."""
+    import pytrec_eval
+
+    judged = {query_id: grades for query_id, grades in qrels.items() if grades}
+    found = {query_id: run[query_id] for query_id in judged if run.get(query_id)}
+    if drop_self_hits:
+        found = {query_id: _without(query_id, hits) for query_id, hits in found.items()}
+    for query_id, hits in found.items():
+        _require_numbers(query_id, hits)
+    try:
+        values: dict[str, dict[str, float]] = pytrec_eval.RelevanceEvaluator(judged, trec_measures).evaluate(found)
+    except TypeError as error:
+        raise InputError(
+            f"pytrec_eval cannot read the run or the qrels: {error}; scores must be Python floats and grades Python "
+            "integers: convert NumPy values with float() and int()"
+        ) from error
+    return judged, values
 
 
 def _discounts(k: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

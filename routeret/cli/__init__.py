@@ -34,6 +34,7 @@ main = LazyGroup(
         "eval": ("evaluate", "Measure base, experts and routing on BEIR folders."),
         "bench": ("bench", "Measure the index on this machine, beside other stores."),
         "tune": ("tune", "Fit an expert of your own to an index."),
+        "mine": ("mine", "Mine training data from links."),
         "train": ("train", "Train experts."),
         "pack": ("pack", "List, show and build packs of experts."),
         "experts": ("experts", "List, add and remove the experts of an index."),

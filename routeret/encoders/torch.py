@@ -102,6 +102,11 @@ class TorchEncoder:
         return self._folder.path
 
     @property
+    def max_tokens(self) -> int:
+        """Longer texts are cut; special tokens and prompt count."""
+        return self._max_tokens
+
+    @property
     def dim(self) -> int:
         """Length of a vector."""
         return self._folder.dim
@@ -278,7 +283,7 @@ def _load(folder: Path, *, device: str | None) -> "SentenceTransformer":
     import torch
     from sentence_transformers import SentenceTransformer
 
-    with _no_loading_bars():
+    with without_bars():
         model = SentenceTransformer(
             str(folder),
             device=_checked_device(device),
@@ -337,8 +342,8 @@ def _as_float32(value: Any) -> Any:  # noqa: ANN401 - features hold tensors and 
 
 
 @contextmanager
-def _no_loading_bars() -> Iterator[None]:
-    """Keep transformers from drawing a progress bar over the weights; other bars come back afterwards."""
+def without_bars() -> Iterator[None]:
+    """Keep transformers from drawing a progress bar over the weights in this block; other bars come back afterwards."""
     logging: Any = import_module("transformers.utils.logging")
     was_enabled = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()

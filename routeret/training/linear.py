@@ -8,6 +8,7 @@ import numpy as np
 
 from routeret.errors import InputError
 from routeret.progress import track
+from routeret.training.losses import many_positives
 from routeret.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -208,10 +209,7 @@ class _Source:
         scores = scores / self._scale
         is_positive = torch.zeros(scores.shape, dtype=torch.bool)
         is_positive[lines, columns] = True
-        against = torch.logsumexp(scores.masked_fill(is_positive, -torch.inf), dim=1)
-        losses = torch.nn.functional.softplus(against[lines] - scores[lines, columns])
-        counts = torch.bincount(lines, minlength=len(batch))
-        return (losses / counts[lines]).sum() / len(batch)
+        return many_positives(scores, is_positive, against="negatives")
 
     def _next_batch(self) -> IntArray:
         """Every query comes once before one comes twice."""

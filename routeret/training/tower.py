@@ -1,12 +1,14 @@
 """A text tower whose weights can change: texts in, vectors with gradients out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from routeret.encoders.torch import TorchEncoder
+from routeret.encoders.torch import TorchEncoder, without_bars
+from routeret.space import NO_TOKEN_LIMIT
 from routeret.types import FloatArray
 
 if TYPE_CHECKING:
@@ -64,6 +66,25 @@ class Tower:
             yield
         finally:
             self.model.train(was_training)
+
+    def take(self, weights: Mapping[str, FloatArray]) -> None:
+        """Put trained weights, by the names of :meth:`parameters`, in place of the present ones."""
+        import torch
+
+        with torch.no_grad():
+            for name, parameter in self.parameters().items():
+                parameter.copy_(torch.from_numpy(weights[name]))
+
+    def save(self, folder: Path) -> None:
+        """Write the model as a new sentence-transformers folder, in safetensors, with the encoder's token limit."""
+        limit = self.model.max_seq_length
+        if self._encoder.max_tokens < NO_TOKEN_LIMIT:
+            self.model.max_seq_length = self._encoder.max_tokens
+        try:
+            with without_bars():
+                self.model.save(str(folder), create_model_card=False)
+        finally:
+            self.model.max_seq_length = limit
 
     def parameters(self) -> dict[str, "torch.nn.Parameter"]:
         """What is trained, by name: every parameter that asks for a gradient."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from routeret.errors import InputError
-from routeret.measures import MEASURES, ideal_dcg, mean_measures, measure, ndcg
+from routeret.measures import MEASURES, ideal_dcg, mean_measures, measure, ndcg, rp_at_k
 
 LOG3 = math.log2(3)
 
@@ -106,3 +106,32 @@ def test_ndcg_of_no_query_and_of_wrong_shapes():
         ndcg(np.zeros((2, 3), np.float32), np.zeros(3, np.float32))
     with pytest.raises(InputError, match="k is 0"):
         ideal_dcg([[1]], 0)
+
+
+def test_rp_at_k_by_hand():
+    run = {"q": {"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.6}}
+    # Relevant: a at rank 1, d at rank 4, z not found; at most min(k, 3) could be there.
+    qrels = {"q": {"a": 2, "d": 1, "z": 1, "b": 0}}
+    assert [rp_at_k(run, qrels, k=k)["q"] for k in (1, 2, 3, 4, 10)] == pytest.approx([1, 1 / 2, 1 / 3, 2 / 3, 2 / 3])
+    assert rp_at_k(run, qrels) == rp_at_k(run, qrels, k=10)
+
+
+def test_rp_at_k_orders_hits_as_the_other_measures_do():
+    run = {"q": {"z": 1.0, "é": 1.00000001, "a": 2.0}}
+    assert rp_at_k(run, {"q": {"é": 1}}, k=2) == {"q": 1.0}
+    assert rp_at_k(run, {"q": {"z": 1}}, k=2) == {"q": 0.0}
+
+
+def test_rp_at_k_counts_the_queries_that_the_other_measures_count():
+    run = {"hit": {"a": 1.0}, "unjudged": {"a": 1.0}, "none_relevant": {"a": 1.0}, "empty": {"a": 1.0}, "no_hits": {}}
+    qrels = {"missing": {"a": 1}, "hit": {"a": 1}, "none_relevant": {"a": 0, "b": -1}, "empty": {}, "no_hits": {"a": 1}}
+    assert rp_at_k(run, qrels) == {"missing": 0.0, "hit": 1.0, "none_relevant": 0.0, "no_hits": 0.0}
+    assert rp_at_k({"x": {"x": 2.0, "a": 1.0}}, {"x": {"a": 1}}, k=1, drop_self_hits=True) == {"x": 1.0}
+    assert rp_at_k({}, {}) == {}
+
+
+def test_rp_at_k_refuses():
+    with pytest.raises(InputError, match="k is 0"):
+        rp_at_k({}, {}, k=0)
+    with pytest.raises(InputError, match="with NaN"):
+        rp_at_k({"q": {"a": math.nan}}, {"q": {"a": 1}})

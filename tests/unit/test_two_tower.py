@@ -1,0 +1,196 @@
+"""Towers trained on pairs: tiny models, a tiny data set whose answers no untrained model can know."""
+
+import json
+
+import numpy as np
+import pytest
+
+from routeret.datasets import load_dataset
+from routeret.encoders import HashingEncoder, TorchEncoder
+from routeret.errors import ArtifactError, CorpusError, ExpertNotHelpfulError, InputError, TrainingDivergedError
+from routeret.experts import TowerExpert, load_expert
+from routeret.mining import BipartiteGraph, graph_of_pairs, graph_of_qrels
+from routeret.retriever import Retriever
+from routeret.training import tower_fit
+from routeret.training.fitting import Batches, DevScore
+from routeret.training.tower import Tower
+from routeret.training.tower_fit import fit_to_tasks
+from routeret.training.tower_recipe import TowerRecipe, TowerTask
+from routeret.training.two_tower import train_two_tower
+
+ASKED, ANSWERS = list("abcdefgh"), list("stuvwxyz")
+RECIPE = TowerRecipe(checkpoints=(10, 60), learning_rate=2e-3, batch=8, max_tokens=12)
+
+
+@pytest.fixture(scope="module")
+def base(tiny_models, tmp_path_factory):
+    """Without dropout, which leaves nothing of a model this small."""
+    folder = tiny_models.write(tmp_path_factory.mktemp("base") / "tiny")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
+    (folder / "config.json").write_text(json.dumps(config))
+    return TorchEncoder(folder, device="cpu", precision="float32")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Every letter of the first third is answered by one of the last, in their order."""
+    folder = tmp_path / "words"
+    (folder / "qrels").mkdir(parents=True)
+    corpus = [{"_id": f"d{number}", "title": "", "text": letter} for number, letter in enumerate(ANSWERS)]
+    queries = [{"_id": f"q{number}", "text": letter} for number, letter in enumerate(ASKED)]
+    for name, values in (("corpus", corpus), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(value) + "\n" for value in values))
+    judged = "".join(f"q{number}\td{number}\t1\n" for number in range(8))
+    for split in ("train", "dev"):
+        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
+    return folder
+
+
+def tasks_of(data):
+    return [TowerTask(graph_of_qrels(load_dataset(data), "train"))]
+
+
+def test_a_trained_tower_answers_what_the_base_cannot_and_joins_a_retriever(base, data, tmp_path):
+    report = train_two_tower("words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=RECIPE)
+    assert report.helpful
+    assert report.n_pairs == {"words_train": 8}
+    assert report.alone["words"] > 0.9 > report.base["words"]
+    assert set(report.history) == {10, 60}
+    expert = load_expert(tmp_path / "out")
+    assert isinstance(expert, TowerExpert)
+    assert expert.space != base.space
+    assert expert.encoder.space.max_tokens == base.space.max_tokens
+    assert not list(tmp_path.glob(".out*"))
+    with Retriever.create(tmp_path / "kb", base=base) as kb:
+        kb.add(data)
+        kb.add_expert(tmp_path / "out")
+        assert [kb.search(letter, 1, expert="words")[0].text for letter in ASKED] == ANSWERS
+
+
+def test_the_same_seed_gives_the_same_expert_also_when_it_was_interrupted(base, data, tmp_path, monkeypatch):
+    first = train_two_tower("words", tasks_of(data), [data], out=tmp_path / "a", base=base, recipe=RECIPE)
+    whole = tower_fit.symmetric
+    calls = []
+
+    def interrupted(*arguments, **settings):
+        calls.append(1)
+        if len(calls) == 14:
+            raise KeyboardInterrupt
+        return whole(*arguments, **settings)
+
+    monkeypatch.setattr(tower_fit, "symmetric", interrupted)
+    for _ in range(2):
+        try:
+            second = train_two_tower("words", tasks_of(data), [data], out=tmp_path / "b", base=base, recipe=RECIPE)
+        except KeyboardInterrupt:
+            assert (tmp_path / ".b.training").exists()
+    assert len(calls) == 14 + 50
+    assert second.as_dict() | {"folder": ""} == first.as_dict() | {"folder": ""}
+    assert load_expert(tmp_path / "a").space == load_expert(tmp_path / "b").space
+
+
+def test_an_expert_that_does_not_help_is_not_written(base, data, tmp_path):
+    lazy = TowerRecipe(checkpoints=(1,), learning_rate=1e-9, batch=8)
+    with pytest.raises(ExpertNotHelpfulError, match=r"words: base 0\.\d+, with the expert 0\.\d+"):
+        train_two_tower("words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=lazy)
+    assert not (tmp_path / "out").exists()
+    forced = train_two_tower("words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=lazy, force=True)
+    assert not forced.helpful
+    assert load_expert(tmp_path / "out").name == "words"
+
+
+def test_a_loss_that_is_no_number_names_the_texts_of_its_batch(base, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(tower_fit, "symmetric", lambda scores, *_, **__: scores.sum() * float("nan"))
+    with pytest.raises(TrainingDivergedError, match=r"step 0 is nan.*8 pairs of task 'words_train' that begin with '"):
+        train_two_tower("words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=RECIPE)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("objective", ["one_way", "symmetric", "many_to_many"])
+def test_every_objective_learns(base, data, objective):
+    tower = Tower(base)
+    losses = []
+    source = tower_fit._Source(tasks_of(data)[0], TowerRecipe(objective=objective, batch=8), seed=0)
+
+    def judge():
+        with tower.judging():
+            losses.append(source.loss(tower, 0).item())
+        return DevScore(-losses[-1], {})
+
+    recipe = TowerRecipe(checkpoints=(1, 60), learning_rate=2e-3, batch=8, objective=objective)
+    fit_to_tasks(tower, tasks_of(data), judge=judge, recipe=recipe)
+    assert losses[1] < losses[0] / 2
+
+
+@pytest.mark.parametrize(("objective", "n_positives"), [("symmetric", 2), ("many_to_many", 4)])
+def test_known_pairs_of_a_batch_are_positives_only_with_many_to_many(base, monkeypatch, objective, n_positives):
+    pairs = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    graph = BipartiteGraph.from_edges("g", pairs, left={"a": "b", "b": "c"}, right={"c": "x", "d": "y"})
+    seen = []
+
+    def watched(scores, is_positive, **_):
+        seen.append(is_positive.sum().item())
+        return scores.sum()
+
+    monkeypatch.setattr(tower_fit, "symmetric", watched)
+    seeds = (seed for seed in range(100) if _draws_the_diagonal(seed))
+    source = tower_fit._Source(TowerTask(graph), TowerRecipe(objective=objective, batch=2), seed=next(seeds))
+    source.loss(Tower(base), 0)
+    assert seen == [n_positives]
+
+
+def _draws_the_diagonal(seed):
+    return sorted(Batches(4, 2, seed=seed).rows(0)) in ([0, 3], [1, 2])
+
+
+def test_hard_negatives_join_the_batch():
+    graph = BipartiteGraph.from_edges(
+        "g",
+        np.array([[0, 0], [1, 1], [2, 2]]),
+        left=dict(zip("abc", ASKED, strict=False)),
+        right=dict(zip("def", ANSWERS, strict=False)),
+    )
+    negatives = np.array([[2, -1], [2, -1], [0, 1]])
+    source = tower_fit._Source(
+        TowerTask(graph, hard_negatives=negatives), TowerRecipe(batch=2, n_hard_negatives=1), seed=0
+    )
+    assert source._hard(np.array([0, 2])).tolist() == [2, 0]
+    with pytest.raises(InputError, match="3 left texts and hard negatives of 1"):
+        TowerTask(graph, hard_negatives=negatives[:1])
+
+
+def test_what_cannot_be_trained_is_refused(base, data, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match="no task was given"):
+        train_two_tower("words", [], [data], out=out, base=base)
+    with pytest.raises(InputError, match="expected a list of at least one BEIR folder"):
+        train_two_tower("words", tasks_of(data), [], out=out, base=base)
+    with pytest.raises(InputError, match="the base is a HashingEncoder"):
+        train_two_tower("words", tasks_of(data), [data], out=out, base=HashingEncoder(8))
+    with pytest.raises(InputError, match="found objective 'best'"):
+        TowerRecipe(objective="best")
+    out.mkdir()
+    with pytest.raises(ArtifactError, match="exists already"):
+        train_two_tower("words", tasks_of(data), [data], out=out, base=base)
+
+
+def test_the_graph_of_pairs_has_both_directions(data, tmp_path):
+    pairs = tmp_path / "pairs.train.jsonl"
+    pairs.write_text('{"a": "d0", "b": "d2", "count": 3}\n{"a": "d2", "b": "d5", "count": 1}\n')
+    graph = graph_of_pairs(pairs, data)
+    assert graph.name == "pairs"
+    assert graph.left_ids == graph.right_ids == ("d0", "d2", "d5")
+    assert graph.left_texts == ("s", "u", "x")
+    assert graph.edges.tolist() == [[0, 1], [1, 0], [1, 2], [2, 1]]
+    assert graph.weights.tolist() == [3, 3, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [('{"a": "d0", "b": "d9"}', r"pairs\.jsonl:1 names document 'd9'"), ('{"a": "d0", "b": "d0"}', "with itself")],
+)
+def test_pairs_that_do_not_fit_the_corpus_are_named(data, tmp_path, line, message):
+    (tmp_path / "pairs.jsonl").write_text(line + "\n")
+    with pytest.raises(CorpusError, match=message):
+        graph_of_pairs(tmp_path / "pairs.jsonl", data)
