@@ -166,6 +166,37 @@ class TorchEncoder:
         vectors, _ = self._encode(checked_texts(texts), prompt=self._query_prompt, precision="float32")
         return vectors
 
+    def encode_query_tokens(
+        self, texts: Sequence[str], *, model: "SentenceTransformer | None" = None
+    ) -> list[FloatArray]:
+        """Token vectors of the queries, for late interaction; their mean is the query's vector, up to its length.
+
+        Args:
+            texts: the queries.
+            model: what :meth:`fresh_model` gave, perhaps trained since; None takes the encoder's own.
+
+        Returns:
+            For every query float32, shape (n_tokens, dim), special tokens and prompt among them.
+
+        Raises:
+            InputError: something other than a list of strings came, or the model does not pool by the mean.
+        """
+        import torch
+
+        queries = checked_texts(texts)
+        model = self._loaded() if model is None else model
+        batch_size = self._batch_size or _ROWS_PER_BATCH.get(model.device.type, _ROWS_PER_BATCH_ELSEWHERE)
+        order = np.argsort([len(query) for query in queries], kind="stable")
+        found: list[FloatArray] = [np.zeros((0, self.dim), dtype=np.float32)] * len(queries)
+        for start in range(0, len(queries), batch_size):
+            rows = order[start : start + batch_size]
+            batch = [queries[row] for row in rows]
+            with torch.inference_mode():
+                tokens, is_token = self.forward_tokens(model, batch, prompt=self._query_prompt, precision="float32")
+            for row, vectors, kept in zip(rows, tokens.cpu().numpy(), is_token.cpu().numpy(), strict=True):
+                found[row] = vectors[kept]
+        return found
+
     def _encode(self, texts: list[str], *, prompt: str, precision: Precision) -> tuple[FloatArray, BoolArray]:
         """Vectors of the texts, and whether the token limit cut each."""
         vectors: FloatArray = np.zeros((len(texts), self._folder.dim), dtype=np.float32)
@@ -230,17 +261,51 @@ class TorchEncoder:
         """
         import torch
 
-        dtype = _arithmetic(precision, model.device)
-        features = self._features(model, texts, prompt=prompt)
-        features = {name: _on(value, model.device) for name, value in features.items()}
-        first, *others = model
-        with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
-            features = first(features)
-        features = {name: _as_float32(value) for name, value in features.items()}
-        for module in others:
+        features = self._transformed(model, texts, prompt=prompt, precision=precision)
+        for module in list(model)[1:]:
             features = module(features)
         embeddings: torch.Tensor = features["sentence_embedding"][:, : self._folder.dim].float()
         return torch.nn.functional.normalize(embeddings, dim=1) if self._folder.unit_length else embeddings
+
+    def forward_tokens(
+        self, model: "SentenceTransformer", texts: list[str], *, prompt: str, precision: Precision = "auto"
+    ) -> tuple["torch.Tensor", "torch.Tensor"]:
+        """Token vectors of one batch, whose mean over the tokens of a text is its vector before it gets length 1.
+
+        Args:
+            model: what :meth:`fresh_model` gave, perhaps trained since.
+            texts: a batch, computed at once.
+            prompt: put before every text.
+            precision: arithmetic of the transformer.
+
+        Returns:
+            Token vectors, float32, shape (n_texts, most tokens, dim), and bool, shape (n_texts, most tokens): which
+            of them are tokens and not padding; both on the model's device.
+
+        Raises:
+            InputError: the model does not pool by the mean, or changes the pooled vector.
+        """
+        kinds = [type(module).__name__ for module in model]
+        if self._folder.pooling != "mean" or not set(kinds[1:]) <= {"Pooling", "Normalize"}:
+            raise InputError(
+                f"{self.folder} pools by {self._folder.pooling} and has the modules {', '.join(kinds)}; token vectors "
+                f"are comparable with pooled ones only after mean pooling with nothing but normalisation behind it"
+            )
+        features = self._transformed(model, texts, prompt=prompt, precision=precision)
+        return features["token_embeddings"], features["attention_mask"].bool()
+
+    def _transformed(
+        self, model: "SentenceTransformer", texts: list[str], *, prompt: str, precision: Precision
+    ) -> dict[str, Any]:
+        """What the transformer makes of a batch, before pooling; in float32."""
+        import torch
+
+        dtype = _arithmetic(precision, model.device)
+        features = self._features(model, texts, prompt=prompt)
+        features = {name: _on(value, model.device) for name, value in features.items()}
+        with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
+            features = model[0](features)
+        return {name: _as_float32(value) for name, value in features.items()}
 
     def copy_model(self, folder: Path) -> None:
         """Copy the files of the model into a new folder.

@@ -1,12 +1,13 @@
 """An encoder with a document space of its own."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from routeret import __version__
 from routeret.artifact import new_folder, write_file, write_manifest
@@ -14,11 +15,54 @@ from routeret.encoders import HashingEncoder, TorchEncoder, named_encoder
 from routeret.errors import ArtifactError, InputError, SpaceMismatchError
 from routeret.experts.linear import FORMAT, KIND
 from routeret.experts.names import require_expert_name
+from routeret.late_interaction import PooledTargets, soft_late_interaction
 from routeret.space import NO_TOKEN_LIMIT, Space
-from routeret.types import HashArray
+from routeret.types import FloatArray, HashArray
 
 _MODEL = "model"
 _DOCUMENTS = "documents.safetensors"
+
+
+def inner_products(query: FloatArray, documents: FloatArray) -> FloatArray:
+    """Inner products of document vectors, shape (n_documents, dim), with a query's; float32, shape (n_documents,).
+
+    In double precision, as search structures score, so that a score does not depend on how its document came.
+    """
+    products: NDArray[np.float64] = np.einsum("nd,d->n", documents.astype(np.float64), query.astype(np.float64))
+    return products.astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TowerQueries:
+    """Some queries in a tower's space.
+
+    Attributes:
+        vectors: float32, shape (n_queries, dim); they find the candidates.
+        tokens: of every query float32, shape (n_tokens, dim); None where the vectors alone score.
+        temperature: of the interaction.
+    """
+
+    vectors: FloatArray
+    tokens: tuple[FloatArray, ...] | None = None
+    temperature: float = 0.0
+
+    @classmethod
+    def of_tokens(cls, tokens: Sequence[FloatArray], *, space: Space, temperature: float) -> "TowerQueries":
+        """The queries of token vectors, each float32, shape (n_tokens, dim); their mean finds the candidates."""
+        vectors = np.zeros((len(tokens), space.dim), dtype=np.float32)
+        for row, one in enumerate(tokens):
+            vectors[row] = one.mean(axis=0)
+        if space.unit_length:
+            vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+        return cls(vectors, tuple(tokens), temperature)
+
+    def scores(self, query: int, documents: FloatArray) -> FloatArray:
+        """Scores of document vectors, float32, shape (n_documents, dim), for the query of a number."""
+        if self.tokens is None:
+            return inner_products(self.vectors[query], documents)
+        targets = PooledTargets.of(documents)
+        scores: FloatArray = soft_late_interaction([self.tokens[query]], targets, temperature=self.temperature)[0]
+        return scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +79,8 @@ class TowerExpert:
         known_documents: content keys of the documents it was trained or measured over, uint64; sorted here, each once.
         model: name or path of the model where the expert only refers to it; None where its files are saved with it.
         details: anything worth knowing about its training, as JSON values.
+        interaction: temperature of the soft late interaction between the tokens of a query and the documents' vectors
+            (see :func:`routeret.late_interaction.soft_late_interaction`); None compares the query's one vector.
     """
 
     kind: ClassVar[str] = "tower"
@@ -45,6 +91,7 @@ class TowerExpert:
     known_documents: HashArray
     model: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    interaction: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be used.
@@ -57,6 +104,11 @@ class TowerExpert:
         require_expert_name(self.name)
         if not 0 < self.strength <= 1:
             raise InputError(f"expert {self.name!r} has strength {self.strength}, expected above 0 and at most 1")
+        if self.interaction is not None and not (self.interaction >= 0 and isinstance(self.encoder, TorchEncoder)):
+            raise InputError(
+                f"expert {self.name!r} has interaction {self.interaction} and a {type(self.encoder).__name__}; "
+                f"expected a temperature of at least 0, and a model with token vectors"
+            )
         object.__setattr__(self, "known_documents", np.unique(np.asarray(self.known_documents, dtype=np.uint64)))
 
     @property
@@ -68,6 +120,13 @@ class TowerExpert:
     def query_tower(self) -> str:
         """Its own query tower."""
         return self.encoder.query_tower
+
+    def encode_queries(self, texts: Sequence[str]) -> TowerQueries:
+        """The queries in its space, by one pass of the encoder."""
+        if self.interaction is None or not isinstance(self.encoder, TorchEncoder):
+            return TowerQueries(self.encoder.encode_queries(texts))
+        tokens = self.encoder.encode_query_tokens(texts)
+        return TowerQueries.of_tokens(tokens, space=self.space, temperature=self.interaction)
 
     def save(self, folder: Path | str, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write a new folder, whole or not at all; with the model's files unless the expert only refers to them.
@@ -102,6 +161,7 @@ class TowerExpert:
                 "model": self.model,
                 "query_prompt": self.encoder.query_prompt,
                 "details": dict(self.details),
+                "interaction": self.interaction,
                 "routeret": __version__,
             }
             write_manifest(temporary, kind=KIND, format_number=FORMAT, fields=fields)
@@ -124,6 +184,7 @@ class TowerExpert:
             model, name, query_tower = manifest["model"], manifest["name"], manifest["query_tower"]
             query_prompt = manifest["query_prompt"]
             strength, details = float(manifest["strength"]), manifest["details"]
+            interaction = manifest["interaction"]
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{folder} is damaged: {error}; restore it, or train it again") from error
         encoder = named_encoder(
@@ -138,4 +199,4 @@ class TowerExpert:
                 f"expert {name!r} was made with a model of space {space.fingerprint}, {model or folder} gives "
                 f"{encoder.space.fingerprint}: the model has changed; restore it, or remove the expert and add it anew"
             )
-        return cls(name, encoder, strength, known, model, details)
+        return cls(name, encoder, strength, known, model, details, interaction)

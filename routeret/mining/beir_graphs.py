@@ -1,16 +1,16 @@
 """Graphs from what a BEIR folder holds: judged queries and their documents, sentences and their titles."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from routeret.chunking.units import sentence_spans
-from routeret.corpus import Corpus, duplicate
+from routeret.corpus import Corpus
 from routeret.errors import CorpusError
+from routeret.mining.entities import once_each, text_of
 from routeret.mining.graph import BipartiteGraph
-from routeret.types import Document, Qrels
+from routeret.types import Qrels
 
 
 class JudgedSet(Protocol):
@@ -107,23 +107,3 @@ class _Entities:
         if row == len(self.text_by_id):
             self.text_by_id[entity_id] = text
         return row
-
-
-def text_of(document: Document) -> str:
-    """The text of an entity that is a document: title and text."""
-    return f"{document.title} {document.text}".strip()
-
-
-def once_each(corpus: Corpus) -> Iterator[tuple[Document, str]]:
-    """The documents of a corpus with their places.
-
-    Raises:
-        DuplicateIdError: an id comes twice; both places are named.
-        CorpusError: the corpus cannot be read.
-    """
-    place_by_id: dict[str, str] = {}
-    for document, place in corpus.located():
-        if document.id in place_by_id:
-            raise duplicate(document.id, first=place_by_id[document.id], second=place)
-        place_by_id[document.id] = place
-        yield document, place

@@ -14,8 +14,8 @@ import numpy as np
 
 from routeret.corpus import Corpus
 from routeret.errors import ArtifactError, CorpusError, InputError
-from routeret.mining.beir_graphs import once_each, text_of
 from routeret.mining.edges import Edge, read_edges
+from routeret.mining.entities import once_each, text_of
 from routeret.mining.graph import BipartiteGraph
 from routeret.progress import track
 from routeret.types import IntArray

@@ -127,6 +127,8 @@ class CitationGraph:
     def cited_with(self, row: int, *, from_row: int = 1) -> Iterator[tuple[int, int]]:
         """The documents that some paper cites together with one, rising, each with the number of such papers.
 
+        More of them than the cache holds are sorted in the temporary folder of SQLite.
+
         Args:
             row: the one.
             from_row: leave out those before this row.

@@ -6,8 +6,8 @@ import numpy as np
 
 from routeret.corpus import Corpus
 from routeret.errors import CorpusError
-from routeret.mining.beir_graphs import once_each, text_of
 from routeret.mining.edges import read_edges
+from routeret.mining.entities import once_each, text_of
 from routeret.mining.graph import BipartiteGraph
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from routeret.corpus import Corpus
 from routeret.errors import CorpusError, InputError
 from routeret.mining.edges import Edge, read_edges
+from routeret.mining.entities import once_each
 from routeret.progress import track
 
 COLUMNS = ("citing", "cited")
@@ -45,7 +46,8 @@ class Sieve:
             raise InputError("unknown documents can only be skipped beside a corpus: give --corpus (corpus=)")
         self._path = path
         self._corpus = None if corpus is None else Corpus.of(corpus)
-        self._known = frozenset(() if self._corpus is None else (document.id for document in self._corpus))
+        documents = () if self._corpus is None else once_each(self._corpus)
+        self._known = frozenset(document.id for document, _ in documents)
         self._held_out = frozenset(hold_out)
         self._met: set[str] = set()
         self._skip_unknown = skip_unknown

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
+from routeret.experts.tower import TowerQueries
 from routeret.fusion import NEGLIGIBLE, SpaceFusion, fuse_spaces
 from routeret.retriever.ranking import Ranking, ScoredDocuments, dense_ranking, score_documents
 from routeret.retriever.scope import Scope
@@ -14,20 +16,41 @@ from routeret.types import BoolArray, FloatArray, IntArray
 _CANDIDATES = 100
 """How many documents of every space are candidates of a fused ranking, at least."""
 
+_INTERACTION_CANDIDATES = 500
+"""How many documents are scored by late interaction, at least."""
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@dataclass(frozen=True, eq=False)
 class SpaceQueries:
     """The queries of a block in one space.
 
     Attributes:
         space: one of the index's.
-        vectors: float32, shape (n_queries, dim); only those of queries with a share are looked at.
+        queries: those with a share, in order, with how they are compared with documents.
         shares: float32, shape (n_queries,); what this space counts in every query's ranking, 0 to 1.
     """
 
     space: Space
-    vectors: FloatArray
+    queries: TowerQueries
     shares: FloatArray
+
+    @cached_property
+    def _places(self) -> IntArray:
+        """Where every query of the block stands among those with a share."""
+        return np.cumsum(self.shares > NEGLIGIBLE) - 1
+
+    def vectors(self, queries: IntArray) -> FloatArray:
+        """The vectors of some queries of the block that have a share."""
+        return self.queries.vectors[self._places[queries]]
+
+    def score(self, query: int, scope: Scope, documents: IntArray) -> ScoredDocuments:
+        """The exact scores of some documents, ascending, for a query of the block that has a share."""
+        score = partial(self.queries.scores, int(self._places[query]))
+        return score_documents(scope, documents, space=self.space, score=score)
+
+    def depth(self, depth: int) -> int:
+        """How many documents the vectors must find for so many to be scored well."""
+        return depth if self.queries.tokens is None else max(depth, _INTERACTION_CANDIDATES)
 
 
 class DenseSearch:
@@ -56,7 +79,9 @@ class DenseSearch:
         first = 1 - np.sum([one.shares for one in others], axis=0, dtype=np.float32)
         shares = np.clip(np.broadcast_to(first, (len(vectors),)), 0, 1).astype(np.float32)
         self._scope = scope
-        self._parts = (SpaceQueries(scope.index.space, vectors, shares), *others)
+        has_share = shares > NEGLIGIBLE
+        first_space = SpaceQueries(scope.index.space, TowerQueries(vectors[has_share]), shares)
+        self._parts = (first_space, *others)
         self._base = base
         self._is_base = is_base
         self._fusion = fusion
@@ -91,8 +116,7 @@ class DenseSearch:
         extra = np.setdiff1d(documents, ranking.documents[line])
         if self._is_fused[query]:
             return self._fused(query, np.union1d(ranking.documents[line], extra))
-        first = self._parts[0]
-        more = score_documents(self._scope, extra, first.vectors[query], space=first.space)
+        more = self._parts[0].score(query, self._scope, extra)
         return ScoredDocuments(
             documents=np.concatenate([ranking.documents[line], more.documents]),
             rows=np.concatenate([ranking.rows[line], more.rows]),
@@ -108,7 +132,7 @@ class DenseSearch:
             ranking.put(np.flatnonzero(shared), self._base.part(queries[shared], depth))
         own = np.flatnonzero(~shared)
         if len(own):
-            ranking.put(own, dense_ranking(self._scope, first.vectors[queries[own]], depth, space=first.space))
+            ranking.put(own, dense_ranking(self._scope, first.vectors(queries[own]), depth, space=first.space))
         return ranking
 
     def _put_fused(self, ranking: Ranking, lines: IntArray, queries: IntArray) -> None:
@@ -122,7 +146,8 @@ class DenseSearch:
             if part is self._parts[0]:
                 found = self._of_first_space(queries[has_share], depth)
             else:
-                found = dense_ranking(self._scope, part.vectors[queries[has_share]], depth, space=part.space)
+                wanted = part.depth(depth)
+                found = dense_ranking(self._scope, part.vectors(queries[has_share]), wanted, space=part.space)
             for place, documents in zip(has_share.tolist(), found.documents, strict=True):
                 candidates[place].append(documents)
         for line, query, found_by_space in zip(lines.tolist(), queries.tolist(), candidates, strict=True):
@@ -140,7 +165,7 @@ class DenseSearch:
             documents: document numbers, ascending, each once.
         """
         parts = [part for part in self._parts if part.shares[query] > NEGLIGIBLE]
-        scored = [score_documents(self._scope, documents, part.vectors[query], space=part.space) for part in parts]
+        scored = [part.score(query, self._scope, documents) for part in parts]
         shares = np.array([part.shares[query] for part in parts], dtype=np.float64)
         scores = fuse_spaces([one.scores for one in scored], shares=(shares / shares.sum()).tolist(), how=self._fusion)
         return ScoredDocuments(documents, scored[int(np.argmax(shares))].rows, scores)

@@ -1,10 +1,13 @@
 """The documents found for a block of queries, as arrays."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from routeret.chunking import aggregate
+from routeret.experts.tower import inner_products
 from routeret.retriever.scope import Scope
 from routeret.space import Space
 from routeret.types import FloatArray, IntArray
@@ -76,7 +79,8 @@ def dense_ranking(scope: Scope, queries: FloatArray, depth: int, *, space: Space
     candidates = _by_best_span(scope, queries, min(max(_CANDIDATES_A_HIT * depth, _CANDIDATES), len(scope)), space)
     ranking = Ranking.empty(len(queries), depth)
     for query, vector in enumerate(queries):
-        found = score_documents(scope, np.sort(candidates.documents[query]), vector, space=space)
+        score = partial(inner_products, vector)
+        found = score_documents(scope, np.sort(candidates.documents[query]), space=space, score=score)
         order = np.lexsort((found.documents, -found.scores))[:depth]
         ranking.documents[query] = found.documents[order]
         ranking.rows[query] = found.rows[order]
@@ -99,23 +103,23 @@ class ScoredDocuments:
     scores: FloatArray
 
 
-def score_documents(scope: Scope, documents: IntArray, query: FloatArray, *, space: Space) -> ScoredDocuments:
+def score_documents(
+    scope: Scope, documents: IntArray, *, space: Space, score: Callable[[FloatArray], FloatArray]
+) -> ScoredDocuments:
     """The exact scores of some documents from all their spans.
 
     Args:
         scope: holds the documents, and how spans make a score.
         documents: document numbers, ascending, each once, shape (n,).
-        query: float32, shape (dim,).
         space: of the query; one of the index's.
+        score: gives the scores of vectors, float32, shape (n_spans, dim), of that space.
     """
     index = scope.index
     starts, ends = index.rows_of(documents)
     counts = ends - starts
     owners = np.repeat(documents, counts)
     rows = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(len(owners))
-    # In double precision, as the search structures score, so that a document's score does not depend on how it came.
-    products = np.einsum("nd,d->n", index.vectors(rows, space=space).astype(np.float64), query.astype(np.float64))
-    found = aggregate(products.astype(np.float32), owners, how=scope.aggregation)
+    found = aggregate(score(index.vectors(rows, space=space)), owners, how=scope.aggregation)
     return ScoredDocuments(found.documents, rows[found.best_spans], found.scores)
 
 

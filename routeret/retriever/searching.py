@@ -199,11 +199,10 @@ class Searcher:
         shares = self._shares(routing)
         spaces = []
         for column in np.flatnonzero((shares > NEGLIGIBLE).any(axis=0)):
-            encoder = self._pool.tower_by_name[routing.experts[column]].encoder
+            tower = self._pool.tower_by_name[routing.experts[column]]
             queries = np.flatnonzero(shares[:, column] > NEGLIGIBLE)
-            vectors = np.zeros((len(batch), encoder.space.dim), dtype=np.float32)
-            vectors[queries] = encoder.encode_queries([batch.texts[query] for query in queries])
-            spaces.append(SpaceQueries(encoder.space, vectors, shares[:, column]))
+            encoded = tower.encode_queries([batch.texts[query] for query in queries])
+            spaces.append(SpaceQueries(tower.space, encoded, shares[:, column]))
         return spaces
 
     def _require_known(self, names: Sequence[str]) -> None:

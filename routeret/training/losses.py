@@ -145,6 +145,34 @@ def mnr_plus(a: "torch.Tensor", b: "torch.Tensor", *, scale: float = 1.0) -> "to
     return (forward + torch.nn.functional.cross_entropy(scores.T, targets)) / 2
 
 
+def soft_late_scores(
+    tokens: "torch.Tensor", is_token: "torch.Tensor", targets: "torch.Tensor", *, temperature: float
+) -> "torch.Tensor":
+    """Soft late interaction with gradients; see :func:`routeret.late_interaction.soft_late_interaction`.
+
+    Args:
+        tokens: float32, shape (n_queries, most tokens, dim).
+        is_token: bool, shape (n_queries, most tokens); at least one a query.
+        targets: float32, shape (n_targets, dim); one pooled vector each.
+        temperature: of the softmax over the tokens of a query, above 0.
+
+    Returns:
+        float32, shape (n_queries, n_targets); -1 to 1.
+
+    Raises:
+        InputError: the temperature is not above 0.
+    """
+    import torch
+
+    if not temperature > 0:
+        raise InputError(f"the interaction has temperature {temperature}, expected above 0 while training")
+    products = torch.einsum("qtd,nd->qtn", tokens, targets)
+    weights = torch.softmax((products / temperature).masked_fill(~is_token[:, :, None], -torch.inf), dim=1)
+    unit_tokens = torch.nn.functional.normalize(tokens, dim=2)
+    cosines = torch.einsum("qtd,nd->qtn", unit_tokens, torch.nn.functional.normalize(targets, dim=1))
+    return (weights * cosines).sum(dim=1)
+
+
 def _of_rows_with_positives(
     scores: "torch.Tensor", is_positive: "torch.Tensor", against: Against, ignored: "torch.Tensor | None"
 ) -> "torch.Tensor":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from routeret.encoders.torch import TorchEncoder, without_bars
+from routeret.experts.tower import TowerQueries
 from routeret.space import NO_TOKEN_LIMIT
 from routeret.types import FloatArray
 
@@ -45,6 +46,10 @@ class Tower:
         """Vectors of texts, float32, shape (n_texts, dim), with gradients; of length 1 where the space's are."""
         return self._encoder.forward(self.model, list(texts), prompt=prompt)
 
+    def tokens(self, texts: Sequence[str], *, prompt: str = "") -> "tuple[torch.Tensor, torch.Tensor]":
+        """Token vectors of texts, float32, shape (n_texts, most tokens, dim), with gradients, and which are tokens."""
+        return self._encoder.forward_tokens(self.model, list(texts), prompt=prompt)
+
     def encode(self, texts: Sequence[str], *, prompt: str = "") -> FloatArray:
         """Vectors of texts with the weights as they are now, float32, shape (n_texts, dim), without gradients."""
         import torch
@@ -56,6 +61,19 @@ class Tower:
                 rows = order[start : start + _TEXTS_AT_ONCE]
                 vectors[rows] = self.vectors([texts[row] for row in rows], prompt=prompt).cpu().numpy()
         return vectors
+
+    def queries(self, texts: Sequence[str], *, interaction: float | None) -> TowerQueries:
+        """Queries with the weights as they are now, as they are compared with documents.
+
+        Args:
+            texts: the queries; the encoder's prompt is put before each.
+            interaction: temperature of the soft late interaction; None compares one vector a query.
+        """
+        if interaction is None:
+            return TowerQueries(self.encode(texts, prompt=self._encoder.query_prompt))
+        with self.judging():
+            tokens = self._encoder.encode_query_tokens(texts, model=self.model)
+        return TowerQueries.of_tokens(tokens, space=self._encoder.space, temperature=interaction)
 
     @contextmanager
     def judging(self) -> Iterator[None]:

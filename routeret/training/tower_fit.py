@@ -7,7 +7,7 @@ import numpy as np
 
 from routeret.errors import InputError
 from routeret.training.fitting import Batches, DevScore, FitState, Fitted, fit_tower
-from routeret.training.losses import many_positives, symmetric
+from routeret.training.losses import many_positives, soft_late_scores, symmetric
 from routeret.training.tower import Tower
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.types import IntArray
@@ -90,9 +90,14 @@ class _Source:
         drawn = np.zeros((len(lefts), len(rights)), dtype=np.bool_)
         drawn[np.searchsorted(lefts, edges[:, 0]), np.searchsorted(rights, edges[:, 1])] = True
         belongs = graph.are_positive(lefts, rights) if objective == "many_to_many" else drawn
-        left = tower.vectors([graph.left_texts[row] for row in lefts], prompt=task.left_prompt)
         right = tower.vectors([graph.right_texts[row] for row in rights], prompt=task.right_prompt)
-        scores = left @ right.T / task.temperature
+        left_texts = [graph.left_texts[row] for row in lefts]
+        if self._recipe.interaction is None:
+            scores = tower.vectors(left_texts, prompt=task.left_prompt) @ right.T
+        else:
+            tokens, is_token = tower.tokens(left_texts, prompt=task.left_prompt)
+            scores = soft_late_scores(tokens, is_token, right, temperature=self._recipe.interaction)
+        scores = scores / task.temperature
         positives = torch.from_numpy(belongs).to(scores.device)
         if objective == "one_way":
             return many_positives(scores, positives, against="all")

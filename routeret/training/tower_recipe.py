@@ -65,6 +65,8 @@ class TowerRecipe:
             both directions, and every pair of the batch that is known to belong together counts as a positive
             (Unified Work Embeddings, 2511.07969).
         n_hard_negatives: of every left text, beside the rights of the batch.
+        interaction: temperature of the soft late interaction between the tokens of a left text and the pooled vectors
+            of the rights, by which pairs are scored while training and afterwards; None compares pooled vectors.
     """
 
     checkpoints: tuple[int, ...] = (50, 100, 200, 400)
@@ -73,6 +75,7 @@ class TowerRecipe:
     max_tokens: int = 128
     objective: Objective = "many_to_many"
     n_hard_negatives: int = 0
+    interaction: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""

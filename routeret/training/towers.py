@@ -1,7 +1,7 @@
 """What an encoder with documents of its own is worth beside the base, and the expert that it becomes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from routeret.datasets import load_dataset
 from routeret.encoders import HashingEncoder, TorchEncoder, named_encoder
 from routeret.errors import InputError
 from routeret.experts import TowerExpert
+from routeret.experts.tower import TowerQueries
 from routeret.fusion import SpaceFusion, fuse_spaces
 from routeret.index.structures.best import top_k
+from routeret.late_interaction import PooledTargets, soft_late_interaction
 from routeret.protocols import Encoder
 from routeret.routing.pilots import STRENGTHS, PilotCorpus, PilotLibrary
 from routeret.training.embedded import EmbeddedSet, embed_dataset
@@ -84,6 +86,7 @@ def measured_tower(
     *,
     query_tower: str,
     model: str | None,
+    interaction: float | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> MeasuredTower:
     """Measure an encoder beside the base on data sets, and make an expert of it.
@@ -94,12 +97,15 @@ def measured_tower(
         sets: every data set as the base and as the encoder embed it.
         query_tower: of the base.
         model: see :class:`~routeret.experts.TowerExpert`.
+        interaction: temperature of its soft late interaction; None compares one vector a query.
         details: about its training.
     """
+    expert = TowerExpert(name, encoder, 1.0, np.zeros(0, dtype=np.uint64), model, details or {}, interaction)
     corpora, gains = [], {}
     for embedded, own in sets:
         pilots, twins = pilot_queries(embedded), pilot_queries(own)
-        measured = tower_gains(embedded.judged(pilots.measured), own.judged(twins.measured))
+        asked = expert.encode_queries(pilots.measured.texts)
+        measured = tower_gains(embedded.judged(pilots.measured), own.judged(twins.measured), asked=asked)
         gains[embedded.name] = measured.mean(axis=0)
         corpora.append(
             PilotCorpus(
@@ -111,14 +117,8 @@ def measured_tower(
             )
         )
     best = int(np.argmax(np.round(np.mean(list(gains.values()), axis=0), 9))) if gains else len(STRENGTHS) - 1
-    expert = TowerExpert(
-        name=name,
-        encoder=encoder,
-        strength=STRENGTHS[best],
-        known_documents=np.concatenate([np.zeros(0, dtype=np.uint64), *(own.content_keys for _, own in sets)]),
-        model=model,
-        details=details or {},
-    )
+    known = np.concatenate([np.zeros(0, dtype=np.uint64), *(own.content_keys for _, own in sets)])
+    expert = replace(expert, strength=STRENGTHS[best], known_documents=known)
     return MeasuredTower(expert, PilotLibrary(query_tower=query_tower, corpora=tuple(corpora)), gains)
 
 
@@ -126,6 +126,7 @@ def tower_gains(
     base: JudgedQueries,
     own: JudgedQueries,
     *,
+    asked: TowerQueries | None = None,
     shares: Sequence[float] = STRENGTHS,
     how: SpaceFusion = "scores",
 ) -> FloatArray:
@@ -136,6 +137,7 @@ def tower_gains(
     Args:
         base: the queries and documents in the base's space.
         own: the same queries and documents, in the same order, in the tower's.
+        asked: the queries as the tower compares them with documents; None compares the vectors of ``own``.
         shares: what the tower counts.
         how: how the scores become comparable; see :func:`routeret.fusion.fuse_spaces`.
 
@@ -154,7 +156,8 @@ def tower_gains(
     for start in range(0, len(base.queries), _QUERIES_AT_ONCE):
         part = slice(start, start + _QUERIES_AT_ONCE)
         relevant, grades = base.relevant[part], base.grades[part]
-        of_base, of_own = (one.queries[part] @ one.documents.T for one in (base, own))
+        of_base = base.queries[part] @ base.documents.T
+        of_own = tower_scores(own, part, asked=asked)
         before = ndcg_of_scores(of_base, relevant=relevant, grades=grades)
         candidates = [top_k(scores, _CANDIDATES).rows for scores in (of_base, of_own)]
         for column, share in enumerate(shares):
@@ -165,3 +168,32 @@ def tower_gains(
                 fused[query, rows] = fuse_spaces(both, shares=[1 - share, share], how=how)
             gains[part, column] = ndcg_of_scores(fused, relevant=relevant, grades=grades) - before
     return gains
+
+
+def tower_scores(own: JudgedQueries, part: slice, *, asked: TowerQueries | None = None) -> FloatArray:
+    """The scores of all documents for some queries, float32, shape (n_queries, n_documents).
+
+    Args:
+        own: queries and documents in the tower's space.
+        part: which queries.
+        asked: the queries as the tower compares them with documents; None compares the vectors of ``own``.
+    """
+    if asked is None or asked.tokens is None:
+        return np.asarray(own.queries[part] @ own.documents.T, dtype=np.float32)
+    targets = PooledTargets.of(own.documents)
+    return soft_late_interaction(asked.tokens[part], targets, temperature=asked.temperature)
+
+
+def tower_ndcg(own: JudgedQueries, asked: TowerQueries) -> FloatArray:
+    """Give nDCG@10 of the tower alone, float32, shape (n_queries,).
+
+    Args:
+        own: queries and documents in the tower's space.
+        asked: the queries as the tower compares them with documents.
+    """
+    values = np.zeros(len(own.queries), dtype=np.float32)
+    for start in range(0, len(values), _QUERIES_AT_ONCE):
+        part = slice(start, start + _QUERIES_AT_ONCE)
+        scores = tower_scores(own, part, asked=asked)
+        values[part] = ndcg_of_scores(scores, relevant=own.relevant[part], grades=own.grades[part])
+    return values

@@ -3,7 +3,7 @@
 import hashlib
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from routeret.training.scoring import JudgedQueries
 from routeret.training.tower import Tower
 from routeret.training.tower_fit import fit_to_tasks
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
-from routeret.training.towers import measured_tower, tower_gains
+from routeret.training.towers import measured_tower, tower_gains, tower_ndcg
 
 P_VALUE = 0.05
 """An expert helps if the mean dev difference is above 0 at a p-value below this."""
@@ -132,7 +132,7 @@ def train_two_tower(
     fitted = fit_to_tasks(
         tower,
         tasks,
-        judge=lambda: _judged(tower, sets, encoder),
+        judge=lambda: _judged(tower, sets, encoder, interaction=recipe.interaction),
         recipe=recipe,
         seed=seed,
         state=state,
@@ -165,15 +165,15 @@ class _DevSet:
         return cls(dataset, embedded, divide(embedded), texts)
 
 
-def _judged(tower: Tower, sets: Sequence[_DevSet], encoder: TorchEncoder) -> DevScore:
+def _judged(tower: Tower, sets: Sequence[_DevSet], encoder: TorchEncoder, *, interaction: float | None) -> DevScore:
     """nDCG@10 of the tower alone on the dev queries, the mean over sets."""
     values = {}
     for one in sets:
         dev = one.division.dev
         documents = tower.encode(one.documents, prompt=encoder.document_prompt)
-        queries = tower.encode(dev.texts, prompt=encoder.query_prompt)
-        judged = JudgedQueries(one.embedded.name, queries, documents, dev.relevant, dev.grades)
-        values[one.embedded.name] = judged.ndcg_of(queries)
+        asked = tower.queries(dev.texts, interaction=interaction)
+        judged = JudgedQueries(one.embedded.name, asked.vectors, documents, dev.relevant, dev.grades)
+        values[one.embedded.name] = tower_ndcg(judged, asked)
     return DevScore(float(np.mean([one.mean() for one in values.values()])), values)
 
 
@@ -202,15 +202,23 @@ def _written(
 ) -> TowerReport:
     """Measure a trained encoder beside the base and write it if it helps."""
     pairs = [(one.embedded, embed_dataset(one.dataset, tuned)) for one in sets]
-    towers = measured_tower(name, tuned, pairs, query_tower=sets[0].embedded.query_tower, model=None)
+    towers = measured_tower(
+        name,
+        tuned,
+        pairs,
+        query_tower=sets[0].embedded.query_tower,
+        model=None,
+        interaction=recipe.interaction,
+    )
     share = towers.expert.strength
     base, alone, fused, gains = {}, {}, {}, []
     for one, (embedded, own) in zip(sets, pairs, strict=True):
         dev, twins = one.division.dev, divide(own).dev
         before, after = embedded.judged(dev), own.judged(twins)
-        gains.append(tower_gains(before, after, shares=(share,))[:, 0])
+        asked = towers.expert.encode_queries(dev.texts)
+        gains.append(tower_gains(before, after, asked=asked, shares=(share,))[:, 0])
         base[embedded.name] = float(before.ndcg_of(before.queries).mean())
-        alone[embedded.name] = float(after.ndcg_of(after.queries).mean())
+        alone[embedded.name] = float(tower_ndcg(after, asked).mean())
         fused[embedded.name] = base[embedded.name] + float(gains[-1].mean())
     # Weighted so that the mean over all queries is the mean over sets.
     n_queries = sum(len(one) for one in gains)
@@ -231,15 +239,9 @@ def _written(
     )
     if not report.helpful and not force:
         raise ExpertNotHelpfulError(_refusal(report))
-    expert = measured_tower(
-        name,
-        tuned,
-        pairs,
-        query_tower=sets[0].embedded.query_tower,
-        model=None,
-        details={"recipe": recipe.as_dict(), "seed": seed, "scores": report.as_dict() | {"folder": out.name}},
-    )
-    expert.expert.save(out, beside=lambda folder: expert.pilots.save(folder / "pilots"))
+    details = {"recipe": recipe.as_dict(), "seed": seed, "scores": report.as_dict() | {"folder": out.name}}
+    expert = replace(towers.expert, details=details)
+    expert.save(out, beside=lambda folder: towers.pilots.save(folder / "pilots"))
     return report
 
 

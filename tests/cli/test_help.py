@@ -44,10 +44,12 @@ def python(code):
 def test_the_commands():
     assert main.list_commands(None) == [
         "demo", "build", "add", "upsert", "sync", "delete", "search", "route", "info", "verify", "compact",
-        "optimise", "export", "import", "eval", "bench", "tune", "train", "pack", "experts",
+        "optimise", "export", "import", "eval", "bench", "tune", "mine", "train", "pack", "experts",
     ]  # fmt: skip
     inner = {path for path in COMMANDS if len(path) == 2}
     assert inner == {
+        ("mine", "cocitations"),
+        ("mine", "bipartite"),
         ("train", "expert"),
         ("bench", "index"),
         *(("pack", name) for name in ("list", "info", "build")),

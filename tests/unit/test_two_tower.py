@@ -1,22 +1,28 @@
 """Towers trained on pairs: tiny models, a tiny data set whose answers no untrained model can know."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from routeret.datasets import load_dataset
 from routeret.encoders import HashingEncoder, TorchEncoder
 from routeret.errors import ArtifactError, CorpusError, ExpertNotHelpfulError, InputError, TrainingDivergedError
 from routeret.experts import TowerExpert, load_expert
+from routeret.late_interaction import PooledTargets, soft_late_interaction
 from routeret.mining import BipartiteGraph, graph_of_pairs, graph_of_qrels
 from routeret.retriever import Retriever
+from routeret.routing import PilotLibrary
 from routeret.training import tower_fit
 from routeret.training.fitting import Batches, DevScore
+from routeret.training.losses import soft_late_scores
 from routeret.training.tower import Tower
 from routeret.training.tower_fit import fit_to_tasks
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.two_tower import train_two_tower
+from routeret.types import Document
 
 ASKED, ANSWERS = list("abcdefgh"), list("stuvwxyz")
 RECIPE = TowerRecipe(checkpoints=(10, 60), learning_rate=2e-3, batch=8, max_tokens=12)
@@ -194,3 +200,44 @@ def test_pairs_that_do_not_fit_the_corpus_are_named(data, tmp_path, line, messag
     (tmp_path / "pairs.jsonl").write_text(line + "\n")
     with pytest.raises(CorpusError, match=message):
         graph_of_pairs(tmp_path / "pairs.jsonl", data)
+
+
+def test_an_expert_with_late_interaction_scores_tokens_of_the_query(base, data, tmp_path):
+    recipe = TowerRecipe(checkpoints=(60,), learning_rate=2e-3, batch=8, max_tokens=12, interaction=0.1)
+    report = train_two_tower("words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=recipe)
+    assert report.alone["words"] > 0.9
+    expert = load_expert(tmp_path / "out")
+    assert expert.interaction == 0.1
+    with Retriever.create(tmp_path / "kb", base=base) as kb:
+        kb.add(data)
+        pilots = PilotLibrary.load(tmp_path / "out" / "pilots")
+        replace(expert, strength=1.0).save(tmp_path / "full", beside=lambda folder: pilots.save(folder / "pilots"))
+        kb.add_expert(tmp_path / "full")
+        hits = kb.search("b c", 8, expert="words")
+        tokens = expert.encoder.encode_query_tokens(["b c"])
+        documents = expert.encoder.encode_documents([Document(id=letter, text=letter) for letter in ANSWERS]).vectors
+        own = soft_late_interaction(tokens, PooledTargets.of(documents), temperature=0.1)[0]
+        scores = dict(zip(ANSWERS, own, strict=True))
+    assert [hit.text for hit in hits] == sorted(scores, key=scores.get, reverse=True)
+    np.testing.assert_allclose([hit.score for hit in hits], sorted(scores.values(), reverse=True), atol=1e-3)
+
+
+def test_token_vectors_pool_to_the_query_vector(base):
+    texts = ["river bank", "", "tax return: ü"]
+    tokens = base.encode_query_tokens(texts)
+    pooled = np.stack([one.mean(axis=0) for one in tokens])
+    pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
+    np.testing.assert_allclose(pooled, base.encode_queries(texts), atol=1e-5)
+
+
+def test_the_loss_scores_as_the_search_does(base):
+    tower = Tower(base)
+    with tower.judging(), torch.no_grad():
+        tokens, is_token = tower.tokens(["river bank", "tax"])
+        targets = tower.vectors(ANSWERS)
+        found = soft_late_scores(tokens, is_token, targets, temperature=0.1).numpy()
+    ragged = [one[kept].numpy() for one, kept in zip(tokens, is_token, strict=True)]
+    expected = soft_late_interaction(ragged, PooledTargets.of(targets.numpy()), temperature=0.1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    with pytest.raises(InputError, match="temperature 0, expected above 0"):
+        soft_late_scores(tokens, is_token, targets, temperature=0)
