@@ -1,0 +1,169 @@
+"""One domain of a mixture-of-experts model as an encoder."""
+
+import copy
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from routeret.encoders.moe.configuration import MODEL_TYPE
+from routeret.encoders.torch import Precision, TorchEncoder
+from routeret.errors import ArtifactError, InputError
+from routeret.space import Space
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+
+class MoeEncoder(TorchEncoder):
+    """Vectors from one domain of a mixture-of-experts model.
+
+    Every domain has a space and a query tower of its own. The encoders that :meth:`in_domain` gives share one set of
+    weights in memory, and so does whatever thread runs them.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        domain: str,
+        device: str | None = None,
+        max_tokens: int | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        batch_size: int | None = None,
+        precision: Precision = "auto",
+        download: bool = False,
+    ) -> None:
+        """Find the model and read its configuration.
+
+        Args:
+            model: what :func:`~routeret.encoders.moe.upcycle` wrote, perhaps trained since; a folder or a name.
+            domain: one of the model's.
+            device: see :class:`~routeret.encoders.TorchEncoder`, as for all that follow.
+            max_tokens: longer texts are cut.
+            query_prompt: text put before every query.
+            document_prompt: text put before every document.
+            batch_size: texts in one pass.
+            precision: arithmetic of the document tower's transformer.
+            download: fetch a model that is not on this machine from the hub.
+
+        Raises:
+            ModelNotFoundError: the model is nowhere on this machine.
+            InputError: it is no mixture of experts, does not have the domain, or another argument is outside what it
+                offers.
+            ArtifactError: the model's folder is damaged.
+        """
+        super().__init__(
+            model,
+            device=device,
+            max_tokens=max_tokens,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            batch_size=batch_size,
+            precision=precision,
+            download=download,
+        )
+        architecture = self._folder.modules[0].config.get("architecture", {})
+        if architecture.get("model_type") != MODEL_TYPE:
+            raise InputError(
+                f"{self.folder} is no mixture of experts: found architecture {architecture.get('model_type')!r}, "
+                f"expected {MODEL_TYPE!r}; make one of it with routeret.encoders.moe.upcycle"
+            )
+        names = architecture.get("domains")
+        if not isinstance(names, list) or not names:
+            raise ArtifactError(f"{self.folder / 'config.json'} names no domains; restore it from its source")
+        self._domains = tuple(str(name) for name in names)
+        self._domain = domain
+        self._numbers: tuple[int, ...] = (self._number(domain),)
+        self._owner = self
+
+    @property
+    def domain(self) -> str:
+        """The domain whose experts write the vectors."""
+        return self._domain
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """All domains of the model."""
+        return self._domains
+
+    def in_domain(self, domain: str) -> "MoeEncoder":
+        """The encoder of another domain of this model, which shares its weights in memory.
+
+        Raises:
+            InputError: the model does not have the domain.
+        """
+        other = copy.copy(self)
+        other._domain = domain
+        other._numbers = (self._number(domain),)
+        for made in ("space", "query_tower"):
+            other.__dict__.pop(made, None)
+        return other
+
+    @cached_property
+    def space(self) -> Space:
+        """The space of the domain's vectors: the hash of the model is joined by the domain's name."""
+        of_model = self._owner._space_of_model
+        joined = json.dumps([of_model.model, self._domain])
+        return replace(of_model, model=hashlib.sha256(joined.encode()).hexdigest())
+
+    @cached_property
+    def _space_of_model(self) -> Space:
+        """What the space is but for the domain; made once for all domains, since it reads all weights."""
+        # The function behind the property: the property would take it for the space of this encoder.
+        found: Space = TorchEncoder.space.func(self)  # type: ignore[attr-defined] # mypy takes it for a method
+        return found
+
+    def forward(
+        self,
+        model: "SentenceTransformer",
+        texts: list[str],
+        *,
+        prompt: str,
+        precision: Precision = "auto",
+        domains: Sequence[str] | None = None,
+    ) -> "torch.Tensor":
+        """Vectors of one batch by a model of this encoder's make, with gradients where they are on.
+
+        Args:
+            model: what :meth:`fresh_model` gave, perhaps trained since.
+            texts: a batch, computed at once.
+            prompt: put before every text.
+            precision: arithmetic of the transformer; everything after it is float32.
+            domains: the domain of every text; None takes the encoder's for all.
+
+        Returns:
+            float32, shape (n_texts, dim), on the model's device; of length 1 where the space's vectors are.
+
+        Raises:
+            InputError: the model does not have a domain, or there is not one for every text.
+        """
+        if domains is None:
+            return super().forward(model, texts, prompt=prompt, precision=precision)
+        if len(domains) != len(texts):
+            raise InputError(f"found {len(domains)} domains for {len(texts)} texts, expected one for every text")
+        mixed = copy.copy(self)
+        mixed._numbers = tuple(self._number(domain) for domain in domains)
+        return TorchEncoder.forward(mixed, model, texts, prompt=prompt, precision=precision)
+
+    def _features(self, model: "SentenceTransformer", texts: list[str], *, prompt: str) -> dict[str, Any]:
+        """What the transformer reads, with the number of every text's domain."""
+        import torch
+
+        features = super()._features(model, texts, prompt=prompt)
+        numbers = self._numbers * len(texts) if len(self._numbers) == 1 else self._numbers
+        features["domains"] = torch.tensor(numbers)
+        return features
+
+    def _loaded(self) -> "SentenceTransformer":
+        return TorchEncoder._loaded(self._owner)
+
+    def _number(self, domain: str) -> int:
+        if domain not in self._domains:
+            raise InputError(f"{self.folder} has no domain {domain!r}; it has {', '.join(self._domains)}")
+        return self._domains.index(domain)
