@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from routeret.encoders.hashing import HASHING_DIM, HashingEncoder
 from routeret.encoders.resolve import DEFAULT_BASE, find_model
@@ -46,6 +47,7 @@ def named_encoder(
     max_tokens: int | None = None,
     query_prompt: str | None = None,
     document_prompt: str | None = None,
+    domain: str | None = None,
     download: bool = False,
 ) -> TorchEncoder | HashingEncoder:
     """Give the encoder of a model that can be named again, with settings of its own.
@@ -56,6 +58,7 @@ def named_encoder(
         max_tokens: longer texts are cut; None takes the model's limit.
         query_prompt: text put before every query; None takes the one that the model names.
         document_prompt: text put before every document; None takes the one that the model names.
+        domain: one of the domains of a mixture of experts; None for any other model.
         download: fetch a model that is not on this machine from the hub.
 
     Raises:
@@ -65,11 +68,16 @@ def named_encoder(
     if isinstance(model, str) and (match := _HASHING.fullmatch(model)):
         dim = int(match[1]) if match[1] else HASHING_DIM
         return HashingEncoder(dim, document_prompt=document_prompt or "", query_prompt=query_prompt or "")
-    return TorchEncoder(
-        model,
-        device=device,
-        max_tokens=max_tokens,
-        query_prompt=query_prompt,
-        document_prompt=document_prompt,
-        download=download,
-    )
+    settings: dict[str, Any] = {
+        "device": device,
+        "max_tokens": max_tokens,
+        "query_prompt": query_prompt,
+        "document_prompt": document_prompt,
+        "download": download,
+    }
+    if domain is None:
+        return TorchEncoder(model, **settings)
+    # Importing it loads PyTorch.
+    from routeret.encoders.moe import MoeEncoder
+
+    return MoeEncoder(model, domain=domain, **settings)

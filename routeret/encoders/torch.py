@@ -1,5 +1,6 @@
 """Text to vectors with a sentence-transformers model, run by PyTorch."""
 
+import copy
 import hashlib
 import json
 import re
@@ -126,11 +127,21 @@ class TorchEncoder:
         """Text put before every document."""
         return self._document_prompt
 
+    @property
+    def domain(self) -> str | None:
+        """The domain of a mixture of experts that it writes for; None where the model has no domains."""
+        return None
+
+    @cached_property
+    def _content(self) -> str:
+        """64 hexadecimal digits of what makes document vectors; reads the weights' bytes once."""
+        return model_hash(self._folder)
+
     @cached_property
     def space(self) -> Space:
         """The space that document and query vectors live in; reads the weights' bytes once."""
         return Space(
-            model=model_hash(self._folder),
+            model=self._content,
             pooling=self._folder.pooling,
             max_tokens=self._max_tokens,
             dim=self._folder.dim,
@@ -157,13 +168,17 @@ class TorchEncoder:
         vectors, truncated = self._encode(texts, prompt=self._document_prompt, precision=self._precision)
         return EncodedDocuments(vectors, truncated)
 
-    def encode_queries(self, texts: Sequence[str]) -> FloatArray:
+    def encode_queries(self, texts: Sequence[str], *, model: "SentenceTransformer | None" = None) -> FloatArray:
         """Vectors of the queries, float32, shape (n_queries, dim), in their order.
+
+        Args:
+            texts: the queries.
+            model: a changed copy of the encoder's model; None takes the model itself.
 
         Raises:
             InputError: something other than a list of strings came, or the device is not there.
         """
-        vectors, _ = self._encode(checked_texts(texts), prompt=self._query_prompt, precision="float32")
+        vectors, _ = self._encode(checked_texts(texts), prompt=self._query_prompt, precision="float32", model=model)
         return vectors
 
     def encode_query_tokens(
@@ -197,14 +212,16 @@ class TorchEncoder:
                 found[row] = vectors[kept]
         return found
 
-    def _encode(self, texts: list[str], *, prompt: str, precision: Precision) -> tuple[FloatArray, BoolArray]:
+    def _encode(
+        self, texts: list[str], *, prompt: str, precision: Precision, model: "SentenceTransformer | None" = None
+    ) -> tuple[FloatArray, BoolArray]:
         """Vectors of the texts, and whether the token limit cut each."""
         vectors: FloatArray = np.zeros((len(texts), self._folder.dim), dtype=np.float32)
         if not texts:
             return vectors, np.zeros(0, dtype=np.bool_)
         import torch
 
-        model = self._loaded()
+        model = self._loaded() if model is None else model
         heads, lengths = self._heads(model, texts, prompt=prompt)
         batch_size = self._batch_size or _ROWS_PER_BATCH.get(model.device.type, _ROWS_PER_BATCH_ELSEWHERE)
         # Texts of one length share a batch, so that little is computed on padding.
@@ -326,6 +343,12 @@ class TorchEncoder:
         if limit < NO_TOKEN_LIMIT:
             model.max_seq_length = limit
         return model
+
+    def model_sharing_weights(self) -> "SentenceTransformer":
+        """A copy of the model whose modules may be replaced, with the very weights and the tokenizer of this one."""
+        model = self._loaded()
+        shared = [*model.parameters(), *model.buffers(), model.tokenizer]
+        return copy.deepcopy(model, {id(one): one for one in shared})
 
     def _features(self, model: "SentenceTransformer", texts: list[str], *, prompt: str) -> dict[str, Any]:
         """What the transformer reads for a batch of texts."""

@@ -1,6 +1,5 @@
 """A residual linear map on the base's query embedding."""
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,15 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from routeret import __version__
-from routeret.artifact import new_folder, write_file, write_manifest
-from routeret.errors import ArtifactError, InputError
+from routeret.artifact import write_file
+from routeret.errors import InputError
+from routeret.experts.folder import manifest_fields, naming_damage, write_expert
 from routeret.experts.names import require_expert_name
+from routeret.experts.strength import applied, checked_base, require_strength
 from routeret.space import Space
 from routeret.types import FloatArray, HashArray, QueryBatch
-
-KIND = "expert"
-FORMAT = 1
 
 _WEIGHTS = "weights.safetensors"
 
@@ -67,8 +64,7 @@ class LinearExpert:
             weight = np.asarray(self.weight).astype(np.float16).astype(np.float32)
         if not np.isfinite(weight).all():
             raise InputError(f"expert {self.name!r} has a weight that is not finite in float16; train it again")
-        if not (np.isfinite(self.strength) and self.strength > 0):
-            raise InputError(f"expert {self.name!r} has strength {self.strength}, expected a number above 0")
+        require_strength(self.strength, expert=self.name)
         object.__setattr__(self, "weight", weight)
         object.__setattr__(self, "known_documents", np.unique(np.asarray(self.known_documents, dtype=np.uint64)))
 
@@ -86,13 +82,7 @@ class LinearExpert:
         Raises:
             InputError: the shapes do not fit, or a strength is below 0 or not finite.
         """
-        base = np.asarray(queries.base, dtype=np.float32)
-        if base.ndim != 2 or base.shape[1] != self.space.dim:
-            raise InputError(f"queries have shape {base.shape}, expert {self.name!r} reads (n, {self.space.dim})")
-        if strengths.shape != (len(base),):
-            raise InputError(f"strengths have shape {strengths.shape}, expected ({len(base)},): one a query")
-        if not (np.isfinite(strengths).all() and (strengths >= 0).all()):
-            raise InputError(f"strengths lie in {strengths.min()} to {strengths.max()}, expected at least 0")
+        base = checked_base(queries, strengths=strengths, dim=self.space.dim, expert=self.name)
         return applied(base, base @ self.weight.T, strengths=strengths, unit_length=self.space.unit_length)
 
     def save(self, folder: Path | str, *, beside: Callable[[Path], None] | None = None) -> None:
@@ -107,30 +97,24 @@ class LinearExpert:
             ArtifactError: something is at ``folder`` already.
             InputError: ``details`` are not JSON values.
         """
+        fields = manifest_fields(
+            kind=self.kind,
+            name=self.name,
+            strength=self.strength,
+            space=self.space,
+            query_tower=self.query_tower,
+            details=self.details,
+        )
+        write_expert(Path(folder), fields, files=self._write_weights, beside=beside)
+
+    def _write_weights(self, folder: Path) -> None:
         from safetensors.numpy import save
 
-        try:
-            json.dumps(dict(self.details), allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"the details of expert {self.name!r} are not JSON: {error}; use plain values") from error
-        with new_folder(Path(folder)) as temporary:
-            arrays: dict[str, NDArray[Any]] = {
-                "weight": self.weight.astype(np.float16),
-                "known_documents": self.known_documents,
-            }
-            write_file(temporary / _WEIGHTS, save(arrays))
-            if beside is not None:
-                beside(temporary)
-            fields = {
-                "expert": self.kind,
-                "name": self.name,
-                "strength": float(self.strength),
-                "space": self.space.as_dict(),
-                "query_tower": self.query_tower,
-                "details": dict(self.details),
-                "routeret": __version__,
-            }
-            write_manifest(temporary, kind=KIND, format_number=FORMAT, fields=fields)
+        arrays: dict[str, NDArray[Any]] = {
+            "weight": self.weight.astype(np.float16),
+            "known_documents": self.known_documents,
+        }
+        write_file(folder / _WEIGHTS, save(arrays))
 
     @classmethod
     def from_folder(cls, folder: Path, manifest: Mapping[str, Any]) -> "LinearExpert":
@@ -139,10 +123,9 @@ class LinearExpert:
         Raises:
             ArtifactError: the weights are missing or damaged, or do not fit the manifest.
         """
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        try:
+        with naming_damage(folder):
             arrays = load_file(folder / _WEIGHTS)
             return cls(
                 name=manifest["name"],
@@ -153,23 +136,3 @@ class LinearExpert:
                 known_documents=arrays["known_documents"],
                 details=manifest["details"],
             )
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{folder} is damaged: {error}; restore it, or train it again") from error
-
-
-def applied(base: FloatArray, shift: FloatArray, *, strengths: FloatArray, unit_length: bool) -> FloatArray:
-    """Give base + strength * shift.
-
-    Args:
-        base: float32, shape (n_queries, dim).
-        shift: float32, same shape; W q of every query.
-        strengths: float32, shape (n_queries,); a query at 0 keeps its base vector to the last bit.
-        unit_length: bring the others to length 1.
-    """
-    vectors: FloatArray = (base + strengths[:, None].astype(np.float32) * shift).astype(np.float32)
-    if unit_length:
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors /= np.maximum(lengths, np.finfo(np.float32).tiny)
-    off = strengths == 0
-    vectors[off] = base[off]
-    return vectors

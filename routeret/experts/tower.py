@@ -160,6 +160,7 @@ class TowerExpert:
                 "query_tower": self.query_tower,
                 "model": self.model,
                 "query_prompt": self.encoder.query_prompt,
+                "domain": self.encoder.domain if isinstance(self.encoder, TorchEncoder) else None,
                 "details": dict(self.details),
                 "interaction": self.interaction,
                 "routeret": __version__,
@@ -182,7 +183,7 @@ class TowerExpert:
             space = Space.from_dict(manifest["space"])
             known = load_file(folder / _DOCUMENTS)["known_documents"]
             model, name, query_tower = manifest["model"], manifest["name"], manifest["query_tower"]
-            query_prompt = manifest["query_prompt"]
+            query_prompt, domain = manifest["query_prompt"], manifest["domain"]
             strength, details = float(manifest["strength"]), manifest["details"]
             interaction = manifest["interaction"]
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
@@ -193,6 +194,7 @@ class TowerExpert:
             max_tokens=None if space.max_tokens == NO_TOKEN_LIMIT else space.max_tokens,
             query_prompt=query_prompt,
             document_prompt=space.document_prompt,
+            domain=domain,
         )
         if encoder.space != space or encoder.query_tower != query_tower:
             raise SpaceMismatchError(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from routeret.encoders.torch import TorchEncoder, without_bars
+from routeret.errors import InputError
 from routeret.experts.tower import TowerQueries
 from routeret.space import NO_TOKEN_LIMIT
 from routeret.types import FloatArray
@@ -25,15 +26,30 @@ class Tower:
     Arithmetic is bfloat16 where the hardware has it, except for pooling and everything after it.
     """
 
-    def __init__(self, encoder: TorchEncoder, *, max_tokens: int | None = None) -> None:
+    def __init__(
+        self, encoder: TorchEncoder, *, max_tokens: int | None = None, model: "SentenceTransformer | None" = None
+    ) -> None:
         """Load the model once more.
 
         Args:
             encoder: whose model to copy; it is not changed.
             max_tokens: longer texts are cut; None takes the encoder's limit.
+            model: a copy that is there already, to be shared.
         """
         self._encoder = encoder
-        self.model: SentenceTransformer = encoder.fresh_model(max_tokens=max_tokens)
+        self.model: SentenceTransformer = encoder.fresh_model(max_tokens=max_tokens) if model is None else model
+
+    def in_domain(self, domain: str) -> "Tower":
+        """The same weights, writing for another domain of a mixture of experts.
+
+        Raises:
+            InputError: the model has no domains, or not this one.
+        """
+        from routeret.encoders.moe import MoeEncoder
+
+        if not isinstance(self._encoder, MoeEncoder):
+            raise InputError(f"{self._encoder.folder} is no mixture of experts, so it has no domain {domain!r}")
+        return Tower(self._encoder.in_domain(domain), model=self.model)
 
     @property
     def transformer(self) -> "torch.nn.Module":
@@ -77,12 +93,15 @@ class Tower:
 
     @contextmanager
     def judging(self) -> Iterator[None]:
-        """Without dropout inside the block."""
-        was_training = self.model.training
+        """Without dropout, and with the encoder's own token limit, inside the block: as an expert will be used."""
+        was_training, limit = self.model.training, self.model.max_seq_length
         self.model.eval()
+        if self._encoder.max_tokens < NO_TOKEN_LIMIT:
+            self.model.max_seq_length = self._encoder.max_tokens
         try:
             yield
         finally:
+            self.model.max_seq_length = limit
             self.model.train(was_training)
 
     def take(self, weights: Mapping[str, FloatArray]) -> None:
@@ -95,14 +114,8 @@ class Tower:
 
     def save(self, folder: Path) -> None:
         """Write the model as a new sentence-transformers folder, in safetensors, with the encoder's token limit."""
-        limit = self.model.max_seq_length
-        if self._encoder.max_tokens < NO_TOKEN_LIMIT:
-            self.model.max_seq_length = self._encoder.max_tokens
-        try:
-            with without_bars():
-                self.model.save(str(folder), create_model_card=False)
-        finally:
-            self.model.max_seq_length = limit
+        with self.judging(), without_bars():
+            self.model.save(str(folder), create_model_card=False)
 
     def parameters(self) -> dict[str, "torch.nn.Parameter"]:
         """What is trained, by name: every parameter that asks for a gradient."""

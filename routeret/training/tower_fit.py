@@ -46,10 +46,11 @@ def fit_to_tasks(
     if not tasks:
         raise InputError("no task was given; expected at least one with pairs that belong together")
     sources = [_Source(task, recipe, seed=seed + number) for number, task in enumerate(tasks)]
+    parts = [(source, tower.in_domain(source.task.domain) if source.task.domain else tower) for source in sources]
     total = sum(task.weight for task in tasks)
 
     def loss(step: int) -> "torch.Tensor":
-        losses = [source.loss(tower, step) * (source.task.weight / total) for source in sources]
+        losses = [source.loss(part, step) * (source.task.weight / total) for source, part in parts]
         return sum(losses[1:], losses[0])
 
     def batch_of(step: int) -> str:

@@ -24,6 +24,7 @@ class TowerTask:
             -1 where there are fewer. None leaves them out.
         left_prompt: put before every left text.
         right_prompt: put before every right text.
+        domain: of a mixture of experts, whose experts encode these texts; None where the tower has no domains.
     """
 
     graph: BipartiteGraph
@@ -32,6 +33,7 @@ class TowerTask:
     hard_negatives: IntArray | None = None
     left_prompt: str = ""
     right_prompt: str = ""
+    domain: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what has no meaning.

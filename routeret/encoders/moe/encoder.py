@@ -4,15 +4,14 @@ import copy
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from routeret.encoders.content import model_hash
 from routeret.encoders.moe.configuration import MODEL_TYPE
 from routeret.encoders.torch import Precision, TorchEncoder
 from routeret.errors import ArtifactError, InputError
-from routeret.space import Space
 
 if TYPE_CHECKING:
     import torch
@@ -101,23 +100,20 @@ class MoeEncoder(TorchEncoder):
         other = copy.copy(self)
         other._domain = domain
         other._numbers = (self._number(domain),)
-        for made in ("space", "query_tower"):
+        for made in ("_content", "space", "query_tower"):
             other.__dict__.pop(made, None)
         return other
 
     @cached_property
-    def space(self) -> Space:
-        """The space of the domain's vectors: the hash of the model is joined by the domain's name."""
-        of_model = self._owner._space_of_model
-        joined = json.dumps([of_model.model, self._domain])
-        return replace(of_model, model=hashlib.sha256(joined.encode()).hexdigest())
+    def _content(self) -> str:
+        """The hash of the model joined by the domain's name."""
+        joined = json.dumps([self._owner._weights, self._domain])
+        return hashlib.sha256(joined.encode()).hexdigest()
 
     @cached_property
-    def _space_of_model(self) -> Space:
-        """What the space is but for the domain; made once for all domains, since it reads all weights."""
-        # The function behind the property: the property would take it for the space of this encoder.
-        found: Space = TorchEncoder.space.func(self)  # type: ignore[attr-defined] # mypy takes it for a method
-        return found
+    def _weights(self) -> str:
+        """The hash of the model; made once for all domains, since it reads all weights."""
+        return model_hash(self._folder)
 
     def forward(
         self,

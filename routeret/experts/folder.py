@@ -1,0 +1,75 @@
+"""What the folders of all experts have in common."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from routeret import __version__
+from routeret.artifact import new_folder, write_manifest
+from routeret.errors import ArtifactError, InputError
+from routeret.space import Space
+
+KIND = "expert"
+FORMAT = 1
+
+
+def write_expert(
+    folder: Path,
+    fields: Mapping[str, Any],
+    *,
+    files: Callable[[Path], None],
+    beside: Callable[[Path], None] | None,
+) -> None:
+    """Write the folder of an expert, whole or not at all.
+
+    Args:
+        folder: must not exist.
+        fields: of the manifest: ``expert`` (its kind), ``name``, ``strength``, ``space``, ``query_tower``, ``details``
+            and what the kind adds.
+        files: writes the expert's own files into the folder that it is given.
+        beside: writes more files, for example the expert's pilots; the manifest covers all.
+
+    Raises:
+        ArtifactError: something is at ``folder`` already.
+        InputError: the details are not JSON values.
+    """
+    try:
+        json.dumps(fields["details"], allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"the details of expert {fields['name']!r} are not JSON: {error}; use plain values") from error
+    with new_folder(folder) as temporary:
+        files(temporary)
+        if beside is not None:
+            beside(temporary)
+        write_manifest(temporary, kind=KIND, format_number=FORMAT, fields={**fields, "routeret": __version__})
+
+
+def manifest_fields(
+    *, kind: str, name: str, strength: float, space: Space, query_tower: str, details: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What every expert's manifest holds."""
+    return {
+        "expert": kind,
+        "name": name,
+        "strength": float(strength),
+        "space": space.as_dict(),
+        "query_tower": query_tower,
+        "details": dict(details),
+    }
+
+
+@contextmanager
+def naming_damage(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong while an expert's folder is read into an error that names the folder.
+
+    Raises:
+        ArtifactError: a file is missing or damaged, or does not fit the manifest.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{folder} is damaged: {error}; restore it, or train it again") from error

@@ -1,0 +1,234 @@
+"""What a trained tower is worth on the dev queries of data sets, while it is trained and afterwards."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from routeret.datasets import Dataset
+from routeret.encoders import TorchEncoder
+from routeret.mining import BipartiteGraph
+from routeret.significance import PairedTest, paired_test
+from routeret.training.embedded import EmbeddedSet, embed_dataset
+from routeret.training.fitting import DevScore, Fitted
+from routeret.training.measuring import Division, divide
+from routeret.training.scoring import JudgedQueries
+from routeret.training.tower import Tower
+from routeret.training.tower_recipe import TowerRecipe, TowerTask
+from routeret.training.towers import MeasuredTower, measured_tower, tower_gains, tower_ndcg
+
+P_VALUE = 0.05
+"""An expert helps if the mean dev difference is above 0 at a p-value below this."""
+
+
+@dataclass(frozen=True, slots=True)
+class TowerReport:
+    """What the training of a tower gave.
+
+    Attributes:
+        name: of the expert.
+        folder: where it was written.
+        steps: how long it was trained.
+        strength: the share at which it does best beside the base.
+        n_pairs: pairs that belong together, by task.
+        base: nDCG@10 of the base on dev, by data set.
+        alone: nDCG@10 of the tower alone on dev, by data set.
+        fused: nDCG@10 of both together at ``strength`` on dev, by data set.
+        difference: fused minus base, the mean over sets, tested over all their dev queries.
+        helpful: whether that is above 0 at p < 0.05; False only where writing was forced.
+        history: mean nDCG@10 of the tower alone on dev, by number of steps.
+    """
+
+    name: str
+    folder: Path
+    steps: int
+    strength: float
+    n_pairs: dict[str, int]
+    base: dict[str, float]
+    alone: dict[str, float]
+    fused: dict[str, float]
+    difference: PairedTest
+    helpful: bool
+    history: dict[int, float]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "name": self.name,
+            "folder": str(self.folder),
+            "steps": self.steps,
+            "strength": self.strength,
+            "pairs": dict(self.n_pairs),
+            "base": dict(self.base),
+            "alone": dict(self.alone),
+            "fused": dict(self.fused),
+            "difference": self.difference.as_dict(),
+            "helpful": self.helpful,
+            "history": {str(steps): value for steps, value in self.history.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DevSet:
+    """A data set as the base embeds it, and its texts.
+
+    Attributes:
+        dataset: where it comes from.
+        embedded: in the base's space.
+        division: its train and dev queries.
+        documents: their texts, in the order of the rows.
+    """
+
+    dataset: Dataset
+    embedded: EmbeddedSet
+    division: Division
+    documents: tuple[str, ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset, encoder: TorchEncoder, *, cache: Path | None, show_progress: bool) -> "DevSet":
+        """Embed a data set.
+
+        Args:
+            dataset: with train and, if possible, dev queries.
+            encoder: the base.
+            cache: a folder where vectors are kept between calls; None keeps none.
+            show_progress: draw progress bars on stderr.
+
+        Raises:
+            CorpusError: the set cannot be read, or has no train split.
+        """
+        embedded = embed_dataset(dataset, encoder, cache=cache, show_progress=show_progress)
+        join = encoder.space.joined
+        texts = tuple(join(title=document.title, text=document.text) for document in dataset.load_documents())
+        return cls(dataset, embedded, divide(embedded), texts)
+
+
+def judged(tower: Tower, sets: Sequence[DevSet], encoder: TorchEncoder, *, interaction: float | None) -> DevScore:
+    """Score a tower as it is now by nDCG@10 on the dev queries, alone and not beside the base; the mean over sets.
+
+    Args:
+        tower: as it is.
+        sets: with the dev queries.
+        encoder: has the prompts and the join of title and text.
+        interaction: temperature of the soft late interaction; None compares one vector a query.
+    """
+    values = {}
+    for one in sets:
+        dev = one.division.dev
+        documents = tower.encode(one.documents, prompt=encoder.document_prompt)
+        asked = tower.queries(dev.texts, interaction=interaction)
+        own = JudgedQueries(one.embedded.name, asked.vectors, documents, dev.relevant, dev.grades)
+        values[one.embedded.name] = tower_ndcg(own, asked)
+    return DevScore(float(np.mean([one.mean() for one in values.values()])), values)
+
+
+def measured(
+    name: str,
+    out: Path,
+    tuned: TorchEncoder,
+    tasks: Sequence[TowerTask],
+    sets: Sequence[DevSet],
+    fitted: Fitted,
+    recipe: TowerRecipe,
+    *,
+    model: str | None,
+    seed: int,
+) -> tuple[TowerReport, MeasuredTower]:
+    """Measure a trained encoder beside the base.
+
+    Args:
+        name: of the expert.
+        out: where it will be written.
+        tuned: the encoder.
+        tasks: what it was trained on.
+        sets: data sets whose dev queries judge it.
+        fitted: the outcome of the fit.
+        recipe: of the fit.
+        model: see :class:`~routeret.experts.TowerExpert`.
+        seed: of the test.
+
+    Returns:
+        The report, and the expert with its pilots.
+    """
+    pairs = [(one.embedded, embed_dataset(one.dataset, tuned)) for one in sets]
+    towers = measured_tower(
+        name,
+        tuned,
+        pairs,
+        query_tower=sets[0].embedded.query_tower,
+        model=model,
+        interaction=recipe.interaction,
+    )
+    share = towers.expert.strength
+    base, alone, fused, gains = {}, {}, {}, []
+    for one, (embedded, own) in zip(sets, pairs, strict=True):
+        dev, twins = one.division.dev, divide(own).dev
+        before, after = embedded.judged(dev), own.judged(twins)
+        asked = towers.expert.encode_queries(dev.texts)
+        gains.append(tower_gains(before, after, asked=asked, shares=(share,))[:, 0])
+        base[embedded.name] = float(before.ndcg_of(before.queries).mean())
+        alone[embedded.name] = float(tower_ndcg(after, asked).mean())
+        fused[embedded.name] = base[embedded.name] + float(gains[-1].mean())
+    # Weighted so that the mean over all queries is the mean over sets.
+    n_queries = sum(len(one) for one in gains)
+    weighted = np.concatenate([one * (n_queries / (len(gains) * len(one))) for one in gains])
+    difference = paired_test(weighted, seed=seed)
+    report = TowerReport(
+        name=name,
+        folder=out,
+        steps=fitted.steps,
+        strength=share,
+        n_pairs={task.graph.name: len(task.graph.edges) for task in tasks},
+        base=base,
+        alone=alone,
+        fused=fused,
+        difference=difference,
+        helpful=difference.mean > 0 and difference.p_value < P_VALUE,
+        history={steps: score.value for steps, score in fitted.scores.items()},
+    )
+    details = {"recipe": recipe.as_dict(), "seed": seed, "scores": report.as_dict() | {"folder": out.name}}
+    return report, replace(towers, expert=replace(towers.expert, details=details))
+
+
+def refusal(report: TowerReport) -> str:
+    """Why an expert that does not help is not written."""
+    by_set = "; ".join(
+        f"{name}: base {report.base[name]:.3f}, with the expert {report.fused[name]:.3f}" for name in report.base
+    )
+    return (
+        f"expert {report.name!r} changes nDCG@10 on dev by {report.difference.mean:+.4f} (p = "
+        f"{report.difference.p_value:.3f}), expected more than 0 at p < {P_VALUE}; {by_set}. It was not written: give "
+        f"it more pairs, or write it all the same with --force (force=True)"
+    )
+
+
+def settings_of(
+    tasks: Sequence[TowerTask],
+    sets: Sequence[DevSet],
+    recipe: TowerRecipe,
+    encoder: TorchEncoder,
+    *,
+    seed: int,
+) -> dict[str, Any]:
+    """Everything that decides what a training gives, as JSON values."""
+    return {
+        "recipe": recipe.as_dict(),
+        "seed": seed,
+        "base": encoder.query_tower,
+        "data": {one.embedded.name: dict(one.embedded.checksums) for one in sets},
+        "tasks": [[_digest(task.graph), task.weight, task.temperature, _rows(task)] for task in tasks],
+    }
+
+
+def _digest(graph: BipartiteGraph) -> str:
+    digest = hashlib.sha256(graph.edges.tobytes())
+    for text in (*graph.left_texts, *graph.right_texts):
+        digest.update(text.encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _rows(task: TowerTask) -> str | None:
+    return None if task.hard_negatives is None else hashlib.sha256(task.hard_negatives.tobytes()).hexdigest()
