@@ -219,7 +219,7 @@ def settings_of(
         "seed": seed,
         "base": encoder.query_tower,
         "data": {one.embedded.name: dict(one.embedded.checksums) for one in sets},
-        "tasks": [[_digest(task.graph), task.weight, task.temperature, _rows(task)] for task in tasks],
+        "tasks": [[_digest(task.graph), task.weight, task.temperature, task.domain, _rows(task)] for task in tasks],
     }
 
 

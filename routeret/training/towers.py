@@ -40,6 +40,10 @@ class MeasuredTower:
     pilots: PilotLibrary
     gains: Mapping[str, FloatArray]
 
+    def save(self, folder: Path) -> None:
+        """Write the expert with its pilots as a new folder, as a retriever takes it."""
+        self.expert.save(folder, beside=lambda written: self.pilots.save(written / "pilots"))
+
 
 def measured_model(
     model: Path | str,

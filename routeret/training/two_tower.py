@@ -85,8 +85,7 @@ def train_two_tower(
         report, tower_expert = measured(name, out, tuned, tasks, sets, fitted, recipe, model=None, seed=seed)
         if not report.helpful and not force:
             raise ExpertNotHelpfulError(refusal(report))
-        pilots = tower_expert.pilots
-        tower_expert.expert.save(out, beside=lambda written: pilots.save(written / "pilots"))
+        tower_expert.save(out)
     state.remove()
     remove_leftovers(out)
     return report

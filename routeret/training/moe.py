@@ -1,0 +1,182 @@
+"""Trains one mixture-of-experts encoder for several domains at once; every domain becomes an expert."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from routeret.artifact import new_folder, remove_leftovers
+from routeret.datasets import load_dataset
+from routeret.encoders import DEFAULT_BASE, TorchEncoder, load_encoder
+from routeret.errors import ArtifactError, ExpertNotHelpfulError, InputError
+from routeret.experts.names import require_expert_name
+from routeret.protocols import Encoder
+from routeret.training.fitting import DevScore, FitState
+from routeret.training.tower import Tower
+from routeret.training.tower_fit import fit_to_tasks
+from routeret.training.tower_recipe import TowerRecipe, TowerTask
+from routeret.training.tower_report import DevSet, TowerReport, judged, measured, refusal, settings_of
+
+if TYPE_CHECKING:
+    from routeret.encoders.moe import MoeEncoder
+
+_MODEL = "model"
+_EXPERTS = "experts"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MoeDomain:
+    """One domain of a mixture of experts.
+
+    Attributes:
+        name: of the domain, and of the expert that it becomes.
+        tasks: pairs of the domain that belong together.
+        data: BEIR folders with train and, if possible, dev queries of the domain, which judge it.
+    """
+
+    name: str
+    tasks: Sequence[TowerTask]
+    data: Sequence[Path | str]
+
+
+def train_moe(
+    domains: Sequence[MoeDomain],
+    *,
+    out: Path | str,
+    base: str | Path | Encoder = DEFAULT_BASE,
+    layers: Sequence[int] | None = None,
+    recipe: TowerRecipe | None = None,
+    device: str | None = None,
+    seed: int = 0,
+    cache: Path | None = None,
+    force: bool = False,
+    show_progress: bool = False,
+) -> tuple[TowerReport, ...]:
+    """Train an upcycled encoder on several domains, a batch of each a step (arXiv 2401.15713, Methods).
+
+    Every step trains what the domains share on all of them, and the feed-forward parts of each on its own pairs. The
+    checkpoint that does best on the mean over domains is kept. ``out`` gets ``model``, the one encoder, and
+    ``experts/<domain>``, which refer to it by its path: move the folder only before experts are added to an index.
+
+    Args:
+        domains: at least two, with different names.
+        out: the new folder; must not exist.
+        base: the dense model to start from, by name or folder, or its encoder.
+        layers: numbers of the layers that get a feed-forward part a domain; None takes all.
+        recipe: the defaults where None.
+        device: where the model runs; None takes a CUDA device if there is one.
+        seed: fixes every draw.
+        cache: a folder where the base's vectors are kept between calls; None keeps none.
+        force: write the experts of all domains, even of those that they do not help.
+        show_progress: draw progress bars on stderr.
+
+    Returns:
+        A report for every domain, in order; an expert that does not help is not written unless forced.
+
+    Raises:
+        ExpertNotHelpfulError: no domain's expert helps; nothing was written.
+        InputError: there are fewer than two domains, one has no pairs or data or a name that is not allowed, or the
+            base is no PyTorch model of a known architecture.
+        CorpusError: a folder cannot be read, or has no train split.
+        ArtifactError: there is something at ``out`` already, or an interrupted training with other settings.
+        TrainingDivergedError: a loss is not finite; its batch is named.
+    """
+    from routeret.encoders.moe import upcycle
+
+    out, recipe = Path(out), recipe or TowerRecipe()
+    _require_domains(domains)
+    if out.exists():
+        raise ArtifactError(f"{out} exists already; choose another folder or remove it first")
+    dense = load_encoder(base, device=device)
+    if not isinstance(dense, TorchEncoder):
+        raise InputError(f"the base is a {type(dense).__name__}, expected a sentence-transformers model")
+    sets = {
+        domain.name: [
+            DevSet.of(load_dataset(one), dense, cache=cache, show_progress=show_progress) for one in domain.data
+        ]
+        for domain in domains
+    }
+    names = tuple(sets)
+    tasks = [replace(task, domain=domain.name) for domain in domains for task in domain.tasks]
+    settings = settings_of(tasks, [one for own in sets.values() for one in own], recipe, dense, seed=seed)
+    state = FitState.beside(out, settings={**settings, "layers": None if layers is None else list(layers)})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.start-", dir=out.parent) as start:
+        upcycle(dense.folder, domains=names, layers=layers, out=Path(start) / _MODEL)
+        encoder = _encoder_of(Path(start) / _MODEL, names[0], like=dense)
+        tower = Tower(encoder, max_tokens=recipe.max_tokens)
+        fitted = fit_to_tasks(
+            tower,
+            tasks,
+            judge=lambda: _judged(tower, sets, encoder, interaction=recipe.interaction),
+            recipe=recipe,
+            seed=seed,
+            state=state,
+            show_progress=show_progress,
+        )
+        with new_folder(out) as written:
+            tower.save(written / _MODEL)
+            tuned = _encoder_of(written / _MODEL, names[0], like=dense)
+            reports = []
+            for domain in domains:
+                report, expert = measured(
+                    domain.name,
+                    out / _EXPERTS / domain.name,
+                    tuned.in_domain(domain.name),
+                    domain.tasks,
+                    sets[domain.name],
+                    fitted,
+                    recipe,
+                    model=str(out.resolve() / _MODEL),
+                    seed=seed,
+                )
+                reports.append(report)
+                if report.helpful or force:
+                    expert.save(written / _EXPERTS / domain.name)
+            if not force and not any(report.helpful for report in reports):
+                raise ExpertNotHelpfulError(" ".join(map(refusal, reports)))
+    state.remove()
+    remove_leftovers(out)
+    return tuple(reports)
+
+
+def _judged(
+    tower: Tower, sets: Mapping[str, Sequence[DevSet]], encoder: TorchEncoder, *, interaction: float | None
+) -> DevScore:
+    """The mean over domains of what each is worth on its own dev queries."""
+    values, arrays = [], {}
+    for name, own in sets.items():
+        score = judged(tower.in_domain(name), own, encoder, interaction=interaction)
+        values.append(score.value)
+        arrays.update({f"{name}/{key}": array for key, array in score.arrays.items()})
+    return DevScore(float(np.mean(values)), arrays)
+
+
+def _encoder_of(folder: Path, domain: str, *, like: TorchEncoder) -> "MoeEncoder":
+    """The encoder of a mixture's domain, with the prompts and the token limit of the dense one."""
+    from routeret.encoders.moe import MoeEncoder
+
+    return MoeEncoder(
+        folder,
+        domain=domain,
+        device=like.device,
+        max_tokens=like.max_tokens,
+        query_prompt=like.query_prompt,
+        document_prompt=like.document_prompt,
+    )
+
+
+def _require_domains(domains: Sequence[MoeDomain]) -> None:
+    names = [domain.name for domain in domains]
+    if len(domains) < 2 or len(set(names)) < len(names):
+        raise InputError(f"found the domains {', '.join(names) or 'none'}; expected at least two, each once")
+    for domain in domains:
+        require_expert_name(domain.name)
+        if not domain.tasks or not domain.data:
+            raise InputError(
+                f"domain {domain.name!r} has {len(domain.tasks)} tasks with training pairs and {len(domain.data)} data "
+                f"sets; expected at least one of each, or leave the domain out"
+            )
