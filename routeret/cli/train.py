@@ -6,6 +6,7 @@ import click
 
 from routeret.cli import options, output
 from routeret.cli.command import Command
+from routeret.cli.train_tower import moe, tower
 
 
 @click.group("train")
@@ -81,3 +82,7 @@ def expert(
     else:
         click.echo(output.fields_text(report.as_dict()))
         click.echo(f"\nAdd it to an index: routeret experts add INDEX_FOLDER {out}")
+
+
+command.add_command(tower)
+command.add_command(moe)

@@ -106,12 +106,11 @@ def train_moe(
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.start-", dir=out.parent) as start:
         upcycle(dense.folder, domains=names, layers=layers, out=Path(start) / _MODEL)
-        encoder = _encoder_of(Path(start) / _MODEL, names[0], like=dense)
-        tower = Tower(encoder, max_tokens=recipe.max_tokens)
+        tower = Tower(_encoder_of(Path(start) / _MODEL, names[0], like=dense), max_tokens=recipe.max_tokens)
         fitted = fit_to_tasks(
             tower,
             tasks,
-            judge=lambda: _judged(tower, sets, encoder, interaction=recipe.interaction),
+            judge=lambda: _judged(tower, sets, interaction=recipe.interaction),
             recipe=recipe,
             seed=seed,
             state=state,
@@ -143,13 +142,11 @@ def train_moe(
     return tuple(reports)
 
 
-def _judged(
-    tower: Tower, sets: Mapping[str, Sequence[DevSet]], encoder: TorchEncoder, *, interaction: float | None
-) -> DevScore:
+def _judged(tower: Tower, sets: Mapping[str, Sequence[DevSet]], *, interaction: float | None) -> DevScore:
     """The mean over domains of what each is worth on its own dev queries."""
     values, arrays = [], {}
     for name, own in sets.items():
-        score = judged(tower.in_domain(name), own, encoder, interaction=interaction)
+        score = judged(tower.in_domain(name), own, interaction=interaction)
         values.append(score.value)
         arrays.update({f"{name}/{key}": array for key, array in score.arrays.items()})
     return DevScore(float(np.mean(values)), arrays)

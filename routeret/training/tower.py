@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from routeret.encoders.torch import TorchEncoder, without_bars
+from routeret.encoders.adapted import transformer_of
+from routeret.encoders.torch import Precision, TorchEncoder, without_bars
 from routeret.errors import InputError
 from routeret.experts.tower import TowerQueries
 from routeret.space import NO_TOKEN_LIMIT
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 _TEXTS_AT_ONCE = 64
+_TEXTS_PER_PASS = 16
+"""On a processor a batch goes through the transformer in parts of like length, since padding costs what text costs."""
 
 
 class Tower:
@@ -52,21 +55,45 @@ class Tower:
         return Tower(self._encoder.in_domain(domain), model=self.model)
 
     @property
-    def transformer(self) -> "torch.nn.Module":
-        """The transformer without pooling, to put adapters into."""
-        first: Any = self.model[0]
-        module: torch.nn.Module = first.auto_model
-        return module
+    def query_prompt(self) -> str:
+        """Text put before every query."""
+        return self._encoder.query_prompt
 
-    def vectors(self, texts: Sequence[str], *, prompt: str = "") -> "torch.Tensor":
+    @property
+    def document_prompt(self) -> str:
+        """Text put before every document."""
+        return self._encoder.document_prompt
+
+    @property
+    def transformer(self) -> "torch.nn.Module":
+        """The transformer without pooling, to put adapters into.
+
+        Raises:
+            InputError: the model has none.
+        """
+        return transformer_of(self.model)
+
+    def vectors(self, texts: Sequence[str], *, prompt: str = "", precision: Precision = "auto") -> "torch.Tensor":
         """Vectors of texts, float32, shape (n_texts, dim), with gradients; of length 1 where the space's are."""
-        return self._encoder.forward(self.model, list(texts), prompt=prompt)
+        import torch
+
+        n_pass = _TEXTS_PER_PASS if self.model.device.type == "cpu" else len(texts)
+        if len(texts) <= n_pass:
+            return self._encoder.forward(self.model, list(texts), prompt=prompt, precision=precision)
+        order = np.argsort([len(text) for text in texts], kind="stable")
+        parts = [
+            self._encoder.forward(
+                self.model, [texts[row] for row in order[start : start + n_pass]], prompt=prompt, precision=precision
+            )
+            for start in range(0, len(texts), n_pass)
+        ]
+        return torch.cat(parts)[torch.from_numpy(np.argsort(order)).to(self.model.device)]
 
     def tokens(self, texts: Sequence[str], *, prompt: str = "") -> "tuple[torch.Tensor, torch.Tensor]":
         """Token vectors of texts, float32, shape (n_texts, most tokens, dim), with gradients, and which are tokens."""
         return self._encoder.forward_tokens(self.model, list(texts), prompt=prompt)
 
-    def encode(self, texts: Sequence[str], *, prompt: str = "") -> FloatArray:
+    def encode(self, texts: Sequence[str], *, prompt: str = "", precision: Precision = "auto") -> FloatArray:
         """Vectors of texts with the weights as they are now, float32, shape (n_texts, dim), without gradients."""
         import torch
 
@@ -75,7 +102,8 @@ class Tower:
         with self.judging(), torch.inference_mode():
             for start in range(0, len(texts), _TEXTS_AT_ONCE):
                 rows = order[start : start + _TEXTS_AT_ONCE]
-                vectors[rows] = self.vectors([texts[row] for row in rows], prompt=prompt).cpu().numpy()
+                part = self.vectors([texts[row] for row in rows], prompt=prompt, precision=precision)
+                vectors[rows] = part.cpu().numpy()
         return vectors
 
     def queries(self, texts: Sequence[str], *, interaction: float | None) -> TowerQueries:
@@ -121,3 +149,11 @@ class Tower:
         """What is trained, by name: every parameter that asks for a gradient."""
         named: Any = self.model.named_parameters()
         return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+
+def _use_plain_attention(model: "SentenceTransformer") -> None:
+    """Compute attention step by step: on a processor the gradient of the fused form takes several times as long."""
+    first: Any = model[0]
+    transformer: Any = getattr(first, "auto_model", None)
+    if hasattr(transformer, "set_attn_implementation"):
+        transformer.set_attn_implementation("eager")

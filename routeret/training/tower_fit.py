@@ -91,12 +91,12 @@ class _Source:
         drawn = np.zeros((len(lefts), len(rights)), dtype=np.bool_)
         drawn[np.searchsorted(lefts, edges[:, 0]), np.searchsorted(rights, edges[:, 1])] = True
         belongs = graph.are_positive(lefts, rights) if objective == "many_to_many" else drawn
-        right = tower.vectors([graph.right_texts[row] for row in rights], prompt=task.right_prompt)
+        right = tower.vectors([graph.right_texts[row] for row in rights], prompt=tower.document_prompt)
         left_texts = [graph.left_texts[row] for row in lefts]
         if self._recipe.interaction is None:
-            scores = tower.vectors(left_texts, prompt=task.left_prompt) @ right.T
+            scores = tower.vectors(left_texts, prompt=tower.query_prompt) @ right.T
         else:
-            tokens, is_token = tower.tokens(left_texts, prompt=task.left_prompt)
+            tokens, is_token = tower.tokens(left_texts, prompt=tower.query_prompt)
             scores = soft_late_scores(tokens, is_token, right, temperature=self._recipe.interaction)
         scores = scores / task.temperature
         positives = torch.from_numpy(belongs).to(scores.device)

@@ -16,14 +16,14 @@ Objective = Literal["one_way", "symmetric", "many_to_many"]
 class TowerTask:
     """Texts of two sides that belong together: queries and documents, papers and papers, skills and jobs.
 
+    The left is encoded as queries are, the right as documents are.
+
     Attributes:
         graph: the texts, and which of them belong together.
         weight: of its loss among the tasks of one training.
         temperature: what cosines are divided by.
         hard_negatives: int64, shape (n_left, n); rows on the right that are like a left text and do not belong to it,
             -1 where there are fewer. None leaves them out.
-        left_prompt: put before every left text.
-        right_prompt: put before every right text.
         domain: of a mixture of experts, whose experts encode these texts; None where the tower has no domains.
     """
 
@@ -31,8 +31,6 @@ class TowerTask:
     weight: float = 1.0
     temperature: float = 0.05
     hard_negatives: IntArray | None = None
-    left_prompt: str = ""
-    right_prompt: str = ""
     domain: str | None = None
 
     def __post_init__(self) -> None:

@@ -106,19 +106,18 @@ class DevSet:
         return cls(dataset, embedded, divide(embedded), texts)
 
 
-def judged(tower: Tower, sets: Sequence[DevSet], encoder: TorchEncoder, *, interaction: float | None) -> DevScore:
+def judged(tower: Tower, sets: Sequence[DevSet], *, interaction: float | None) -> DevScore:
     """Score a tower as it is now by nDCG@10 on the dev queries, alone and not beside the base; the mean over sets.
 
     Args:
         tower: as it is.
         sets: with the dev queries.
-        encoder: has the prompts and the join of title and text.
         interaction: temperature of the soft late interaction; None compares one vector a query.
     """
     values = {}
     for one in sets:
         dev = one.division.dev
-        documents = tower.encode(one.documents, prompt=encoder.document_prompt)
+        documents = tower.encode(one.documents, prompt=tower.document_prompt)
         asked = tower.queries(dev.texts, interaction=interaction)
         own = JudgedQueries(one.embedded.name, asked.vectors, documents, dev.relevant, dev.grades)
         values[one.embedded.name] = tower_ndcg(own, asked)

@@ -72,7 +72,7 @@ def train_two_tower(
     fitted = fit_to_tasks(
         tower,
         tasks,
-        judge=lambda: judged(tower, sets, encoder, interaction=recipe.interaction),
+        judge=lambda: judged(tower, sets, interaction=recipe.interaction),
         recipe=recipe,
         seed=seed,
         state=state,

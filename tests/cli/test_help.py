@@ -51,6 +51,8 @@ def test_the_commands():
         ("mine", "cocitations"),
         ("mine", "bipartite"),
         ("train", "expert"),
+        ("train", "moe"),
+        ("train", "tower"),
         ("bench", "index"),
         *(("pack", name) for name in ("list", "info", "build")),
         *(("experts", name) for name in ("list", "add", "remove")),
