@@ -16,6 +16,7 @@ from routeret.cli.command import Command
         "routeret eval --data sets/* --merged --pack minilm-domains --output merged.json",
         "routeret eval --data manuals --pack minilm-domains --chunker sentences:size=800,overlap=200",
         "routeret eval --data my-set --index kb --split dev --save-runs runs",
+        "routeret eval --data my-set --pack minilm-domains --systems centroid dataset_router classifier_head",
     ],
 )
 @click.option(
@@ -25,6 +26,9 @@ from routeret.cli.command import Command
 @click.option("--pack", metavar="NAME", help="The pack of experts, by name or folder.")
 @click.option("--index", type=options.folder, metavar="FOLDER", help="Take experts and router of an index instead.")
 @options.chunker
+@click.option(
+    "--systems", multiple=True, metavar="NAME...", help="Which systems; the base is always one. [default: the usual]"
+)
 @click.option("--split", default="test", show_default=True, help="Which queries.")
 @click.option(
     "--output", "output_file", type=options.folder, callback=options.existing_parent, metavar="FILE", help="Write JSON."
@@ -39,6 +43,7 @@ def command(
     pack: str | None,
     index: Path | None,
     chunker: str | None,
+    systems: tuple[str, ...],
     split: str,
     output_file: Path | None,
     save_runs: Path | None,
@@ -51,7 +56,8 @@ def command(
     A set's name is its folder's name. The table shows nDCG@10 of every system; the JSON has MAP, MRR@10 and
     recall@100 too, the differences to the base with 95 % intervals, the mean weights, and the scores apart for
     queries whose relevant documents the experts were trained on. With --chunker, a document's score is the best of
-    its spans; an --index has the chunker that it was built with.
+    its spans; an --index has the chunker that it was built with. Only --systems measures dataset_router,
+    classifier_head and expert_classifiers, the routers that the paper of RouterRetriever compares with.
     """
     if (pack is None) == (index is None):
         raise click.UsageError("Give either --pack NAME or --index FOLDER.")
@@ -65,6 +71,7 @@ def command(
         chunker=parse_chunker(chunker) if chunker else None,
         merged=merged,
         split=split,
+        systems=systems or None,
         save_runs=save_runs,
         cache=cache,
         device=device,

@@ -32,7 +32,7 @@ class Options:
 
     Attributes:
         split: which queries.
-        systems: which systems; None takes all.
+        systems: which systems; None takes all but those that are measured on request.
         save_runs: write every run as ``<folder>/<data set>/<system>.trec``.
         cache: keep query embeddings in this folder.
         show_progress: draw progress bars on stderr.

@@ -1,13 +1,22 @@
 """The systems that an evaluation compares; every one is a routing, so all go through the same search."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from routeret.errors import InputError
 from routeret.evaluation.layout import system_order
 from routeret.evaluation.oracles import DATASET_ORACLE, QUERY_ORACLE
+from routeret.protocols import PoolMember
+from routeret.retriever.pool import Pool
 from routeret.retriever.ranking import Ranking
 from routeret.retriever.searching import Block, Searcher, without_lexical
-from routeret.routing import CentroidRouter, UtilityRouter
+from routeret.routing import (
+    CentroidRouter,
+    ClassificationHeadRouter,
+    DatasetRouter,
+    ExpertClassifierRouter,
+    PilotLibrary,
+    UtilityRouter,
+)
 from routeret.routing.decisions import Router, RoutingBatch
 from routeret.types import BASE, LEXICAL
 
@@ -17,9 +26,18 @@ MULTITASK = "multitask"
 ROUTED = "routed"
 ROUTED_HYBRID = "routed_hybrid"
 
+ON_REQUEST = ("dataset_router", "classifier_head", "expert_classifiers")
+"""The systems that are measured only where they are named: the routers that RouterRetriever was compared with."""
+
 _EXPERT = "expert:"
 _ORACLES = (DATASET_ORACLE, QUERY_ORACLE)
 _OTHERS = ("hybrid", ROUTED, ROUTED_HYBRID, "centroid", MULTITASK, "average", "uniform", "known_index")
+_FIT_BY_SYSTEM: Mapping[str, Callable[[PilotLibrary, Sequence[PoolMember]], Router]] = {
+    "centroid": CentroidRouter.fit,
+    "dataset_router": DatasetRouter.fit,
+    "classifier_head": ClassificationHeadRouter.fit,
+    "expert_classifiers": ExpertClassifierRouter.fit,
+}
 
 
 class Systems:
@@ -30,23 +48,24 @@ class Systems:
 
         Args:
             searcher: searches the index with the pool.
-            names: which systems; the base is always one. None takes all.
+            names: which systems; the base is always one. None takes all but those of :data:`ON_REQUEST`.
 
         Raises:
             InputError: a name is unknown.
         """
         self._searcher = searcher
         self._experts = {f"{_EXPERT}{name}": name for name in searcher.pool.names}
-        known = system_order([BASE, LEXICAL, *_OTHERS, *_ORACLES, *self._experts])
+        usual = [BASE, LEXICAL, *_OTHERS, *_ORACLES, *self._experts]
+        known = system_order([*usual, *ON_REQUEST])
         unknown = [name for name in names or () if name not in known]
         if unknown:
             raise InputError(f"unknown system {unknown[0]!r}; there are {', '.join(known)}")
-        wanted = set(known if names is None else names)
+        wanted = set(usual if names is None else names)
         self._has_oracles = not wanted.isdisjoint(_ORACLES)
         if self._has_oracles:
             wanted.update(self._experts)
         self._names = tuple(name for name in known if (name in wanted or name == BASE) and name not in _ORACLES)
-        self._centroid = _centroid(searcher) if "centroid" in wanted else None
+        self._routers = {name: _fitted(name, searcher.pool) for name in _FIT_BY_SYSTEM if name in wanted}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,8 +103,9 @@ class Systems:
             return routing
         if name == ROUTED:
             return without_lexical(routing)
-        if name == "centroid":
-            return None if self._centroid is None else without_lexical(self._searcher.route(block, self._centroid))
+        if name in self._routers:
+            router = self._routers[name]
+            return None if router is None else without_lexical(self._searcher.route(block, router))
         if name == "known_index":
             return self._known_index(block, dataset)
         weights = self._weights(name)
@@ -114,12 +134,11 @@ class Systems:
         return router.known_index(dataset, n_queries=len(block))
 
 
-def _centroid(searcher: Searcher) -> Router | None:
-    """RouterRetriever's router over the same pilots; None where no pilot was measured with every expert."""
-    pool = searcher.pool
+def _fitted(name: str, pool: Pool) -> Router | None:
+    """A router of another paper over the same pilots; None where the pool has none that it can learn from."""
     if not isinstance(pool.router, UtilityRouter):
         return None
     try:
-        return CentroidRouter.fit(pool.router.library, pool.experts)
+        return _FIT_BY_SYSTEM[name](pool.router.library, pool.experts)
     except InputError:
         return None

@@ -6,10 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from routeret.errors import InputError
 from routeret.protocols import PoolMember
 from routeret.routing.decisions import RoutingBatch
-from routeret.routing.pilots import STRENGTHS, PilotCorpus, PilotLibrary
+from routeret.routing.picking import best_by_corpus, names_of, picked, strengths_of
+from routeret.routing.pilots import PilotLibrary
 from routeret.types import FloatArray, IntArray, QueryBatch
 
 Pooling = Literal["mean", "max"]
@@ -58,18 +58,14 @@ class CentroidRouter:
         Raises:
             InputError: no pilot was measured with every expert.
         """
-        names = tuple(expert.name for expert in experts)
         members: dict[tuple[str, int], list[FloatArray]] = {}
-        for corpus in library.corpora:
-            vectors, best = _assigned(corpus, experts)
+        for name, (vectors, best) in best_by_corpus(library, experts).items():
             for vector, column in zip(vectors, best, strict=True):
-                members.setdefault(("" if per_expert else corpus.name, int(column)), []).append(vector)
-        if not members:
-            raise InputError(f"no pilot was measured with each of the experts {', '.join(names)}; build the pack again")
+                members.setdefault(("" if per_expert else name, int(column)), []).append(vector)
         centroids = np.stack([np.mean(vectors, axis=0) for vectors in members.values()]).astype(np.float32)
         return cls(
-            expert_names=names,
-            strengths=np.array([expert.strength for expert in experts], dtype=np.float32),
+            expert_names=names_of(experts),
+            strengths=strengths_of(experts),
             centroids=centroids / np.linalg.norm(centroids, axis=1, keepdims=True),
             owners=np.array([column for _, column in members], dtype=np.int64),
             pool=pool,
@@ -89,34 +85,4 @@ class CentroidRouter:
             own = similarity[:, self.owners == column]
             if own.shape[1]:
                 pooled[:, column] = own.mean(axis=1) if self.pool == "mean" else own.max(axis=1)
-        weights = np.zeros((n_queries, 1 + n_experts), dtype=np.float32)
-        weights[np.arange(n_queries), 1 + pooled.argmax(axis=1)] = 1.0
-        return RoutingBatch(
-            experts=self.expert_names,
-            weights=weights,
-            strengths=np.tile(self.strengths, (n_queries, 1)),
-            lexical=np.zeros(n_queries, dtype=np.float32),
-            gains=np.zeros((n_queries, n_experts), dtype=np.float32),
-            held_back=np.zeros(n_queries, dtype=np.bool_),
-            corpora=(),
-            corpus_probabilities=np.zeros((n_queries, 0), dtype=np.float32),
-            known=known,
-        )
-
-
-def _assigned(corpus: PilotCorpus, experts: Sequence[PoolMember]) -> tuple[FloatArray, IntArray]:
-    """The pilots measured with every expert, and the column of the expert that did best on each."""
-    names = [expert.name for expert in experts]
-    if not all(name in corpus.gains for name in names):
-        return corpus.vectors[:0], np.zeros(0, dtype=np.int64)
-    at = [int(np.argmin(np.abs(np.array(STRENGTHS) - expert.strength))) for expert in experts]
-    gains = np.stack([corpus.gains[name][:, column] for name, column in zip(names, at, strict=True)], axis=1)
-    measured = np.isfinite(gains).all(axis=1)
-    # Argmax takes the first of equals, so the experts of this corpus come first.
-    order = np.array(sorted(range(len(names)), key=lambda column: _rank(names[column], corpus)))
-    return corpus.vectors[measured], order[gains[measured][:, order].argmax(axis=1)]
-
-
-def _rank(name: str, corpus: PilotCorpus) -> int:
-    home = corpus.home_experts
-    return home.index(name) if name in home else len(home)
+        return picked(pooled.argmax(axis=1), expert_names=self.expert_names, strengths=self.strengths, known=known)

@@ -101,8 +101,9 @@ def test_repeatable_options_take_several_values_at_once():
     assert [str(path) for path in params["anchor"]] == ["c", "d", "e"]
     assert params["name"] == "law"
     assert params["seed"] == 3
-    params = parse("routeret eval --data a --data b c --merged --pack p")
+    params = parse("routeret eval --data a --data b c --merged --pack p --systems centroid dataset_router")
     assert [str(path) for path in params["data"]] == ["a", "b", "c"]
+    assert params["systems"] == ("centroid", "dataset_router")
 
 
 def test_version():

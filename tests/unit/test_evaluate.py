@@ -165,6 +165,22 @@ def test_chosen_systems_and_always_the_base(sets, pack):
         evaluate(sets, pack=pack, systems=["magic"])
 
 
+def test_the_routers_of_the_papers_comparison_are_measured_when_named(sets, pack, tmp_path):
+    named = ["expert_classifiers", "classifier_head", "dataset_router"]
+    report = evaluate(sets, pack=pack, systems=[*named, "expert:fruit", "expert:ships"])
+    assert list(report.mean) == [
+        "base", "dataset_router", "classifier_head", "expert_classifiers", "expert:fruit", "expert:ships",
+    ]  # fmt: skip
+    for name in TEXTS:
+        # The test queries are pilots too, on which the expert of their own set did best.
+        systems = report.datasets[name].systems
+        assert [systems[router] for router in named] == [systems[f"expert:{name}"]] * 3
+    with Retriever.create(tmp_path / "kb", base=f"hashing-{DIM}") as kb:
+        kb.add(sets[0])
+    bare = evaluate(sets[:1], index=tmp_path / "kb", systems=named).datasets["fruit"].systems
+    assert [bare[router] for router in named] == [None] * 3
+
+
 @pytest.mark.parametrize("prefix_ids", [False, True])
 def test_an_index_is_searched_as_it_is(sets, pack, tmp_path, prefix_ids):
     with Retriever.create(tmp_path / "kb", pack=pack) as kb:
