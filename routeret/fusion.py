@@ -7,13 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routeret.errors import InputError
-from routeret.types import FloatArray, IntArray, TopK
+from routeret.types import BoolArray, FloatArray, IntArray, TopK
 
 RANK_CONSTANT = 60
 """The constant of reciprocal rank fusion (Cormack, Clarke and Buettcher, SIGIR 2009)."""
 
 NEGLIGIBLE = 1e-4
 """Weights below this change no ranking that matters, so what they stand for is not computed."""
+
+_NO_SPREAD = 1e-9
+"""Scores that differ by less tell nothing apart."""
 
 SpaceFusion = Literal["scores", "ranks"]
 """How the scores of several spaces become comparable; see :func:`fuse_spaces`."""
@@ -97,7 +100,13 @@ def weighted_lexical(lexical: FloatArray, *, weights: FloatArray, best: FloatArr
     return share
 
 
-def fuse_spaces(scores: Sequence[FloatArray], *, shares: Sequence[float], how: SpaceFusion = "scores") -> FloatArray:
+def fuse_spaces(
+    scores: Sequence[FloatArray],
+    *,
+    shares: Sequence[float],
+    how: SpaceFusion = "scores",
+    sample: BoolArray | None = None,
+) -> FloatArray:
     """Make one score of what several spaces say about the same documents, for one query.
 
     Cosines of two models do not compare: one model keeps all texts within 0.6 to 0.9, another within 0 to 0.5. With
@@ -109,6 +118,7 @@ def fuse_spaces(scores: Sequence[FloatArray], *, shares: Sequence[float], how: S
         scores: of every space, float32, shape (n_documents,); higher is better.
         shares: of every space, at least 0; they sum to 1.
         how: ``"scores"`` or ``"ranks"``.
+        sample: shape (n_documents,); the documents whose scores give mean and standard deviation. None takes all.
 
     Returns:
         float32, shape (n_documents,). One space that has the whole share keeps its scores as they are.
@@ -120,26 +130,37 @@ def fuse_spaces(scores: Sequence[FloatArray], *, shares: Sequence[float], how: S
         raise InputError(f"{len(shares)} shares came with scores of lengths {[len(one) for one in scores]}")
     if min(shares) < 0 or abs(sum(shares) - 1) > NEGLIGIBLE:
         raise InputError(f"the shares are {[round(float(share), 4) for share in shares]}, expected at least 0, sum 1")
-    if how not in get_args(SpaceFusion):
-        raise InputError(f"found fusion {how!r}, expected one of: {', '.join(get_args(SpaceFusion))}")
+    require_space_fusion(how)
     if max(shares) >= 1 - NEGLIGIBLE:
         return np.asarray(scores[int(np.argmax(shares))], dtype=np.float32)
     total = np.zeros(len(scores[0]), dtype=np.float64)
     for one, share in zip(scores, shares, strict=True):
-        total += share * (_reciprocal_ranks(one) if how == "ranks" else _spread_alike(one, scores[0]))
+        total += share * (_reciprocal_ranks(one) if how == "ranks" else _spread_alike(one, scores[0], sample))
     return total.astype(np.float32)
 
 
-def _spread_alike(scores: FloatArray, pattern: FloatArray) -> NDArray[np.float64]:
-    """Scores with the mean and the standard deviation of a pattern, float64; equal scores stay equal."""
-    if len(scores) == 0:
-        return scores.astype(np.float64)
-    values, like = scores.astype(np.float64), pattern.astype(np.float64)
-    spread, wanted = values.std(), like.std()
-    if spread <= 1e-9:
+def require_space_fusion(how: str) -> None:
+    """Do nothing if this is a way to fuse spaces.
+
+    Raises:
+        InputError: it is not; those that are are named.
+    """
+    if how not in get_args(SpaceFusion):
+        raise InputError(f"found space fusion {how!r}, expected one of: {', '.join(get_args(SpaceFusion))}")
+
+
+def _spread_alike(scores: FloatArray, pattern: FloatArray, sample: BoolArray | None) -> NDArray[np.float64]:
+    """Scores with the mean and the standard deviation of a pattern in a sample, float64; equal scores stay equal."""
+    values = scores.astype(np.float64)
+    seen, like = (one if sample is None else one[sample] for one in (values, pattern.astype(np.float64)))
+    if len(seen) == 0:
+        return values
+    spread, wanted = seen.std(), like.std()
+    if spread <= _NO_SPREAD:
         return np.full(len(values), like.mean())
     # Where the pattern tells nothing apart, the scores keep their own spread.
-    moved: NDArray[np.float64] = (values - values.mean()) * (wanted / spread if wanted > 1e-9 else 1.0) + like.mean()
+    scale = wanted / spread if wanted > _NO_SPREAD else 1.0
+    moved: NDArray[np.float64] = (values - seen.mean()) * scale + like.mean()
     return moved
 
 

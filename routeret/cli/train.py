@@ -1,6 +1,7 @@
 """``routeret train``."""
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -20,6 +21,7 @@ def command() -> None:
     examples=[
         "routeret train expert law --data statutes cases --out experts/law",
         "routeret train expert law --data statutes --anchor nfcorpus scifact --out experts/law",
+        "routeret train expert law --data statutes --kind lora --out experts/law",
         "routeret experts add kb experts/law",
     ],
 )
@@ -34,6 +36,13 @@ def command() -> None:
 )
 @click.option(
     "--out", type=options.folder, required=True, metavar="FOLDER", help="The expert's folder; must not exist."
+)
+@click.option(
+    "--kind",
+    type=click.Choice(["linear", "lora"]),
+    default="linear",
+    show_default=True,
+    help="linear: a matrix on the query's vector, in seconds; lora: an adapter in the base's layers, in minutes.",
 )
 @click.option(
     "--anchor",
@@ -51,6 +60,7 @@ def expert(
     name: str,
     data: tuple[Path, ...],
     out: Path,
+    kind: Literal["linear", "lora"],
     anchor: tuple[Path, ...],
     base: str | None,
     force: bool,
@@ -70,6 +80,7 @@ def expert(
         name,
         data,
         out=out,
+        kind=kind,
         anchors=anchor,
         base=base or DEFAULT_BASE,
         device=device,

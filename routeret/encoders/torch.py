@@ -76,8 +76,6 @@ class TorchEncoder:
             InputError: an argument is outside what the model or this machine offers.
             ArtifactError: the model's folder is damaged.
         """
-        if device is not None and _DEVICE.fullmatch(device) is None:
-            raise InputError(f"found device {device!r}, expected cpu, cuda, cuda:<number>, mps or xpu")
         if batch_size is not None and batch_size < 1:
             raise InputError(f"found batch_size {batch_size}, expected at least 1")
         if precision not in ("auto", "float32", "bfloat16"):
@@ -90,7 +88,7 @@ class TorchEncoder:
             )
         self._query_prompt = self._folder.query_prompt if query_prompt is None else query_prompt
         self._document_prompt = self._folder.document_prompt if document_prompt is None else document_prompt
-        self._device = device
+        self._device = _checked_name(device)
         self._batch_size = batch_size
         self._precision: Precision = precision
         self._model: SentenceTransformer | None = None
@@ -302,14 +300,13 @@ class TorchEncoder:
         Raises:
             InputError: the model does not pool by the mean, or changes the pooled vector.
         """
-        kinds = [type(module).__name__ for module in model]
-        if self._folder.pooling != "mean" or not set(kinds[1:]) <= {"Pooling", "Normalize"}:
+        if not self.has_token_vectors:
             raise InputError(
-                f"{self.folder} pools by {self._folder.pooling} and has the modules {', '.join(kinds)}; token vectors "
-                f"are comparable with pooled ones only after mean pooling with nothing but normalisation behind it"
+                f"{self.folder} pools by {self._folder.pooling}; token vectors are comparable with pooled ones only "
+                f"after mean pooling with nothing but normalisation behind it"
             )
         features = self._transformed(model, texts, prompt=prompt, precision=precision)
-        return features["token_embeddings"], features["attention_mask"].bool()
+        return features["token_embeddings"][:, :, : self.dim], features["attention_mask"].bool()
 
     def _transformed(
         self, model: "SentenceTransformer", texts: list[str], *, prompt: str, precision: Precision
@@ -323,6 +320,19 @@ class TorchEncoder:
         with torch.autocast(model.device.type, dtype=dtype, enabled=dtype != torch.float32):
             features = model[0](features)
         return {name: _as_float32(value) for name, value in features.items()}
+
+    @property
+    def has_token_vectors(self) -> bool:
+        """Whether the mean of a text's token vectors is its vector, up to its length."""
+        kinds = {module.kind for module in self._folder.modules[1:]}
+        return self._folder.pooling == "mean" and kinds <= {"Pooling", "Normalize"}
+
+    def on(self, device: str | None) -> "TorchEncoder":
+        """The same encoder, not yet loaded, on a device; None lets it choose."""
+        other = copy.copy(self)
+        other._device, other._model = _checked_name(device), None
+        other._loading, other._tokenizing = threading.Lock(), threading.Lock()
+        return other
 
     def copy_model(self, folder: Path) -> None:
         """Copy the files of the model into a new folder.
@@ -379,6 +389,17 @@ def _load(folder: Path, *, device: str | None) -> "SentenceTransformer":
             model_kwargs={"dtype": torch.float32},
         )
     return model.eval()
+
+
+def _checked_name(device: str | None) -> str | None:
+    """A device that may be there, by its name.
+
+    Raises:
+        InputError: it is none that PyTorch knows.
+    """
+    if device is not None and _DEVICE.fullmatch(device) is None:
+        raise InputError(f"found device {device!r}, expected cpu, cuda, cuda:<number>, mps or xpu")
+    return device
 
 
 def _checked_device(device: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from routeret.experts.linear import LinearExpert
 from routeret.experts.loading import load_expert
+from routeret.experts.lora import LoraExpert
 from routeret.experts.tower import TowerExpert
 
-__all__ = ["LinearExpert", "TowerExpert", "load_expert"]
+__all__ = ["LinearExpert", "LoraExpert", "TowerExpert", "load_expert"]

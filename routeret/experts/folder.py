@@ -1,4 +1,4 @@
-"""What the folders of all experts have in common."""
+"""What the folders of experts have in common."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Any
 from routeret import __version__
 from routeret.artifact import new_folder, write_manifest
 from routeret.errors import ArtifactError, InputError
-from routeret.space import Space
+from routeret.protocols import PoolMember
 
 KIND = "expert"
 FORMAT = 1
@@ -17,8 +17,11 @@ FORMAT = 1
 
 def write_expert(
     folder: Path,
-    fields: Mapping[str, Any],
+    expert: PoolMember,
     *,
+    kind: str,
+    details: Mapping[str, Any],
+    fields: Mapping[str, Any] | None = None,
     files: Callable[[Path], None],
     beside: Callable[[Path], None] | None,
 ) -> None:
@@ -26,8 +29,10 @@ def write_expert(
 
     Args:
         folder: must not exist.
-        fields: of the manifest: ``expert`` (its kind), ``name``, ``strength``, ``space``, ``query_tower``, ``details``
-            and what the kind adds.
+        expert: what the manifest tells of.
+        kind: of the expert.
+        details: about its training, as JSON values.
+        fields: what this kind keeps in the manifest besides, as JSON values.
         files: writes the expert's own files into the folder that it is given.
         beside: writes more files, for example the expert's pilots; the manifest covers all.
 
@@ -36,28 +41,23 @@ def write_expert(
         InputError: the details are not JSON values.
     """
     try:
-        json.dumps(fields["details"], allow_nan=False)
+        json.dumps(dict(details), allow_nan=False)
     except (TypeError, ValueError) as error:
-        raise InputError(f"the details of expert {fields['name']!r} are not JSON: {error}; use plain values") from error
+        raise InputError(f"the details of expert {expert.name!r} are not JSON: {error}; use plain values") from error
+    of_every_kind = {
+        "expert": kind,
+        "name": expert.name,
+        "strength": float(expert.strength),
+        "space": expert.space.as_dict(),
+        "query_tower": expert.query_tower,
+        "details": dict(details),
+        "routeret": __version__,
+    }
     with new_folder(folder) as temporary:
         files(temporary)
         if beside is not None:
             beside(temporary)
-        write_manifest(temporary, kind=KIND, format_number=FORMAT, fields={**fields, "routeret": __version__})
-
-
-def manifest_fields(
-    *, kind: str, name: str, strength: float, space: Space, query_tower: str, details: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What every expert's manifest holds."""
-    return {
-        "expert": kind,
-        "name": name,
-        "strength": float(strength),
-        "space": space.as_dict(),
-        "query_tower": query_tower,
-        "details": dict(details),
-    }
+        write_manifest(temporary, kind=KIND, format_number=FORMAT, fields={**(fields or {}), **of_every_kind})
 
 
 @contextmanager

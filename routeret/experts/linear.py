@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from routeret.artifact import write_file
 from routeret.errors import InputError
-from routeret.experts.folder import manifest_fields, naming_damage, write_expert
+from routeret.experts.folder import naming_damage, write_expert
 from routeret.experts.names import require_expert_name
 from routeret.experts.strength import applied, checked_base, require_strength
 from routeret.space import Space
@@ -97,15 +97,7 @@ class LinearExpert:
             ArtifactError: something is at ``folder`` already.
             InputError: ``details`` are not JSON values.
         """
-        fields = manifest_fields(
-            kind=self.kind,
-            name=self.name,
-            strength=self.strength,
-            space=self.space,
-            query_tower=self.query_tower,
-            details=self.details,
-        )
-        write_expert(Path(folder), fields, files=self._write_weights, beside=beside)
+        write_expert(Path(folder), self, kind=self.kind, details=self.details, files=self._write_weights, beside=beside)
 
     def _write_weights(self, folder: Path) -> None:
         from safetensors.numpy import save

@@ -5,26 +5,34 @@ from pathlib import Path
 from typing import Any
 
 from routeret.artifact import read_manifest
-from routeret.errors import ArtifactError
-from routeret.experts.linear import FORMAT, KIND, LinearExpert
+from routeret.encoders import TorchEncoder
+from routeret.errors import ArtifactError, ModelNotFoundError
+from routeret.experts.folder import FORMAT, KIND
+from routeret.experts.linear import LinearExpert
+from routeret.experts.lora import LoraExpert
 from routeret.experts.tower import TowerExpert
-from routeret.protocols import Expert
+from routeret.protocols import Encoder, Expert
 
 _READER_BY_KIND: Mapping[str, Callable[[Path, Mapping[str, Any]], Expert | TowerExpert]] = {
     LinearExpert.kind: LinearExpert.from_folder,
+    LoraExpert.kind: LoraExpert.from_folder,
     TowerExpert.kind: TowerExpert.from_folder,
 }
 
 
-def load_expert(folder: Path | str, *, verify: bool = True) -> Expert | TowerExpert:
+def load_expert(folder: Path | str, *, base: Encoder | None = None, verify: bool = True) -> Expert | TowerExpert:
     """The expert of a folder.
 
     Args:
         folder: an expert's folder, as its ``save`` or ``routeret train expert`` wrote it.
+        base: the base encoder, for an expert that runs inside it, or on the same device; without it an expert that
+            runs inside one can be looked at and copied, and answers once it is attached to one.
         verify: compare the checksum of every file.
 
     Raises:
         ArtifactError: the folder is no expert, is damaged, or holds a kind of expert that this version cannot read.
+        InputError: the expert cannot run inside this base.
+        SpaceMismatchError: the expert was trained in another base.
     """
     folder = Path(folder)
     manifest = read_manifest(folder, kind=KIND, format_number=FORMAT, verify=verify)
@@ -35,4 +43,13 @@ def load_expert(folder: Path | str, *, verify: bool = True) -> Expert | TowerExp
             f"{folder} holds an expert of kind {manifest.get('expert')!r}, this version reads: {known}; it was written "
             f"by routeret {manifest.get('routeret', 'of an unknown version')}: open it with that version"
         )
-    return reader(folder, manifest)
+    try:
+        expert = reader(folder, manifest)
+    except ModelNotFoundError as error:
+        raise ModelNotFoundError(
+            f"expert {manifest['name']!r} refers to a model that is gone: {error}. Bring it back, or remove the expert "
+            f"from the index: routeret experts remove INDEX_FOLDER {manifest['name']}"
+        ) from error
+    if isinstance(expert, TowerExpert):
+        return expert.on(base.device) if isinstance(base, TorchEncoder) else expert
+    return expert.attached(base) if base is not None and isinstance(expert, LoraExpert) else expert

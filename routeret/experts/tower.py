@@ -1,19 +1,17 @@
 """An encoder with a document space of its own."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from routeret import __version__
-from routeret.artifact import new_folder, write_file, write_manifest
+from routeret.artifact import write_file
 from routeret.encoders import HashingEncoder, TorchEncoder, named_encoder
-from routeret.errors import ArtifactError, InputError, SpaceMismatchError
-from routeret.experts.linear import FORMAT, KIND
+from routeret.errors import InputError, SpaceMismatchError
+from routeret.experts.folder import naming_damage, write_expert
 from routeret.experts.names import require_expert_name
 from routeret.late_interaction import PooledTargets, soft_late_interaction
 from routeret.space import NO_TOKEN_LIMIT, Space
@@ -104,10 +102,11 @@ class TowerExpert:
         require_expert_name(self.name)
         if not 0 < self.strength <= 1:
             raise InputError(f"expert {self.name!r} has strength {self.strength}, expected above 0 and at most 1")
-        if self.interaction is not None and not (self.interaction >= 0 and isinstance(self.encoder, TorchEncoder)):
+        has_tokens = isinstance(self.encoder, TorchEncoder) and self.encoder.has_token_vectors
+        if self.interaction is not None and not (self.interaction >= 0 and has_tokens):
             raise InputError(
                 f"expert {self.name!r} has interaction {self.interaction} and a {type(self.encoder).__name__}; "
-                f"expected a temperature of at least 0, and a model with token vectors"
+                f"expected a temperature of at least 0, and a model whose token vectors mean its pooled one"
             )
         object.__setattr__(self, "known_documents", np.unique(np.asarray(self.known_documents, dtype=np.uint64)))
 
@@ -128,6 +127,12 @@ class TowerExpert:
         tokens = self.encoder.encode_query_tokens(texts)
         return TowerQueries.of_tokens(tokens, space=self.space, temperature=self.interaction)
 
+    def on(self, device: str | None) -> "TowerExpert":
+        """The same expert with its encoder on a device; None lets the encoder choose."""
+        if not isinstance(self.encoder, TorchEncoder) or self.encoder.device == device:
+            return self
+        return replace(self, encoder=self.encoder.on(device))
+
     def save(self, folder: Path | str, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write a new folder, whole or not at all; with the model's files unless the expert only refers to them.
 
@@ -140,35 +145,31 @@ class TowerExpert:
             ArtifactError: something is at ``folder`` already.
             InputError: ``details`` are not JSON values.
         """
+        fields = {
+            "model": self.model,
+            "query_prompt": self.encoder.query_prompt,
+            "domain": self.encoder.domain if isinstance(self.encoder, TorchEncoder) else None,
+            "interaction": self.interaction,
+        }
+        write_expert(
+            Path(folder),
+            self,
+            kind=self.kind,
+            details=self.details,
+            fields=fields,
+            files=self._write_files,
+            beside=beside,
+        )
+
+    def _write_files(self, folder: Path) -> None:
         from safetensors.numpy import save
 
-        try:
-            json.dumps(dict(self.details), allow_nan=False)
-        except (TypeError, ValueError) as error:
-            raise InputError(f"the details of expert {self.name!r} are not JSON: {error}; use plain values") from error
-        with new_folder(Path(folder)) as temporary:
-            write_file(temporary / _DOCUMENTS, save({"known_documents": self.known_documents}))
-            if self.model is None and isinstance(self.encoder, TorchEncoder):
-                self.encoder.copy_model(temporary / _MODEL)
-            if beside is not None:
-                beside(temporary)
-            fields = {
-                "expert": self.kind,
-                "name": self.name,
-                "strength": float(self.strength),
-                "space": self.space.as_dict(),
-                "query_tower": self.query_tower,
-                "model": self.model,
-                "query_prompt": self.encoder.query_prompt,
-                "domain": self.encoder.domain if isinstance(self.encoder, TorchEncoder) else None,
-                "details": dict(self.details),
-                "interaction": self.interaction,
-                "routeret": __version__,
-            }
-            write_manifest(temporary, kind=KIND, format_number=FORMAT, fields=fields)
+        write_file(folder / _DOCUMENTS, save({"known_documents": self.known_documents}))
+        if self.model is None and isinstance(self.encoder, TorchEncoder):
+            self.encoder.copy_model(folder / _MODEL)
 
     @classmethod
-    def from_folder(cls, folder: Path, manifest: Mapping[str, Any], *, device: str | None = None) -> "TowerExpert":
+    def from_folder(cls, folder: Path, manifest: Mapping[str, Any]) -> "TowerExpert":
         """The expert of a folder whose manifest has been read; :func:`load_expert` is the way in.
 
         Raises:
@@ -176,21 +177,17 @@ class TowerExpert:
             ModelNotFoundError: the model that it refers to is nowhere on this machine.
             SpaceMismatchError: that model has changed.
         """
-        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        try:
+        with naming_damage(folder):
             space = Space.from_dict(manifest["space"])
             known = load_file(folder / _DOCUMENTS)["known_documents"]
             model, name, query_tower = manifest["model"], manifest["name"], manifest["query_tower"]
             query_prompt, domain = manifest["query_prompt"], manifest["domain"]
             strength, details = float(manifest["strength"]), manifest["details"]
             interaction = manifest["interaction"]
-        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-            raise ArtifactError(f"{folder} is damaged: {error}; restore it, or train it again") from error
         encoder = named_encoder(
             model or folder / _MODEL,
-            device=device,
             max_tokens=None if space.max_tokens == NO_TOKEN_LIMIT else space.max_tokens,
             query_prompt=query_prompt,
             document_prompt=space.document_prompt,

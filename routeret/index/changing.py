@@ -111,6 +111,7 @@ def embed_space(
         if space.fingerprint not in store.spaces():
             with store.transaction():
                 store.add_space(space, storage=storage)
+                store.count_commit()
         row_format = store.spaces()[space.fingerprint][1]
         snapshot = store.snapshot()
         end = snapshot.n_stored_rows

@@ -260,6 +260,7 @@ class Index(Optimiser):
             show_progress=show_progress,
         )
         self.refresh()
+        self._derive()
         return n_rows
 
     def drop_space(self, space: Space) -> None:

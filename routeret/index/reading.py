@@ -8,7 +8,7 @@ import numpy as np
 from routeret.errors import ArtifactError, InputError, SpaceMismatchError
 from routeret.index.derived import advise_faiss, open_search, structure_mark
 from routeret.index.documents import DocumentReader, whole_number
-from routeret.index.row_format import RowFormat
+from routeret.index.row_format import RowFormat, Storage
 from routeret.index.schema import STORE
 from routeret.index.segments import StoredVectors
 from routeret.index.snapshot import Snapshot
@@ -44,6 +44,11 @@ class Reader(DocumentReader):
     def space(self) -> Space:
         """The space that it was created with."""
         return next(iter(self._spaces.values()))[0]
+
+    @property
+    def storage(self) -> Storage:
+        """The precision of the vectors in the first space."""
+        return next(iter(self._spaces.values()))[1].storage
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -136,7 +141,9 @@ class Reader(DocumentReader):
         snapshot, spaces, vectors = self._mapped()
         with self._building:
             same = self._searches if snapshot.generation == self._generation else {}
-            extended = {name: search.extended(vectors[name]) for name, search in same.items() if name in vectors}
+            # A space that was dropped and is being embedded again has fewer rows than before.
+            kept = [name for name in same if name in vectors and vectors[name].n_rows >= same[name].n_rows]
+            extended = {name: same[name].extended(vectors[name]) for name in kept}
             self._searches = {name: search for name, search in extended.items() if not search.is_gpu_due}
             self._spaces, self._vectors = spaces, vectors
             self._take(snapshot)

@@ -16,7 +16,7 @@ from routeret.retriever.folder import (
     free_router_folder,
     remove_leftovers,
 )
-from routeret.retriever.own_spaces import require_embedded
+from routeret.retriever.own_spaces import require_embedded, require_own_space
 from routeret.retriever.pool import require_query_tower
 from routeret.routing import PilotLibrary, RouterSettings, UtilityRouter
 
@@ -37,12 +37,26 @@ def read_pilots(source: Path, expert: Expert | TowerExpert) -> PilotLibrary:
     return PilotLibrary.load(folder)
 
 
-def _require_place(folder: Path, contents: Contents, expert: Expert | TowerExpert) -> None:
-    """Do nothing if an expert fits the base of a retriever, or if its own space holds the documents."""
+def require_place(folder: Path, contents: Contents, expert: Expert | TowerExpert, pilots: PilotLibrary) -> None:
+    """Do nothing if an expert may join a retriever: name, base and pilots fit. Nothing is embedded to tell.
+
+    Args:
+        folder: the retriever's.
+        contents: what its manifest says.
+        expert: the new one.
+        pilots: queries with its gains on them.
+
+    Raises:
+        SpaceMismatchError: an adapter writes into another space, or was trained on another query tower; or an expert
+            with a space of its own has the base's.
+        InputError: the name is taken or cannot name a folder, or the pilots were made with another base.
+    """
     named = f"expert {expert.name!r}"
+    require_free_name(folder, contents, expert.name)
+    library_of(folder, contents).joined(pilots)
     if isinstance(expert, TowerExpert):
         with Index.open(folder) as index:
-            require_embedded(index, expert.space, of=named)
+            require_own_space(index, expert.space, of=named)
         return
     contents.space.require_same(expert.space, here=f"index {folder.name!r}", there=named)
     require_query_tower(contents.query_tower, expert.query_tower, of=named)
@@ -72,8 +86,10 @@ def install(
     """
     with writer_lock(folder):
         contents = Contents.read(folder)
-        _require_place(folder, contents, expert)
-        require_free_name(folder, contents, expert.name)
+        require_place(folder, contents, expert, pilots)
+        if isinstance(expert, TowerExpert):
+            with Index.open(folder) as index:
+                require_embedded(index, expert.space, of=f"expert {expert.name!r}")
         remove_leftovers(folder, contents)
         library = library_of(folder, contents)
         entry = ExpertEntry(

@@ -8,7 +8,7 @@ from typing import Any
 
 from routeret.artifact import MANIFEST, differing_files
 from routeret.errors import ArtifactError
-from routeret.index import Damage
+from routeret.index import Damage, Index
 from routeret.index.repairing import repair_index
 from routeret.index.schema import STORE
 from routeret.index.verifying import verify_index
@@ -69,10 +69,29 @@ def _damaged_files(folder: Path) -> list[Damage]:
     found = list(_damaged_below(folder))
     if not found:
         try:
-            Contents.read(folder)
+            found.extend(_missing_spaces(folder, Contents.read(folder)))
         except ArtifactError as error:
             found.append(Damage(str(folder / MANIFEST), str(error), derived=False))
     return found
+
+
+def _missing_spaces(folder: Path, contents: Contents) -> Iterator[Damage]:
+    """The experts whose own space does not hold all the documents; an index that is damaged tells so itself."""
+    if not contents.own_spaces:
+        return
+    try:
+        with Index.open(folder) as index:
+            held, n_rows = index.info()["spaces"], index.n_rows
+    except ArtifactError:
+        return
+    for entry in contents.experts:
+        n_held = held.get(entry.space, {"rows": 0})["rows"]
+        if entry.space is not None and n_held < n_rows:
+            problem = (
+                f"expert {entry.name!r} needs {n_rows} rows in space {entry.space}, {n_held} are there; remove it and "
+                f"add it again: routeret experts remove {folder} {entry.name}"
+            )
+            yield Damage(str(folder / entry.folder), problem, derived=False)
 
 
 def _damaged_below(folder: Path) -> Iterator[Damage]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from routeret.chunking import Chunker
 from routeret.encoders.resolve import holds_model
-from routeret.fusion import SpaceFusion
+from routeret.experts import TowerExpert, load_expert
+from routeret.fusion import SpaceFusion, require_space_fusion
 from routeret.index import Index
 from routeret.index.row_format import Storage
 from routeret.packs import DEFAULT_PACK, Pack, read_pack
@@ -36,19 +37,24 @@ def create_folder(
 
     Raises:
         ArtifactError: something is at ``path`` already, or the pack is damaged.
-        InputError: there is no such storage.
+        InputError: there is no such storage or fusion.
         SpaceMismatchError: the pack was made for another base.
     """
     if pack is not None:
         pack.space.require_same(base.space, here=f"pack {pack.name!r}", there="the base")
         require_query_tower(base.query_tower, pack.query_tower, of=f"pack {pack.name!r}")
-    with new_or_empty(path) as folder:
-        Index.create(folder, base.space, chunker=chunker, storage=storage).close()
+    require_space_fusion(space_fusion)
+    with new_or_empty(path) as folder, Index.create(folder, base.space, chunker=chunker, storage=storage) as index:
         experts = []
         router = None
         if pack is not None:
             for name, source in pack.expert_folders.items():
-                entry = ExpertEntry(name=name, folder=f"experts/{name}")
+                expert = load_expert(source)
+                own_space = None
+                if isinstance(expert, TowerExpert):
+                    index.add_space(expert.encoder, storage=storage)
+                    own_space = expert.space.fingerprint
+                entry = ExpertEntry(name=name, folder=f"experts/{name}", space=own_space)
                 copy_folder(source, folder / entry.folder)
                 experts.append(entry)
             router = free_router_folder(folder)

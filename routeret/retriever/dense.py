@@ -14,7 +14,8 @@ from routeret.space import Space
 from routeret.types import BoolArray, FloatArray, IntArray
 
 _CANDIDATES = 100
-"""How many documents of every space are candidates of a fused ranking, at least."""
+"""How many documents of every space are candidates of a fused ranking, at least; their scores tell how the spaces
+compare, however many documents are asked for."""
 
 _INTERACTION_CANDIDATES = 500
 """How many documents are scored by late interaction, at least."""
@@ -86,6 +87,7 @@ class DenseSearch:
         self._is_base = is_base
         self._fusion = fusion
         self._is_fused = shares < 1 - NEGLIGIBLE
+        self._samples: dict[int, IntArray] = {}
 
     def ranking(self, queries: IntArray, depth: int) -> Ranking:
         """The best documents of some queries.
@@ -151,6 +153,7 @@ class DenseSearch:
             for place, documents in zip(has_share.tolist(), found.documents, strict=True):
                 candidates[place].append(documents)
         for line, query, found_by_space in zip(lines.tolist(), queries.tolist(), candidates, strict=True):
+            self._samples[query] = np.concatenate([found[:_CANDIDATES] for found in found_by_space])
             scored = self._fused(query, np.unique(np.concatenate(found_by_space)))
             order = np.lexsort((scored.documents, -scored.scores))[: ranking.depth]
             ranking.documents[line] = scored.documents[order]
@@ -167,5 +170,10 @@ class DenseSearch:
         parts = [part for part in self._parts if part.shares[query] > NEGLIGIBLE]
         scored = [part.score(query, self._scope, documents) for part in parts]
         shares = np.array([part.shares[query] for part in parts], dtype=np.float64)
-        scores = fuse_spaces([one.scores for one in scored], shares=(shares / shares.sum()).tolist(), how=self._fusion)
+        scores = fuse_spaces(
+            [one.scores for one in scored],
+            shares=(shares / shares.sum()).tolist(),
+            how=self._fusion,
+            sample=np.isin(documents, self._samples[query]),
+        )
         return ScoredDocuments(documents, scored[int(np.argmax(shares))].rows, scores)

@@ -131,6 +131,7 @@ class Contents:
             ),
             router=manifest["router"],
             lexical_weight=float(manifest["lexical_weight"]),
+            # Retrievers of the first versions had one space.
             space_fusion=manifest.get("space_fusion", "scores"),
         )
 

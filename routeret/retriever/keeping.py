@@ -9,6 +9,7 @@ from routeret.conditions import Filter
 from routeret.corpus import Corpus, scan
 from routeret.index import ChangeReport, Exported, Index
 from routeret.index.adding import Mode
+from routeret.index.lock import writer_lock
 from routeret.index.structures.ann import RECALL
 from routeret.index.structures.gpu_placing import GPU_FACTORIES
 from routeret.retriever.checking import CheckReport, check_folder
@@ -22,6 +23,10 @@ from routeret.types import Document
 
 Source = Corpus | Path | str | Iterable[Document | Mapping[str, Any]]
 """What documents come from."""
+
+
+RETRIEVER_LOCK = "retriever.lock"
+"""Held by who changes documents or experts, so that both are changed by one at a time."""
 
 
 class DocumentKeeper:
@@ -141,10 +146,10 @@ class DocumentKeeper:
             return index.compact()
 
     def optimise(self, *, recall: float = RECALL, factory: str | None = None) -> dict[str, Any]:
-        """Build the search structure again; gives what was built and measured. Nothing is embedded.
+        """Build the search structures again; gives what was built and measured for the base's space.
 
-        Adding documents does so by itself when it pays. The recall is measured on queries as the base and every expert
-        write them.
+        Nothing is embedded. Adding documents builds them by itself when it pays. The recall is measured on queries as
+        the base and every expert write them.
 
         Args:
             recall: which share of the ten nearest spans a search must find, for the worst of base and experts.
@@ -161,7 +166,10 @@ class DocumentKeeper:
                 return self._index.optimise(recall=recall, factory=factory, probes=probes)
         with self._writing() as index:
             probes = self._loader.probes(index) if len(index) else None
-            return index.optimise(recall=recall, factory=factory, probes=probes)
+            built = index.optimise(recall=recall, factory=factory, probes=probes)
+            for space in index.spaces[1:]:
+                index.optimise(recall=recall, factory=factory, space=space)
+            return built
 
     def verify(self) -> CheckReport:
         """What is not as it was written, in documents, vectors, experts and router; reads every file once."""
@@ -177,7 +185,7 @@ class DocumentKeeper:
             self._index.export(folder)
 
     def import_documents(self, source: Exported | Path | str, *, show_progress: bool = False) -> ChangeReport:
-        """Add the documents of an export with their vectors; nothing is embedded.
+        """Add the documents of an export with their vectors; only experts with a space of their own embed anything.
 
         Args:
             source: what :meth:`export` wrote, from an index of the same space and chunker; open, or its folder.
@@ -190,7 +198,8 @@ class DocumentKeeper:
         """
         exported = source if isinstance(source, Exported) else Exported(source)
         with self._writing() as index:
-            return index.add(exported.corpus, exported, total=len(exported), show_progress=show_progress)
+            encoders = [exported, *self._loader.encoders()[1:]]
+            return index.add(exported.corpus, encoders, total=len(exported), show_progress=show_progress)
 
     def _bring(
         self, mode: Mode, source: Source, *, prefix_ids: bool, total: int | None, show_progress: bool
@@ -200,19 +209,39 @@ class DocumentKeeper:
             corpus = corpus.with_prefix()
         if total is None and not isinstance(source, Corpus | Iterator):
             total = scan([corpus])
-        encoders = self._loader.encoders()
         with self._writing() as index:
+            encoders = self._loader.encoders()
             change = {"add": index.add, "upsert": index.upsert, "sync": index.sync}[mode]
             return change(corpus, encoders, total=total, show_progress=show_progress)
 
     @contextmanager
-    def _writing(self, *, keep: Space | None = None) -> Iterator[Index]:
-        """The index, open a second time, so that searches go on until a change is there.
+    def _changing(self) -> Iterator[None]:
+        """Be the only one who changes this retriever, and see what others changed before and what this block did.
+
+        Raises:
+            IndexLockedError: somebody else is changing it.
+        """
+        with writer_lock(self._folder, name=RETRIEVER_LOCK):
+            if Contents.read(self._folder) != self._loader.contents:
+                self.refresh()
+            try:
+                yield
+            finally:
+                self.refresh()
+
+    @contextmanager
+    def _writing(self) -> Iterator[Index]:
+        """The index, open a second time, so that searches go on until a change is there."""
+        with self._changing(), self._opened() as index:
+            yield index
+
+    @contextmanager
+    def _opened(self, *, keep: Space | None = None) -> Iterator[Index]:
+        """The index to be changed, without the spaces that no expert needs.
 
         Args:
             keep: a space that stays though no expert needs it yet.
         """
         with Index.open(self._folder, chunker=self._index.chunker, probes=self._loader.probes) as index:
-            drop_unnamed_spaces(index, Contents.read(self._folder), keep=keep)
+            drop_unnamed_spaces(index, self._loader.contents, keep=keep)
             yield index
-        self.refresh()

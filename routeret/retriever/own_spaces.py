@@ -1,7 +1,6 @@
 """The spaces that experts with documents of their own bring into a retriever's index."""
 
 from routeret.errors import ArtifactError, SpaceMismatchError
-from routeret.experts import TowerExpert
 from routeret.index import Index
 from routeret.index.reading import Reader
 from routeret.retriever.folder import Contents
@@ -27,16 +26,21 @@ def require_embedded(index: Reader, space: Space, *, of: str) -> None:
         )
 
 
-def require_own_space(index: Reader, expert: TowerExpert) -> None:
+def require_own_space(index: Reader, space: Space, *, of: str) -> None:
     """Do nothing if an expert's space is another one than an index was created with.
+
+    Args:
+        index: the retriever's.
+        space: the expert's.
+        of: words for the expert.
 
     Raises:
         SpaceMismatchError: it is the same, so the expert is the base itself.
     """
-    if expert.space == index.space:
+    if space == index.space:
         raise SpaceMismatchError(
-            f"expert {expert.name!r} embeds documents as the base of index {index.folder.name!r} does (space "
-            f"{expert.space.fingerprint}), so it adds nothing; choose another model, or other prompts"
+            f"{of} embeds documents as the base of index {index.folder.name!r} does (space {space.fingerprint}), so "
+            f"it adds nothing; choose another model, or other prompts"
         )
 
 

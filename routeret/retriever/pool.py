@@ -75,7 +75,7 @@ def load_pool(
     """
     if not experts:
         return Pool(base, lexical_weight=lexical_weight, space_fusion=space_fusion)
-    loaded = {expert.name: expert for expert in map(load_expert, experts)}
+    loaded = {expert.name: expert for expert in (load_expert(folder, base=base) for folder in experts)}
     for expert in loaded.values():
         require_fit(expert, base)
     if router is None:

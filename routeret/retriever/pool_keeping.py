@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from routeret.encoders import named_encoder
+from routeret.errors import InputError
 from routeret.experts import TowerExpert, load_expert
-from routeret.index import Index
 from routeret.protocols import Expert
 from routeret.retriever import changing
+from routeret.retriever.creating import model_name
 from routeret.retriever.folder import copy_folder
 from routeret.retriever.keeping import DocumentKeeper
-from routeret.retriever.own_spaces import drop_unnamed_spaces, require_own_space
+from routeret.retriever.own_spaces import require_own_space
 from routeret.routing import PilotLibrary
 from routeret.training import TuneReport, tune
 from routeret.training.towers import measured_model
@@ -44,6 +46,8 @@ class PoolKeeper(DocumentKeeper):
         """
         source = Path(folder)
         expert = load_expert(source)
+        if isinstance(expert, TowerExpert):
+            expert = expert.on(self._loader.device)
         pilots = changing.read_pilots(source, expert)
         self._install(expert, pilots, write=lambda target: copy_folder(source, target), show_progress=show_progress)
 
@@ -78,15 +82,18 @@ class PoolKeeper(DocumentKeeper):
             IndexLockedError: another process is writing.
         """
         changing.require_free_name(self._folder, self._loader.contents, name)
-        base = self._loader.base()
+        base, contents = self._loader.base(), self._loader.contents
+        encoder = named_encoder(
+            model, device=self._loader.device, query_prompt=query_prompt, document_prompt=document_prompt
+        )
+        require_own_space(self._index, encoder.space, of=f"expert {name!r}")
         measured = measured_model(
-            model,
+            encoder,
             name=name,
+            model=model_name(model) or str(model),
             data=data,
             base=base,
-            query_prompt=query_prompt,
-            document_prompt=document_prompt,
-            device=self._loader.device,
+            how=contents.space_fusion,
             show_progress=show_progress,
         )
         expert = measured.expert
@@ -99,10 +106,12 @@ class PoolKeeper(DocumentKeeper):
             UnknownExpertError: there is no such expert.
             IndexLockedError: another process is writing.
         """
-        contents = changing.remove_expert(self._folder, name)
-        with Index.open(self._folder, chunker=self._index.chunker) as index:
-            drop_unnamed_spaces(index, contents)
-        self.refresh()
+        with self._changing():
+            changing.remove_expert(self._folder, name)
+            self.refresh()
+            with self._opened():
+                # Opening it has dropped the space that nobody needs any more.
+                pass
 
     def tune(
         self,
@@ -128,8 +137,9 @@ class PoolKeeper(DocumentKeeper):
             Before, after, and whether it was installed and why.
 
         Raises:
-            InputError: there are fewer than two different queries, one is blank or has no relevant document, or the
-                name is taken.
+            InputError: there are fewer than two different queries, one is blank or has no relevant document, the name
+                is taken, or an expert of the pool has a space of its own: what a tuned expert would add to it is not
+                measured.
             UnknownDocumentError: a relevant document is not in the index; nothing is changed.
             IndexLockedError: another process is writing.
         """
@@ -139,6 +149,13 @@ class PoolKeeper(DocumentKeeper):
         changing.require_free_name(self._folder, self._loader.contents, name)
         with self._using_index.shared():
             searcher = self.searcher
+            towers = ", ".join(searcher.pool.tower_by_name)
+            if towers:
+                raise InputError(
+                    f"index {self._folder.name!r} has experts with documents of their own ({towers}); an expert is "
+                    f"tuned beside the base's space alone: remove them first (routeret experts remove), and add them "
+                    f"again afterwards"
+                )
             labelled = LabelledSearch.of(queries, searcher)
             outcome = tune(labelled.task, name=name, seed=seed, force=force, show_progress=show_progress)
             expert, pilots = labelled.expert(outcome, searcher), labelled.pilots(outcome, searcher)
@@ -155,13 +172,12 @@ class PoolKeeper(DocumentKeeper):
         show_progress: bool,
     ) -> None:
         """Put an expert into the pool; first the documents get vectors in its space if it brings one."""
-        if isinstance(expert, TowerExpert):
-            require_own_space(self._index, expert)
-            changing.require_free_name(self._folder, self._loader.contents, expert.name)
-            with self._writing(keep=expert.space) as index:
-                index.add_space(expert.encoder, show_progress=show_progress)
-        changing.install(self._folder, expert, pilots, write=write)
-        self.refresh()
+        with self._changing():
+            changing.require_place(self._folder, self._loader.contents, expert, pilots)
+            if isinstance(expert, TowerExpert):
+                with self._opened(keep=expert.space) as index:
+                    index.add_space(expert.encoder, storage=index.storage, show_progress=show_progress)
+            changing.install(self._folder, expert, pilots, write=write)
         self._measure_structure()
 
     def _measure_structure(self) -> None:

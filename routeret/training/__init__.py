@@ -1,6 +1,7 @@
 """Training experts, tuning one to an index, and building packs of them."""
 
-from routeret.training.expert import TrainReport, train_expert
+from routeret.training.expert import train_expert
+from routeret.training.expert_report import TrainReport
 from routeret.training.pack import PackReport, build_pack
 from routeret.training.tuning import TuneOutcome, TuneReport, TuningTask, tune
 

@@ -1,4 +1,4 @@
-"""Which map, at which strength, does best on dev; and what that choice is worth on queries that did not make it."""
+"""Which fit, at which strength, does best on dev; and what that choice is worth on queries that did not make it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from routeret.errors import InputError
 from routeret.routing.pilots import STRENGTHS
 from routeret.training.linear import Checkpoint
 from routeret.training.scoring import JudgedQueries
-from routeret.types import FloatArray
+from routeret.types import BoolArray, FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +19,7 @@ class DevScores:
     Attributes:
         name: of the set.
         base: float32, shape (n_queries,).
-        options: float32, shape (n_queries, n_checkpoints, n_strengths).
+        options: float32, shape (n_queries, n_fits, n_strengths); what has been fitted, at several strengths.
     """
 
     name: str
@@ -28,7 +28,7 @@ class DevScores:
 
     @property
     def gains(self) -> FloatArray:
-        """Every option minus the base, shape (n_queries, n_checkpoints, n_strengths)."""
+        """Every option minus the base, shape (n_queries, n_fits, n_strengths)."""
         return self.options - self.base[:, None, None]
 
 
@@ -37,8 +37,7 @@ class Choice:
     """The option that gains most on the mean over sets.
 
     Attributes:
-        steps: after which the map was kept.
-        weight: the map, float32, shape (dim, dim).
+        fit: its number on the second axis of the scores.
         strength: at which it does best.
         gain: mean over sets of the mean gain on their dev queries; it is flattered by having been chosen.
         gains: by set, float32, shape (n_queries,); the gain of every dev query with the option that does best on the
@@ -46,8 +45,7 @@ class Choice:
         chosen: by set, float32, shape (n_queries,); the gain with this option.
     """
 
-    steps: int
-    weight: FloatArray
+    fit: int
     strength: float
     gain: float
     gains: tuple[FloatArray, ...]
@@ -82,20 +80,13 @@ def score_checkpoints(
     ]
 
 
-def choose(
-    checkpoints: Sequence[Checkpoint],
-    scores: Sequence[DevScores],
-    *,
-    strengths: Sequence[float] = STRENGTHS,
-    seed: int = 0,
-) -> Choice:
-    """Choose checkpoint and strength by the mean over sets of the mean gain on dev.
+def choose(scores: Sequence[DevScores], *, strengths: Sequence[float] = STRENGTHS, seed: int = 0) -> Choice:
+    """Choose fit and strength by the mean over sets of the mean gain on dev.
 
-    Options that are equal give the one of fewer steps, and then the weaker one.
+    Options that are equal give the earlier fit, and then the weaker strength.
 
     Args:
-        checkpoints: the second axis of the scores.
-        scores: what :func:`score_checkpoints` gave, at least one set.
+        scores: of at least one set; all of the same fits.
         strengths: the third axis of the scores.
         seed: how the dev queries are halved.
 
@@ -114,8 +105,7 @@ def choose(
     ]
     chosen = [one.gains[(slice(None), *best)] for one in scores]
     return Choice(
-        steps=checkpoints[best[0]].steps,
-        weight=checkpoints[best[0]].weight,
+        fit=best[0],
         strength=float(strengths[best[1]]),
         gain=float(np.mean([gains.mean() for gains in chosen])),
         gains=tuple(honest),
@@ -123,11 +113,25 @@ def choose(
     )
 
 
-def _best_option(scores: Sequence[DevScores], used: Sequence[np.ndarray]) -> tuple[int, int]:
-    means = [one.gains[queries].mean(axis=0) for one, queries in zip(scores, used, strict=True) if queries.any()]
-    if not means:
+def mean_gain(scores: Sequence[DevScores]) -> FloatArray:
+    """The mean over sets of the mean gain of every option, shape (n_fits, n_strengths); at least one set.
+
+    Rounded, so that options that differ in the last bit only are equal.
+    """
+    by_set: FloatArray = np.stack([one.gains.mean(axis=0) for one in scores])
+    mean: FloatArray = np.round(by_set.mean(axis=0), 9)
+    return mean
+
+
+def _best_option(scores: Sequence[DevScores], used: Sequence[BoolArray]) -> tuple[int, int]:
+    """Fit and strength that gain most on some of the dev queries."""
+    kept = [
+        DevScores(one.name, one.base[queries], one.options[queries])
+        for one, queries in zip(scores, used, strict=True)
+        if queries.any()
+    ]
+    if not kept:
         return 0, 0
-    # Rounded, so that options that differ in the last bit only are equal.
-    mean = np.round(np.mean(means, axis=0), 9)
-    checkpoint, strength = np.unravel_index(int(np.argmax(mean)), mean.shape)
-    return int(checkpoint), int(strength)
+    mean = mean_gain(kept)
+    fit, strength = np.unravel_index(int(np.argmax(mean)), mean.shape)
+    return int(fit), int(strength)

@@ -1,105 +1,27 @@
 """Trains an expert on data sets, and writes it only if it helps on dev."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Literal
 
 from routeret import __version__
-from routeret.datasets import load_dataset
-from routeret.encoders import DEFAULT_BASE, load_encoder
-from routeret.errors import ArtifactError, CorpusError, ExpertNotHelpfulError, InputError
-from routeret.experts import LinearExpert
+from routeret.encoders import DEFAULT_BASE, TorchEncoder, load_encoder
+from routeret.errors import ArtifactError, ExpertNotHelpfulError, InputError
+from routeret.experts import LinearExpert, LoraExpert
 from routeret.experts.names import require_expert_name
 from routeret.protocols import Encoder
 from routeret.routing.pilots import PilotLibrary
-from routeret.significance import PairedTest, paired_test
 from routeret.training.choosing import Choice, DevScores, choose, score_checkpoints
-from routeret.training.embedded import EmbeddedSet, embed_dataset
+from routeret.training.expert_report import TrainReport, refusal, report_of
+from routeret.training.fitting import FitState
 from routeret.training.linear import LinearRecipe, fit_linear
-from routeret.training.measuring import Division, divide, pilot_corpus
-from routeret.types import FloatArray
+from routeret.training.lora import AskedSet, LoraRecipe, fit_lora
+from routeret.training.material import Material
+from routeret.training.measuring import pilot_corpus
 
-P_VALUE = 0.05
-"""An expert helps if the mean dev difference is above 0 at a p-value below this."""
-
-_ANCHORS_PER_SET = 600
-
-
-@dataclass(frozen=True, slots=True)
-class SetScore:
-    """How an expert does on the dev queries of one set.
-
-    Attributes:
-        name: of the set.
-        n_train: queries it was fitted to.
-        n_dev: queries it was measured on.
-        held_out: whether these were taken out of train, since the set has no dev split.
-        base: nDCG@10 of the base.
-        expert: nDCG@10 of the expert at its strength.
-        difference: a paired test of the gains, where every query's gain comes from the steps and the strength that
-            did best on other queries; so its mean may be below ``expert - base``.
-    """
-
-    name: str
-    n_train: int
-    n_dev: int
-    held_out: bool
-    base: float
-    expert: float
-    difference: PairedTest
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "n_train": self.n_train,
-            "n_dev": self.n_dev,
-            "held_out": self.held_out,
-            "base": self.base,
-            "expert": self.expert,
-            "difference": self.difference.as_dict(),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class TrainReport:
-    """What a training gave.
-
-    Attributes:
-        name: of the expert.
-        folder: where it was written.
-        strength: at which it does best on dev.
-        steps: how long it was fitted.
-        difference: of nDCG@10 on dev, the mean over sets, tested over all their queries.
-        helpful: whether that is above 0 at p < 0.05; False only where writing was forced.
-        sets: one a data set.
-        n_truncated: documents that the base's token limit cut, by set.
-    """
-
-    name: str
-    folder: Path
-    strength: float
-    steps: int
-    difference: PairedTest
-    helpful: bool
-    sets: tuple[SetScore, ...]
-    n_truncated: dict[str, int]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "name": self.name,
-            "folder": str(self.folder),
-            "strength": self.strength,
-            "steps": self.steps,
-            "difference": self.difference.as_dict(),
-            "helpful": self.helpful,
-            "sets": {score.name: score.as_dict() for score in self.sets},
-            "truncated_documents": dict(self.n_truncated),
-        }
+ExpertKind = Literal["linear", "lora"]
 
 
 def train_expert(
@@ -107,162 +29,201 @@ def train_expert(
     data: Sequence[Path | str],
     *,
     out: Path | str,
+    kind: ExpertKind = "linear",
     anchors: Sequence[Path | str] = (),
     base: str | Path | Encoder = DEFAULT_BASE,
     device: str | None = None,
     seed: int = 0,
-    recipe: LinearRecipe | None = None,
+    recipe: LinearRecipe | LoraRecipe | None = None,
     cache: Path | None = None,
     force: bool = False,
     show_progress: bool = False,
 ) -> TrainReport:
-    """Train a linear expert on BEIR folders and write it to a folder, with its pilots.
+    """Train an expert of the base's space on BEIR folders and write it to a folder, with its pilots.
 
-    It is fitted to all train queries; how long and how strong is chosen on dev. A set without a dev split gives a
-    fifth of its train queries, at most 400, for that; the report says so.
+    It is fitted to all train queries; how long, how fast (where the recipe has several rates) and how strong is chosen
+    on dev. A set without a dev split gives a fifth of its train queries, at most 400, for that; the report says so.
+
+    A training of kind "lora" that was interrupted goes on when the same call is repeated, and ends with the same
+    weights.
 
     Args:
         name: of the expert.
         data: BEIR folders with a train split.
         out: the expert's folder; must not exist.
+        kind: "linear", a matrix on the base's query vector, trained in seconds; or "lora", an adapter inside the base's
+            query tower, trained in minutes, which costs a pass of the base a query.
         anchors: BEIR folders of other domains, on whose train queries (dev where there are none) the expert is kept
             close to the base.
-        base: the base model, by name or folder, or an encoder.
+        base: the base model, by name or folder, or an encoder; a transformer where the kind is "lora".
         device: where the base model runs; None takes a CUDA device if there is one.
         seed: fixes every draw of the fit.
-        recipe: the defaults where None.
+        recipe: of the kind; its defaults where None.
         cache: a folder where vectors are kept between calls; None keeps none.
         force: write the expert even if it does not help.
         show_progress: draw progress bars on stderr.
 
     Raises:
         ExpertNotHelpfulError: the expert does not beat the base on dev; nothing was written.
-        InputError: the name is not allowed, or there is no data.
+        InputError: the name or the kind is not allowed, the recipe is one of the other kind, there is no data, or the
+            base has no layers to adapt.
         CorpusError: a folder cannot be read, or has no train split.
-        ArtifactError: there is something at ``out`` already.
+        ArtifactError: there is something at ``out`` already, or beside it the state of an interrupted training with
+            other settings.
         ModelNotFoundError: the base is nowhere on this machine.
+        TrainingDivergedError: a loss is not finite; its batch is named.
     """
     out = Path(out)
     require_expert_name(name)
+    recipe = _checked_recipe(kind, recipe)
     if isinstance(data, str | Path) or not data:
         raise InputError(f"data is {data!r}, expected a list of at least one BEIR folder")
     if out.exists():
         raise ArtifactError(f"{out} exists already; choose another folder or remove it first")
     encoder = load_encoder(base, device=device)
-    sets = [embed_dataset(load_dataset(one), encoder, cache=cache, show_progress=show_progress) for one in data]
-    divisions = [divide(one) for one in sets]
-    pull = _anchor_queries(anchors, encoder)
-    recipe = recipe or LinearRecipe()
-    checkpoints = fit_linear(
-        [one.training_set(division.train) for one, division in zip(sets, divisions, strict=True)],
-        anchors=pull,
-        recipe=recipe,
-        unit_length=encoder.space.unit_length,
-        seed=seed,
-        show_progress=show_progress,
-    )
-    dev = [one.judged(division.dev) for one, division in zip(sets, divisions, strict=True)]
-    scores = score_checkpoints(checkpoints, dev, unit_length=encoder.space.unit_length)
-    choice = choose(checkpoints, scores, seed=seed)
-    report = _report(name, out, sets, divisions, scores, choice, seed=seed)
-    if not report.helpful and not force:
-        raise ExpertNotHelpfulError(_refusal(report))
-    expert = LinearExpert(
-        name=name,
-        weight=choice.weight,
-        strength=choice.strength,
-        space=encoder.space,
-        query_tower=encoder.query_tower,
-        known_documents=np.concatenate([one.content_keys for one in sets]),
-        details=_details(report, sets, recipe, anchors=anchors, seed=seed),
-    )
-    corpora = tuple(pilot_corpus(one, [expert], home_experts=[name]) for one in sets)
-    pilots = PilotLibrary(query_tower=encoder.query_tower, corpora=corpora)
-    expert.save(out, beside=lambda folder: pilots.save(folder / "pilots"))
+    if isinstance(recipe, LoraRecipe):
+        _require_layers(encoder)
+    material = Material.read(data, anchors=anchors, encoder=encoder, cache=cache, show_progress=show_progress)
+    if isinstance(recipe, LoraRecipe):
+        trained = _lora(name, material, recipe, out=out, seed=seed, show_progress=show_progress)
+    else:
+        trained = _linear(name, material, recipe, seed=seed, show_progress=show_progress)
+    report = report_of(name, out, material, trained.scores, trained.choice, steps=trained.steps, seed=seed)
+    try:
+        if not report.helpful and not force:
+            raise ExpertNotHelpfulError(refusal(report))
+        expert = replace(trained.expert, details=_details(report, material, trained, seed=seed))
+        corpora = tuple(pilot_corpus(one, [expert], home_experts=[name]) for one in material.sets)
+        pilots = PilotLibrary(query_tower=encoder.query_tower, corpora=corpora)
+        expert.save(out, beside=lambda folder: pilots.save(folder / "pilots"))
+    finally:
+        for state in trained.states:
+            state.remove()
     return report
 
 
-def _anchor_queries(anchors: Sequence[Path | str], encoder: Encoder) -> FloatArray | None:
-    """Base embeddings of some queries of every anchor set, shape (n, dim)."""
-    vectors = []
-    for folder in anchors:
-        dataset = load_dataset(folder)
-        split = next((split for split in ("train", "dev") if split in dataset.splits), None)
-        if split is None:
-            raise CorpusError(f"{folder} has neither train nor dev queries; its test queries are not to be trained on")
-        texts = list(dataset.split(split)[0].values())
-        chosen = np.random.default_rng(0).permutation(len(texts))[:_ANCHORS_PER_SET]
-        vectors.append(encoder.encode_queries([texts[number] for number in np.sort(chosen)]))
-    return np.concatenate(vectors) if vectors else None
+@dataclass(frozen=True, slots=True, eq=False)
+class _Trained:
+    """An expert with how it was chosen.
+
+    Attributes:
+        expert: without details.
+        scores: of everything that was fitted, on dev.
+        choice: what of it was taken.
+        steps: of the fit that was taken.
+        settings: the recipe, and what was chosen of it.
+        states: of the fits, to be removed when the expert is written.
+    """
+
+    expert: LinearExpert | LoraExpert
+    scores: list[DevScores]
+    choice: Choice
+    steps: int
+    settings: dict[str, Any]
+    states: tuple[FitState, ...] = ()
 
 
-def _report(
-    name: str,
-    out: Path,
-    sets: Sequence[EmbeddedSet],
-    divisions: Sequence[Division],
-    scores: Sequence[DevScores],
-    choice: Choice,
-    *,
-    seed: int,
-) -> TrainReport:
-    set_scores = tuple(
-        SetScore(
-            name=one.name,
-            n_train=len(division.train),
-            n_dev=len(division.dev),
-            held_out=division.held_out,
-            base=float(score.base.mean()),
-            expert=float((score.base + chosen).mean()),
-            difference=paired_test(gains, seed=seed),
+def _checked_recipe(kind: str, recipe: LinearRecipe | LoraRecipe | None) -> LinearRecipe | LoraRecipe:
+    """The recipe of a kind.
+
+    Raises:
+        InputError: there is no such kind, or the recipe is one of the other.
+    """
+    recipes: dict[str, type[LinearRecipe | LoraRecipe]] = {"linear": LinearRecipe, "lora": LoraRecipe}
+    if kind not in recipes:
+        raise InputError(f"found the kind {kind!r}, expected one of {', '.join(recipes)}")
+    if recipe is None:
+        return recipes[kind]()
+    if not isinstance(recipe, recipes[kind]):
+        raise InputError(f"kind {kind!r} came with a {type(recipe).__name__}, expected a {recipes[kind].__name__}")
+    return recipe
+
+
+def _require_layers(base: Encoder) -> TorchEncoder:
+    """The base, if an adapter fits into it.
+
+    Raises:
+        InputError: it is no model with layers.
+    """
+    if not isinstance(base, TorchEncoder):
+        raise InputError(
+            f"a LoRA expert adapts the layers of a transformer, found a {type(base).__name__} as the base; choose a "
+            f"model, or the kind 'linear'"
         )
-        for one, division, score, chosen, gains in zip(
-            sets, divisions, scores, choice.chosen, choice.gains, strict=True
-        )
+    return base
+
+
+def _linear(name: str, material: Material, recipe: LinearRecipe, *, seed: int, show_progress: bool) -> _Trained:
+    space = material.encoder.space
+    checkpoints = fit_linear(
+        material.training,
+        anchors=material.anchors.vectors,
+        recipe=recipe,
+        unit_length=space.unit_length,
+        seed=seed,
+        show_progress=show_progress,
     )
-    # Weighted so that the mean over all queries is the mean over sets.
-    n_queries = sum(len(gains) for gains in choice.gains)
-    weighted = [gains * (n_queries / (len(choice.gains) * len(gains))) for gains in choice.gains]
-    difference = paired_test(np.concatenate(weighted), seed=seed)
-    return TrainReport(
+    scores = score_checkpoints(checkpoints, material.dev, unit_length=space.unit_length)
+    choice = choose(scores, seed=seed)
+    chosen = checkpoints[choice.fit]
+    expert = LinearExpert(
         name=name,
-        folder=out,
+        weight=chosen.weight,
         strength=choice.strength,
-        steps=choice.steps,
-        difference=difference,
-        helpful=difference.mean > 0 and difference.p_value < P_VALUE,
-        sets=set_scores,
-        n_truncated={one.name: one.n_truncated for one in sets},
+        space=space,
+        query_tower=material.encoder.query_tower,
+        known_documents=material.known_documents,
+    )
+    return _Trained(expert, scores, choice, chosen.steps, {"recipe": recipe.as_dict()})
+
+
+def _lora(name: str, material: Material, recipe: LoraRecipe, *, out: Path, seed: int, show_progress: bool) -> _Trained:
+    base = _require_layers(material.encoder)
+    settings = {"recipe": recipe.as_dict(), "seed": seed, **material.digests}
+    states = {
+        rate: FitState.beside(out.with_name(f"{out.name}-{rate:g}"), settings={**settings, "rate": rate})
+        for rate in recipe.learning_rates
+    }
+    fits, scores = fit_lora(
+        base,
+        [
+            AskedSet(division.train.texts, training)
+            for division, training in zip(material.divisions, material.training, strict=True)
+        ],
+        dev=[(division.dev.texts, judged) for division, judged in zip(material.divisions, material.dev, strict=True)],
+        anchors=material.anchors,
+        recipe=recipe,
+        seed=seed,
+        states=states,
+        show_progress=show_progress,
+    )
+    choice = choose(scores, seed=seed)
+    chosen = fits[choice.fit]
+    expert = LoraExpert(
+        name=name,
+        adapter=chosen.adapter,
+        strength=choice.strength,
+        space=base.space,
+        query_tower=base.query_tower,
+        known_documents=material.known_documents,
+    )
+    return _Trained(
+        expert.attached(base),
+        scores,
+        choice,
+        chosen.steps,
+        {"recipe": recipe.as_dict(), "learning_rate": chosen.learning_rate},
+        tuple(states.values()),
     )
 
 
-def _refusal(report: TrainReport) -> str:
-    difference = report.difference
-    by_set = "; ".join(
-        f"{score.name}: base {score.base:.3f}, expert {score.expert:.3f} on {score.n_dev} queries"
-        for score in report.sets
-    )
-    return (
-        f"expert {report.name!r} changes nDCG@10 on dev by {difference.mean:+.4f} (p = {difference.p_value:.3f}), "
-        f"expected more than 0 at p < {P_VALUE}; {by_set}. It was not written: give it more training queries, or write "
-        f"it all the same with --force (force=True)"
-    )
-
-
-def _details(
-    report: TrainReport,
-    sets: Sequence[EmbeddedSet],
-    recipe: LinearRecipe,
-    *,
-    anchors: Sequence[Path | str],
-    seed: int,
-) -> dict[str, Any]:
+def _details(report: TrainReport, material: Material, trained: _Trained, *, seed: int) -> dict[str, Any]:
     values = report.as_dict()
     return {
-        "data": {one.name: dict(one.checksums) for one in sets},
-        "anchors": [Path(folder).resolve().name for folder in anchors],
+        "data": {one.name: dict(one.checksums) for one in material.sets},
+        "anchors": list(material.anchors.sets),
         "seed": seed,
-        "recipe": recipe.as_dict(),
+        **trained.settings,
         "steps": report.steps,
         "scores": {"difference": values["difference"], "helpful": report.helpful, "sets": values["sets"]},
         "truncated_documents": values["truncated_documents"],

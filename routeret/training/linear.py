@@ -14,7 +14,9 @@ from routeret.types import FloatArray, IntArray
 if TYPE_CHECKING:
     import torch
 
-_LEAST_BATCH = 16
+LEAST_BATCH = 16
+"""Queries a step and set at least, however many sets share a batch."""
+
 _LAST_RATE = 0.1
 
 
@@ -54,6 +56,17 @@ class TrainingSet:
                     f"query {number} of training set {self.name!r} has positives {rows.tolist()[:5]}; expected at "
                     f"least one row from 0 to {n_documents - 1}"
                 )
+
+    def scale(self, temperature: float, *, unit_length: bool) -> float:
+        """What inner products are divided by where cosines would be divided by a temperature.
+
+        Args:
+            temperature: meant for cosines; inner products of longer vectors differ by more.
+            unit_length: whether vectors of the space have length 1.
+        """
+        if unit_length:
+            return temperature
+        return temperature * _mean_length(self.queries) * _mean_length(self.documents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,16 +194,13 @@ class _Source:
         self._recipe = recipe
         self._rng = rng
         self._unit_length = unit_length
-        self._n_batch = min(max(_LEAST_BATCH, recipe.batch // n_sources), len(source.queries))
+        self._n_batch = min(max(LEAST_BATCH, recipe.batch // n_sources), len(source.queries))
         self._waiting = np.zeros(0, dtype=np.int64)
         self._column = np.full(len(source.documents), -1, dtype=np.int64)
         self._queries = torch.from_numpy(np.ascontiguousarray(source.queries))
         self._documents = torch.from_numpy(np.ascontiguousarray(source.documents))
         self._companions = None if source.companions is None else torch.from_numpy(source.companions)
-        self._scale = recipe.temperature
-        if not unit_length:
-            # Inner products of longer vectors differ by more; the temperature is meant for cosines.
-            self._scale *= float(_mean_length(source.queries) * _mean_length(source.documents))
+        self._scale = source.scale(recipe.temperature, unit_length=unit_length)
 
     def loss(self, weight: "torch.Tensor") -> "torch.Tensor":
         """The loss of the next batch, a number."""

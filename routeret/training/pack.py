@@ -141,11 +141,12 @@ class _Builder:
             show_progress=self._show,
         )
         dev = [embedded.judged(part.dev) for embedded, part in zip(own, divisions, strict=True)]
-        choice = choose(checkpoints, score_checkpoints(checkpoints, dev), seed=self.recipe.seed)
-        self.scores[expert.name] = _scores(choice, expert)
+        choice = choose(score_checkpoints(checkpoints, dev), seed=self.recipe.seed)
+        chosen = checkpoints[choice.fit]
+        self.scores[expert.name] = _scores(choice, expert, steps=chosen.steps)
         return LinearExpert(
             name=expert.name,
-            weight=choice.weight,
+            weight=chosen.weight,
             strength=choice.strength,
             space=self._encoder.space,
             query_tower=self._encoder.query_tower,
@@ -239,9 +240,9 @@ def _scaled_bm25(fulltext: Fulltext, texts: Sequence[str]) -> FloatArray:
     return weighted_lexical(scores, weights=np.ones(len(scores), dtype=np.float32), best=scores.max(axis=1))
 
 
-def _scores(choice: Choice, expert: ExpertRecipe) -> dict[str, Any]:
+def _scores(choice: Choice, expert: ExpertRecipe, *, steps: int) -> dict[str, Any]:
     return {
-        "steps": choice.steps,
+        "steps": steps,
         "strength": choice.strength,
         "gain": round(choice.gain, 6),
         "gain_by_set": {

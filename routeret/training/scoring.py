@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from routeret.errors import InputError
-from routeret.experts.linear import applied
+from routeret.experts.strength import applied
 from routeret.index.structures.best import top_k
 from routeret.measures import ideal_dcg, ndcg
 from routeret.types import FloatArray, IntArray
@@ -50,7 +50,19 @@ class JudgedQueries:
         Returns:
             float32, shape (n_queries, n_strengths).
         """
-        shift = self.queries @ weight.T
+        return self.ndcg_of_shift(self.queries @ weight.T, strengths, unit_length=unit_length)
+
+    def ndcg_of_shift(self, shift: FloatArray, strengths: Sequence[float], *, unit_length: bool) -> FloatArray:
+        """nDCG@10 with whatever an expert adds to the queries, at several strengths.
+
+        Args:
+            shift: float32, shape (n_queries, dim); what is added at strength 1.
+            strengths: at which it is applied.
+            unit_length: whether vectors of the space have length 1.
+
+        Returns:
+            float32, shape (n_queries, n_strengths).
+        """
         columns = [
             self.ndcg_of(
                 applied(

@@ -122,7 +122,8 @@ class Tower:
     @contextmanager
     def judging(self) -> Iterator[None]:
         """Without dropout, and with the encoder's own token limit, inside the block: as an expert will be used."""
-        was_training, limit = self.model.training, self.model.max_seq_length
+        modules: Any = list(self.model.modules())
+        training, limit = [module for module in modules if module.training], self.model.max_seq_length
         self.model.eval()
         if self._encoder.max_tokens < NO_TOKEN_LIMIT:
             self.model.max_seq_length = self._encoder.max_tokens
@@ -130,7 +131,8 @@ class Tower:
             yield
         finally:
             self.model.max_seq_length = limit
-            self.model.train(was_training)
+            for module in training:
+                module.training = True
 
     def take(self, weights: Mapping[str, FloatArray]) -> None:
         """Put trained weights, by the names of :meth:`parameters`, in place of the present ones."""

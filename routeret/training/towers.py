@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from routeret.datasets import load_dataset
-from routeret.encoders import HashingEncoder, TorchEncoder, named_encoder
+from routeret.encoders import HashingEncoder, TorchEncoder
 from routeret.errors import InputError
 from routeret.experts import TowerExpert
 from routeret.experts.tower import TowerQueries
@@ -46,41 +46,36 @@ class MeasuredTower:
 
 
 def measured_model(
-    model: Path | str,
+    encoder: TorchEncoder | HashingEncoder,
     *,
     name: str,
+    model: str,
     data: Sequence[Path | str],
     base: Encoder,
-    query_prompt: str | None = None,
-    document_prompt: str | None = None,
-    device: str | None = None,
+    how: SpaceFusion = "scores",
     show_progress: bool = False,
 ) -> MeasuredTower:
     """Make an expert of any model and measure it.
 
     Args:
-        model: a folder or the name of a model on this machine; the expert refers to it.
+        encoder: of the model.
         name: of the expert.
+        model: how the model is found again; the expert refers to it.
         data: BEIR folders with train and, if possible, dev queries; without any nothing is measured, and the expert's
             strength is 1.
         base: what it is measured against.
-        query_prompt: text put before every query; None takes the one that the model names.
-        document_prompt: text put before every document; None takes the one that the model names.
-        device: where the model runs.
+        how: how its scores and the base's become comparable.
         show_progress: draw progress bars on stderr.
 
     Raises:
-        ModelNotFoundError: the model is nowhere on this machine.
         CorpusError: a folder cannot be read, or has no train split.
     """
-    encoder = named_encoder(model, device=device, query_prompt=query_prompt, document_prompt=document_prompt)
     sets = []
     for folder in data:
         dataset = load_dataset(folder)
-        pair = (embed_dataset(dataset, one, show_progress=show_progress) for one in (base, encoder))
-        sets.append((next(pair), next(pair)))
-    reference = str(Path(model).expanduser().resolve()) if Path(model).expanduser().is_dir() else str(model)
-    return measured_tower(name, encoder, sets, query_tower=base.query_tower, model=reference)
+        embedded = embed_dataset(dataset, base, show_progress=show_progress)
+        sets.append((embedded, embed_dataset(dataset, encoder, show_progress=show_progress)))
+    return measured_tower(name, encoder, sets, query_tower=base.query_tower, model=model, how=how)
 
 
 def measured_tower(
@@ -91,6 +86,7 @@ def measured_tower(
     query_tower: str,
     model: str | None,
     interaction: float | None = None,
+    how: SpaceFusion = "scores",
     details: Mapping[str, Any] | None = None,
 ) -> MeasuredTower:
     """Measure an encoder beside the base on data sets, and make an expert of it.
@@ -102,6 +98,7 @@ def measured_tower(
         query_tower: of the base.
         model: see :class:`~routeret.experts.TowerExpert`.
         interaction: temperature of its soft late interaction; None compares one vector a query.
+        how: how its scores and the base's become comparable.
         details: about its training.
     """
     expert = TowerExpert(name, encoder, 1.0, np.zeros(0, dtype=np.uint64), model, details or {}, interaction)
@@ -109,7 +106,7 @@ def measured_tower(
     for embedded, own in sets:
         pilots, twins = pilot_queries(embedded), pilot_queries(own)
         asked = expert.encode_queries(pilots.measured.texts)
-        measured = tower_gains(embedded.judged(pilots.measured), own.judged(twins.measured), asked=asked)
+        measured = tower_gains(embedded.judged(pilots.measured), own.judged(twins.measured), asked=asked, how=how)
         gains[embedded.name] = measured.mean(axis=0)
         corpora.append(
             PilotCorpus(

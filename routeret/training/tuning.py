@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from routeret.errors import InputError
-from routeret.experts.linear import applied
+from routeret.experts.strength import applied
 from routeret.progress import track
 from routeret.significance import paired_test
 from routeret.training.belief import Belief, TuningRule

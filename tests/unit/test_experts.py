@@ -188,7 +188,7 @@ def saved_with(folder, **changes):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"expert": "lora", "routeret": "9.1"}, "kind 'lora', this version reads: linear; .* routeret 9.1"),
+        ({"expert": "oracle", "routeret": "9.1"}, "kind 'oracle', this version reads: linear, .* routeret 9.1"),
         ({"strength": "much"}, "damaged"),
         ({"space": {"dim": 2}}, "damaged"),
         ({"space": {**SPACE.as_dict(), "dim": 3}}, r"damaged: .* expected \(3, 3\)"),

@@ -1,19 +1,25 @@
 """Experts with document spaces of their own, beside the base's, in one retriever."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 from tiny_packs import ENCODER, QUERIES, TEXTS, documents_of, write_dataset, write_pack
 
+from routeret.artifact import write_manifest
 from routeret.encoders import HashingEncoder
-from routeret.errors import ArtifactError, InputError, SpaceMismatchError
+from routeret.errors import ArtifactError, IndexLockedError, InputError, ModelNotFoundError, SpaceMismatchError
 from routeret.evaluation import evaluate
 from routeret.experts import TowerExpert, load_expert
 from routeret.fusion import fuse_spaces
 from routeret.index import Index
+from routeret.packs import FORMAT, KIND
 from routeret.retriever import Retriever
+from routeret.retriever.folder import Contents
 from routeret.training.scoring import JudgedQueries
 from routeret.training.towers import measured_model, tower_gains
-from routeret.types import Document
+from routeret.types import Document, LabelledQuery
 
 DOCUMENTS = [*documents_of("fruit"), *documents_of("ships")]
 OTHER = HashingEncoder(48)
@@ -130,7 +136,7 @@ def test_a_share_fuses_the_rankings_of_two_spaces(tmp_path, how):
 
 def test_a_measured_model_is_routed_to_where_it_helps(tmp_path):
     data = write_dataset(tmp_path / "ships", train=(0, 1, 2, 3, 4))
-    measured = measured_model("hashing-48", name="other", data=[data], base=ENCODER)
+    measured = measured_model(OTHER, name="other", model="hashing-48", data=[data], base=ENCODER)
     (corpus,) = measured.pilots.corpora
     assert corpus.home_experts == ("other",)
     assert measured.gains["ships"].shape == (4,)
@@ -202,9 +208,119 @@ def test_fused_scores_of_no_documents_and_of_one(how):
 
 @pytest.mark.parametrize(
     ("shares", "how", "message"),
-    [([0.5], "scores", "1 shares"), ([0.5, 0.6], "scores", "sum 1"), ([0.5, 0.5], "sum", "found fusion 'sum'")],
+    [([0.5], "scores", "1 shares"), ([0.5, 0.6], "scores", "sum 1"), ([0.5, 0.5], "sum", "found space fusion 'sum'")],
 )
 def test_shares_that_make_no_sense_are_refused(shares, how, message):
     scores = [np.ones(2, dtype=np.float32)] * 2
     with pytest.raises(InputError, match=message):
         fuse_spaces(scores, shares=shares, how=how)
+
+
+def test_who_was_open_meanwhile_adds_to_every_space_at_the_first_try(kb):
+    with Retriever.open(kb.index.folder) as other:
+        kb.add_model("hashing-48", name="other")
+        other.add([Document(id="n0", text="a canoe")])
+        assert {held["rows"] for held in other.info()["spaces"].values()} == {11}
+        kb.remove_expert("other")
+        other.add([Document(id="n1", text="a kayak")])
+        assert list(other.info()["spaces"]) == [ENCODER.space.fingerprint]
+    assert kb.verify().is_whole
+
+
+def test_nobody_changes_documents_while_an_expert_is_installed(kb, monkeypatch):
+    refused = []
+    add_space = Index.add_space
+
+    def watched(index, *arguments, **settings):
+        done = add_space(index, *arguments, **settings)
+        with Retriever.open(kb.index.folder) as other, pytest.raises(IndexLockedError):
+            other.delete(["f0"])
+        refused.append(done)
+        return done
+
+    monkeypatch.setattr(Index, "add_space", watched)
+    kb.add_model("hashing-48", name="other")
+    assert refused == [10]
+    assert len(kb.search("a boat", 10, expert="other")) == 10
+
+
+def test_an_empty_index_takes_a_tower_and_then_documents(tmp_path):
+    with Retriever.create(tmp_path / "kb", base="hashing-32", storage="int8") as kb:
+        kb.add_model("hashing-48", name="other")
+        assert len(kb.search("a boat", expert="other")) == 0
+        kb.add(DOCUMENTS)
+        assert len(kb.search("a boat", expert="other")) == 10
+        assert {held["storage"] for held in kb.info()["spaces"].values()} == {"int8"}
+
+
+def test_a_pack_may_hold_a_tower(tmp_path):
+    pack = write_pack(tmp_path / "tiny")
+    with Retriever.create(tmp_path / "one", pack=pack) as one:
+        one.add(DOCUMENTS)
+        one.add_model("hashing-48", name="other")
+        folder = one.index.folder
+        entry = next(entry for entry in Contents.read(folder).experts if entry.name == "other")
+        shutil.copytree(folder / entry.folder, pack / "experts" / "other")
+        shutil.rmtree(pack / "router")
+        shutil.copytree(folder / Contents.read(folder).router, pack / "router")
+    fields = {name: value for name, value in json.loads((pack / "manifest.json").read_text()).items()}
+    kept = {name: fields[name] for name in ("name", "base", "space", "query_tower", "lexical_weight")}
+    write_manifest(pack, kind=KIND, format_number=FORMAT, fields=kept)
+    with Retriever.create(tmp_path / "kb", pack=pack) as kb:
+        kb.add(DOCUMENTS)
+        assert len(kb.search("a boat", 10, expert="other")) == 10
+        assert len(kb.info()["spaces"]) == 2
+
+
+def test_an_export_is_imported_beside_a_tower(kb, tmp_path):
+    kb.export(tmp_path / "export")
+    with Retriever.create(tmp_path / "second", base="hashing-32") as second:
+        second.add_model("hashing-48", name="other")
+        second.import_documents(tmp_path / "export")
+        query = "ship with an engine"
+        kb.add_model("hashing-48", name="other")
+        found = [[hit.id for hit in one.search(query, 10, expert="other")] for one in (kb, second)]
+    assert found[0] == found[1]
+
+
+def test_a_missing_space_is_found_and_named(kb):
+    kb.add_model("hashing-48", name="other")
+    kb.index.drop_space(OTHER.space)
+    (damage,) = kb.verify().damage
+    assert "expert 'other' needs 10 rows" in damage.reason
+
+
+def test_an_index_is_not_tuned_beside_a_tower(kb):
+    kb.add_model("hashing-48", name="other")
+    with pytest.raises(InputError, match=r"has experts with documents of their own \(other\)"):
+        kb.tune([LabelledQuery("a boat", ("s0",)), LabelledQuery("a ship", ("s1",))])
+
+
+def test_a_model_that_is_gone_is_named_with_its_expert(tmp_path, tiny_models):
+    folder = tiny_models.write(tmp_path / "model")
+    with Retriever.create(tmp_path / "kb", base="hashing-32") as kb:
+        kb.add(DOCUMENTS)
+        kb.add_model(folder, name="other")
+    shutil.rmtree(folder)
+    with (
+        Retriever.open(tmp_path / "kb") as kb,
+        pytest.raises(ModelNotFoundError, match=r"expert 'other' refers to a model that is gone.*experts remove"),
+    ):
+        kb.search("a boat")
+
+
+def test_more_hits_do_not_change_the_order_of_the_first(tmp_path):
+    documents = [Document(id=f"d{number}", text=f"{number % 7} ship {number * 37 % 101} boat") for number in range(400)]
+    data = write_dataset(tmp_path / "ships", train=(0, 1, 2, 3, 4))
+    with Retriever.create(tmp_path / "kb", base="hashing-32") as kb:
+        kb.add(documents)
+        kb.add_model("hashing-48", name="other", data=[data])
+        few, many = (kb.search("5 ship 11", k, expert="other") for k in (10, 300))
+    assert 0 < few.routing.strengths["other"] < 1
+    assert [hit.id for hit in few] == [hit.id for hit in many][:10]
+
+
+def test_an_unknown_fusion_is_refused_when_a_retriever_is_made(tmp_path):
+    with pytest.raises(InputError, match="found space fusion 'sum', expected one of: scores, ranks"):
+        Retriever.create(tmp_path / "kb", base="hashing-32", space_fusion="sum")
+    assert not (tmp_path / "kb").exists()

@@ -21,7 +21,7 @@ from routeret.routing import PilotLibrary
 from routeret.training import train_expert
 from routeret.training.choosing import DevScores, choose
 from routeret.training.embedded import embed_dataset
-from routeret.training.linear import Checkpoint, LinearRecipe, TrainingSet, fit_linear
+from routeret.training.linear import LinearRecipe, TrainingSet, fit_linear
 from routeret.training.measuring import divide, pilot_corpus
 from routeret.training.scoring import JudgedQueries, ndcg_of_scores, ndcg_of_vectors
 from routeret.types import FloatArray
@@ -186,10 +186,6 @@ def test_vectors_are_scored_as_their_products():
 # --- choosing --------------------------------------------------------------------------------------------------------
 
 
-def points(*steps):
-    return [Checkpoint(steps=one, weight=np.full((1, 1), one, dtype=np.float32)) for one in steps]
-
-
 def scores_of(gains_by_option, n=4, name="a"):
     """The same gain for every query; the base has 0.5 everywhere."""
     options = 0.5 + np.tile(np.array(gains_by_option, dtype=np.float32), (n, 1, 1))
@@ -198,36 +194,35 @@ def scores_of(gains_by_option, n=4, name="a"):
 
 def test_the_best_mean_over_sets_wins():
     scores = [scores_of([[0.1, 0.2], [0.3, 0.0]], n=1), scores_of([[0.1, 0.3], [-0.3, 0.0]], n=9, name="b")]
-    choice = choose(points(10, 20), scores, strengths=(0.5, 1.0))
-    assert (choice.steps, choice.strength) == (10, 1.0)  # 0.25 against 0.1, 0.0 and 0.0
+    choice = choose(scores, strengths=(0.5, 1.0))
+    assert (choice.fit, choice.strength) == (0, 1.0)  # 0.25 against 0.1, 0.0 and 0.0
     assert choice.gain == pytest.approx(0.25)
     np.testing.assert_allclose(choice.chosen[1], np.full(9, 0.3), rtol=1e-5)
-    assert choice.weight[0, 0] == 10
 
 
-def test_equal_options_give_fewer_steps_and_the_weaker_strength():
-    choice = choose(points(10, 20), [scores_of([[0.0, 0.1], [0.1, 0.1]])], strengths=(0.5, 1.0))
-    assert (choice.steps, choice.strength) == (10, 1.0)
-    choice = choose(points(10, 20), [scores_of([[0.1, 0.1], [0.1, 0.1]])], strengths=(0.5, 1.0))
-    assert (choice.steps, choice.strength) == (10, 0.5)
+def test_equal_options_give_the_earlier_fit_and_the_weaker_strength():
+    choice = choose([scores_of([[0.0, 0.1], [0.1, 0.1]])], strengths=(0.5, 1.0))
+    assert (choice.fit, choice.strength) == (0, 1.0)
+    choice = choose([scores_of([[0.1, 0.1], [0.1, 0.1]])], strengths=(0.5, 1.0))
+    assert (choice.fit, choice.strength) == (0, 0.5)
 
 
 def test_no_query_is_judged_by_an_option_that_it_chose():
     # Each of two queries gains with an option of its own and loses with the other's.
     options = np.array([[[0.9, 0.1]], [[0.1, 0.9]]], dtype=np.float32)
     scores = DevScores("a", np.full(2, 0.5, dtype=np.float32), options)
-    choice = choose(points(10), [scores], strengths=(0.5, 1.0))
+    choice = choose([scores], strengths=(0.5, 1.0))
     np.testing.assert_allclose(choice.gains[0], [-0.4, -0.4], rtol=1e-5)
 
 
 def test_one_dev_query_is_enough_to_choose():
-    choice = choose(points(10, 20), [scores_of([[0.0, 0.1], [0.0, 0.2]], n=1)], strengths=(0.5, 1.0))
-    assert (choice.steps, choice.strength) == (20, 1.0)
+    choice = choose([scores_of([[0.0, 0.1], [0.0, 0.2]], n=1)], strengths=(0.5, 1.0))
+    assert (choice.fit, choice.strength) == (1, 1.0)
 
 
 def test_choosing_without_dev_queries_is_refused():
     with pytest.raises(InputError, match="no set has dev queries"):
-        choose(points(10), [])
+        choose([])
 
 
 # --- data sets -------------------------------------------------------------------------------------------------------

@@ -104,6 +104,13 @@ class MoeEncoder(TorchEncoder):
             other.__dict__.pop(made, None)
         return other
 
+    def on(self, device: str | None) -> "MoeEncoder":
+        """The same encoder, not yet loaded, on a device; None lets it choose."""
+        other = copy.copy(self)
+        other.__dict__.update(super().on(device).__dict__)
+        other._owner = other
+        return other
+
     @cached_property
     def _content(self) -> str:
         """The hash of the model joined by the domain's name."""

@@ -1,0 +1,344 @@
+"""Training LoRA experts: a tiny model, and a tiny data set whose answers no untrained model can know."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from routeret.datasets import load_dataset
+from routeret.encoders import HashingEncoder, TorchEncoder
+from routeret.encoders.adapted import AdaptedQueries
+from routeret.errors import ArtifactError, ExpertNotHelpfulError, InputError, TrainingDivergedError
+from routeret.experts import LoraExpert, load_expert
+from routeret.retriever import Retriever
+from routeret.routing import STRENGTHS, PilotLibrary
+from routeret.training import lora, train_expert
+from routeret.training.choosing import choose
+from routeret.training.embedded import embed_dataset
+from routeret.training.fitting import FitState
+from routeret.training.linear import LinearRecipe
+from routeret.training.lora import AskedSet, LoraRecipe, fit_lora
+from routeret.training.material import Anchors
+from routeret.training.measuring import divide
+
+ASKED, ANSWERS = list("abcdefgh"), list("stuvwxyz")
+RECIPE = LoraRecipe(learning_rates=(1e-2, 3e-2), checkpoints=(5, 30), rank=4, alpha=8.0, batch=8)
+
+
+@pytest.fixture(scope="module")
+def base(e5_model):
+    return TorchEncoder(e5_model, device="cpu", precision="float32")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_letters(tmp_path_factory.mktemp("data") / "letters")
+
+
+def write_letters(folder, *, answers=ANSWERS):
+    """Every letter of the first third is answered by one of the last, in their order."""
+    (folder / "qrels").mkdir(parents=True)
+    corpus = [{"_id": f"d{number}", "title": "", "text": letter} for number, letter in enumerate(answers)]
+    queries = [{"_id": f"q{number}", "text": letter} for number, letter in enumerate(ASKED)]
+    for name, values in (("corpus", corpus), ("queries", queries)):
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(value) + "\n" for value in values))
+    judged = "".join(f"q{number}\td{number}\t1\n" for number in range(8))
+    for split in ("train", "dev"):
+        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
+    return folder
+
+
+def parts_of(data, base):
+    embedded = embed_dataset(load_dataset(data), base)
+    division = divide(embedded)
+    source = AskedSet(division.train.texts, embedded.training_set(division.train))
+    return source, (division.dev.texts, embedded.judged(division.dev))
+
+
+def fit(data, base, recipe=RECIPE, **settings):
+    source, dev = parts_of(data, base)
+    return fit_lora(base, [source], dev=[dev], recipe=recipe, **settings)
+
+
+def weights_of(fits):
+    return [np.concatenate([matrix.ravel() for matrix in one.adapter.weights.values()]) for one in fits]
+
+
+# --- the fit ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_fit_beats_the_base_and_every_rate_and_checkpoint_comes_in_order(data, base):
+    before = base.encode_queries(ASKED)
+    fits, (scores,) = fit(data, base)
+    assert [(one.learning_rate, one.steps) for one in fits] == [(1e-2, 5), (1e-2, 30), (3e-2, 5), (3e-2, 30)]
+    assert scores.options.shape == (8, 4, len(STRENGTHS))
+    assert scores.base.mean() < 0.6
+    assert scores.options[:, 1, -1].mean() > scores.base.mean() + 0.3
+    np.testing.assert_array_equal(base.encode_queries(ASKED), before)
+
+
+def test_the_scores_are_those_of_the_adapters(data, base):
+    fits, (scores,) = fit(data, base)
+    _, (texts, judged) = parts_of(data, base)
+    for number, one in enumerate(fits):
+        shift = AdaptedQueries(base, one.adapter).encode_queries(texts) - judged.queries
+        expected = judged.ndcg_of_shift(shift, STRENGTHS, unit_length=True)
+        # The adapter was rounded since, which may swap two documents that score alike.
+        assert np.abs(scores.options[:, number].mean(axis=0) - expected.mean(axis=0)).max() < 0.05
+
+
+def test_the_loss_falls(data, base, monkeypatch):
+    losses = []
+    whole = lora.many_positives
+
+    def watched(*arguments, **settings):
+        value = whole(*arguments, **settings)
+        losses.append(value.item())
+        return value
+
+    monkeypatch.setattr(lora, "many_positives", watched)
+    fit(data, base, replace(RECIPE, learning_rates=(1e-2,)))
+    assert losses[0] > 1.5
+    assert losses[-1] < losses[0] / 2
+
+
+def test_a_seed_fixes_the_fit(data, base):
+    short = replace(RECIPE, checkpoints=(3,), batch=4, dropout=0.2)
+    first, again, other = (weights_of(fit(data, base, short, seed=seed)[0]) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_a_fit_depends_on_no_fit_before_it(data, base):
+    together = weights_of(fit(data, base, replace(RECIPE, checkpoints=(4,)))[0])
+    alone = weights_of(fit(data, base, replace(RECIPE, checkpoints=(4,), learning_rates=(3e-2,)))[0])
+    np.testing.assert_array_equal(together[1], alone[0])
+
+
+def test_an_interrupted_fit_goes_on_to_the_same_adapters(data, base, tmp_path, monkeypatch):
+    recipe = replace(RECIPE, checkpoints=(4, 8), dropout=0.1)
+    expected = fit(data, base, recipe)
+    states = {rate: FitState.beside(tmp_path / f"law-{rate}", settings={"rate": rate}) for rate in (1e-2, 3e-2)}
+    whole, calls = lora.many_positives, []
+
+    def interrupted(*arguments, **settings):
+        calls.append(1)
+        if len(calls) in (7, 18):
+            raise KeyboardInterrupt
+        return whole(*arguments, **settings)
+
+    monkeypatch.setattr(lora, "many_positives", interrupted)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            fit(data, base, recipe, states=states)
+    found = fit(data, base, recipe, states=states)
+    # 16 steps in all; those after the last checkpoint before an interruption come twice.
+    assert len(calls) < 16 + 8
+    np.testing.assert_array_equal(weights_of(found[0]), weights_of(expected[0]))
+    np.testing.assert_array_equal(found[1][0].options, expected[1][0].options)
+
+
+def test_several_sets_share_one_adapter(base, tmp_path):
+    sets = [write_letters(tmp_path / "one"), write_letters(tmp_path / "two", answers=ANSWERS[::-1])]
+    parts = [parts_of(one, base) for one in sets]
+    fits, scores = fit_lora(base, [source for source, _ in parts], dev=[dev for _, dev in parts], recipe=RECIPE)
+    assert [one.name for one in scores] == ["one", "two"]
+    # The sets answer the same queries in opposite ways, so no adapter can have both.
+    choice = choose(scores)
+    assert choice.gain < 0.4
+    assert len(fits) == 4
+
+
+def test_anchors_keep_other_queries_where_they_are(data, base):
+    others = ("river tax", "bank card", "water")
+    vectors = base.encode_queries(list(others))
+    recipe = replace(RECIPE, learning_rates=(1e-2,), checkpoints=(30,), anchor_weight=50.0)
+
+    def cosine(anchors):
+        (one,), _ = fit(data, base, recipe, anchors=anchors)
+        return np.einsum("nd,nd->n", AdaptedQueries(base, one.adapter).encode_queries(list(others)), vectors).mean()
+
+    assert cosine(Anchors(("others",), others, vectors)) > cosine(None) + 0.02
+
+
+def test_a_part_of_a_large_corpus_stands_for_it(data, base):
+    source, dev = parts_of(data, base)
+    few = replace(RECIPE, n_candidates=2, batch=4, checkpoints=(20,), learning_rates=(1e-2,))
+    _, (scores,) = fit_lora(base, [source], dev=[dev], recipe=few)
+    assert scores.options[:, 0, -1].mean() > scores.base.mean() + 0.1
+    fitting = lora._Source(source, lora.Tower(base), base, few, n_batch=4, seed=0)
+    candidates = fitting._candidates(3, [np.array([5]), np.array([0, 5])])
+    assert {0, 5} <= set(candidates.tolist())
+    assert 2 <= len(candidates) <= 4
+    assert candidates.tolist() == sorted(set(candidates.tolist()))
+
+
+def test_vectors_of_any_length_are_fitted_too(tiny_models, data, tmp_path):
+    free = tiny_models.write(tmp_path / "free", normalize=False, similarity="dot")
+    encoder = TorchEncoder(free, device="cpu", precision="float32")
+    assert not encoder.space.unit_length
+    _, (scores,) = fit(data, encoder)
+    assert scores.options[:, 1, -1].mean() > scores.base.mean() + 0.1
+
+
+def test_one_query_and_one_document_are_enough(base):
+    source, dev = parts_of_pair(base)
+    fits, (scores,) = fit_lora(base, [source], dev=[dev], recipe=replace(RECIPE, checkpoints=(1,)))
+    assert all(np.isfinite(weights).all() for weights in weights_of(fits))
+    assert scores.options.tolist() == [[[1.0] * 4] * 2]
+
+
+def parts_of_pair(base):
+    from routeret.training.linear import TrainingSet
+    from routeret.training.scoring import JudgedQueries
+
+    query, document, row = base.encode_queries(["a"]), base.encode_queries(["z"]), (np.array([0]),)
+    source = AskedSet(("a",), TrainingSet("pair", query, document, row))
+    return source, (("a",), JudgedQueries("pair", query, document, row, (np.ones(1, np.float32),)))
+
+
+def test_what_cannot_be_fitted_is_refused(data, base):
+    source, dev = parts_of(data, base)
+    with pytest.raises(InputError, match="0 training and 1 dev sets"):
+        fit_lora(base, [], dev=[dev])
+    with pytest.raises(InputError, match="1 training and 0 dev sets"):
+        fit_lora(base, [source], dev=[])
+    with pytest.raises(InputError, match="1 texts came with 8 query vectors"):
+        AskedSet(("a",), source.training)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"learning_rates": ()},
+        {"learning_rates": (1e-3, 0.0)},
+        {"checkpoints": (3, 2)},
+        {"rank": 0},
+        {"temperature": 0.0},
+        {"n_candidates": 0},
+        {"dropout": 1.0},
+    ],
+)
+def test_a_recipe_without_a_meaning_is_refused(changes):
+    with pytest.raises(InputError):
+        LoraRecipe(**changes)
+
+
+def test_only_the_adapter_is_trained_and_only_it_drops(data, base):
+    source, dev = parts_of(data, base)
+    fitting = lora._Fitting(base, [source], [dev], None, replace(RECIPE, dropout=0.3), seed=0)
+    assert all(".lora_" in name for name in fitting._tower.parameters())
+    fitting.run(1e-3, state=None, show_progress=False)
+    training = {type(module).__name__ for module in fitting._tower.model.modules() if module.training}
+    assert training == {"ModuleDict", "Dropout"}
+    dropping = [module for module in fitting._tower.model.modules() if isinstance(module, torch.nn.Dropout)]
+    assert {module.p for module in dropping if module.training} == {0.3}
+
+
+# --- the expert ------------------------------------------------------------------------------------------------------
+
+
+def test_a_trained_expert_joins_a_retriever_beside_a_linear_one(data, base, tmp_path):
+    report = train_expert("law", [data], out=tmp_path / "law", kind="lora", base=base, recipe=RECIPE, seed=1)
+    assert report.helpful
+    score = report.sets[0]
+    assert (score.name, score.n_train, score.n_dev) == ("letters", 8, 8)
+    assert score.expert > score.base + 0.3
+    assert list(tmp_path.iterdir()) == [tmp_path / "law"]
+    expert = load_expert(tmp_path / "law", base=base)
+    assert isinstance(expert, LoraExpert)
+    assert (expert.strength, expert.details["learning_rate"] in (1e-2, 3e-2)) == (report.strength, True)
+    assert expert.details["recipe"]["checkpoints"] == [5, 30]
+    pilots = PilotLibrary.load(tmp_path / "law" / "pilots").corpora[0]
+    column = STRENGTHS.index(report.strength)
+    assert pilots.gains["law"][:8, column].mean() == pytest.approx(score.expert - score.base, abs=0.05)
+    quick = LinearRecipe(checkpoints=(3,))
+    train_expert("flat", [data], out=tmp_path / "flat", base=base, recipe=quick, force=True)
+    with Retriever.create(tmp_path / "kb", base=base) as kb:
+        kb.add(data)
+        kb.add_expert(tmp_path / "law")
+        kb.add_expert(tmp_path / "flat")
+        assert kb.expert_names == ("law", "flat")
+        found = [kb.search(letter, 1, expert="law")[0].text for letter in ASKED]
+        assert sum(map(str.__eq__, found, ANSWERS)) >= 6
+        routed = kb.search("a", 2)
+    with Retriever.open(tmp_path / "kb", base=base) as kb:
+        assert [kb.search(letter, 1, expert="law")[0].text for letter in ASKED] == found
+        assert [hit.id for hit in kb.search("a", 2)] == [hit.id for hit in routed]
+        kb.remove_expert("law")
+        assert kb.expert_names == ("flat",)
+
+
+def test_the_same_seed_gives_the_same_folder_also_when_it_was_interrupted(data, base, tmp_path, monkeypatch):
+    def train(name):
+        out = tmp_path / name / "law"
+        return train_expert("law", [data], out=out, kind="lora", base=base, recipe=RECIPE, anchors=[data])
+
+    train("a")
+    whole, calls = lora.many_positives, []
+
+    def interrupted(*arguments, **settings):
+        calls.append(1)
+        if len(calls) == 40:
+            raise KeyboardInterrupt
+        return whole(*arguments, **settings)
+
+    monkeypatch.setattr(lora, "many_positives", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train("b")
+    assert sorted(file.name for file in (tmp_path / "b").iterdir()) == [".law-0.01.training", ".law-0.03.training"]
+    train("b")
+    assert [file.name for file in (tmp_path / "b").iterdir()] == ["law"]
+    first, second = (
+        {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.suffix == ".safetensors"}
+        for folder in (tmp_path / "a", tmp_path / "b")
+    )
+    assert first == second
+
+
+def test_a_state_of_other_data_is_not_gone_on_from(data, base, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    recipe = replace(RECIPE, checkpoints=(1, 2))
+    whole = lora.many_positives
+    calls = iter([whole, stopped])
+    monkeypatch.setattr(lora, "many_positives", lambda *found, **settings: next(calls)(*found, **settings))
+    with pytest.raises(KeyboardInterrupt):
+        train_expert("law", [data], out=tmp_path / "law", kind="lora", base=base, recipe=recipe)
+    monkeypatch.setattr(lora, "many_positives", whole)
+    other = write_letters(tmp_path / "other", answers=ANSWERS[::-1])
+    with pytest.raises(ArtifactError, match=r"other settings \(data: "):
+        train_expert("law", [other], out=tmp_path / "law", kind="lora", base=base, recipe=recipe)
+
+
+def test_an_expert_that_does_not_help_is_not_written_unless_forced(data, base, tmp_path):
+    lazy = LoraRecipe(learning_rates=(1e-9,), checkpoints=(1,), batch=8)
+    with pytest.raises(ExpertNotHelpfulError, match=r"'law' changes nDCG@10 on dev by .* --force"):
+        train_expert("law", [data], out=tmp_path / "law", kind="lora", base=base, recipe=lazy)
+    assert list(tmp_path.iterdir()) == []
+    forced = train_expert("law", [data], out=tmp_path / "law", kind="lora", base=base, recipe=lazy, force=True)
+    assert not forced.helpful
+    assert load_expert(tmp_path / "law").name == "law"
+
+
+def test_a_loss_that_is_no_number_names_its_batch_and_keeps_what_was_good(data, base, tmp_path, monkeypatch):
+    monkeypatch.setattr(lora, "many_positives", lambda scores, *_, **__: scores.sum() * float("nan"))
+    with pytest.raises(TrainingDivergedError, match=r"step 0 is nan.*8 queries of set 'letters' that begin with '"):
+        train_expert("law", [data], out=tmp_path / "law", kind="lora", base=base, recipe=RECIPE)
+    assert [file.name for file in tmp_path.iterdir()] == [".law-0.01.training"]
+
+
+def test_bad_calls_are_refused(data, base, tmp_path):
+    out = tmp_path / "law"
+    with pytest.raises(InputError, match="found the kind 'tree', expected one of linear, lora"):
+        train_expert("law", [data], out=out, kind="tree", base=base)
+    with pytest.raises(InputError, match="kind 'lora' came with a LinearRecipe"):
+        train_expert("law", [data], out=out, kind="lora", base=base, recipe=LinearRecipe())
+    with pytest.raises(InputError, match="kind 'linear' came with a LoraRecipe"):
+        train_expert("law", [data], out=out, base=base, recipe=RECIPE)
+    with pytest.raises(InputError, match="found a HashingEncoder as the base"):
+        train_expert("law", [data], out=out, kind="lora", base=HashingEncoder(16))
+    assert not out.exists()
