@@ -17,6 +17,7 @@ from routeret.protocols import Encoder
 from routeret.training.fitting import DevScore, FitState
 from routeret.training.tower import Tower
 from routeret.training.tower_fit import fit_to_tasks
+from routeret.training.tower_negatives import prepared
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.tower_report import DevSet, TowerReport, judged, measured, refusal, settings_of
 
@@ -101,6 +102,7 @@ def train_moe(
     }
     names = tuple(sets)
     tasks = [replace(task, domain=domain.name) for domain in domains for task in domain.tasks]
+    tasks = prepared(tasks, dense, recipe)
     settings = settings_of(tasks, [one for own in sets.values() for one in own], recipe, dense, seed=seed)
     state = FitState.beside(out, settings={**settings, "layers": None if layers is None else list(layers)})
     out.parent.mkdir(parents=True, exist_ok=True)

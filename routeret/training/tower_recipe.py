@@ -64,7 +64,8 @@ class TowerRecipe:
             ``"symmetric"``: the same in both directions, as multiple-negatives ranking has it. ``"many_to_many"``:
             both directions, and every pair of the batch that is known to belong together counts as a positive
             (Unified Work Embeddings, 2511.07969).
-        n_hard_negatives: of every left text, beside the rights of the batch.
+        n_hard_negatives: of every left text, beside the rights of the batch; mined from the base and from BM25 where
+            a task brings none (see :func:`~routeret.training.tower_negatives.with_hard_negatives`).
         interaction: temperature of the soft late interaction between the tokens of a left text and the pooled vectors
             of the rights, by which pairs are scored while training and afterwards; None compares pooled vectors.
     """

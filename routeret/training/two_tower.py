@@ -13,6 +13,7 @@ from routeret.protocols import Encoder
 from routeret.training.fitting import FitState
 from routeret.training.tower import Tower
 from routeret.training.tower_fit import fit_to_tasks
+from routeret.training.tower_negatives import prepared
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.tower_report import DevSet, TowerReport, judged, measured, refusal, settings_of
 
@@ -67,6 +68,7 @@ def train_two_tower(
     if not isinstance(encoder, TorchEncoder):
         raise InputError(f"the base is a {type(encoder).__name__}, expected a sentence-transformers model")
     sets = [DevSet.of(load_dataset(one), encoder, cache=cache, show_progress=show_progress) for one in data]
+    tasks = prepared(tasks, encoder, recipe)
     state = FitState.beside(out, settings=settings_of(tasks, sets, recipe, encoder, seed=seed))
     tower = Tower(encoder, max_tokens=recipe.max_tokens)
     fitted = fit_to_tasks(

@@ -20,6 +20,7 @@ from routeret.training.fitting import Batches, DevScore
 from routeret.training.losses import soft_late_scores
 from routeret.training.tower import Tower
 from routeret.training.tower_fit import fit_to_tasks
+from routeret.training.tower_negatives import with_hard_negatives
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.two_tower import train_two_tower
 from routeret.types import Document
@@ -241,3 +242,34 @@ def test_the_loss_scores_as_the_search_does(base):
     np.testing.assert_allclose(found, expected, atol=1e-5)
     with pytest.raises(InputError, match="temperature 0, expected above 0"):
         soft_late_scores(tokens, is_token, targets, temperature=0)
+
+
+def test_hard_negatives_come_from_the_encoder_and_from_words_in_turn():
+    texts = {"a": "red ship", "b": "red boat", "c": "ship in port", "d": "sour lemon", "e": "red"}
+    graph = BipartiteGraph.from_edges("g", np.array([[0, 1], [1, 0], [2, 3], [3, 2], [4, 1]]), left=texts, right=texts)
+    task = with_hard_negatives(TowerTask(graph), [HashingEncoder(64)], n=2, margin=0.0)
+    # To words, "ship in port" is like "red ship", and does not belong to it.
+    assert graph.right_ids == ("a", "b", "c", "d")
+    assert 2 in task.hard_negatives[0]
+    for row, negatives in enumerate(task.hard_negatives):
+        taken = {graph.right_ids[right] for right in negatives if right >= 0}
+        assert graph.left_ids[row] not in taken
+        assert not taken & {graph.right_ids[right] for right in graph.positives_of_left(row)}
+    with pytest.raises(InputError, match="expected at least one source"):
+        with_hard_negatives(TowerTask(graph), [], n=2, lexical=False)
+
+
+def test_a_training_mines_its_own_hard_negatives(base, data, tmp_path, monkeypatch):
+    seen = []
+    whole = tower_fit._Source._hard
+
+    def watched(source, lefts):
+        rows = whole(source, lefts)
+        seen.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(tower_fit._Source, "_hard", watched)
+    recipe = replace(RECIPE, checkpoints=(2,), n_hard_negatives=2)
+    train_two_tower("words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=recipe, force=True)
+    assert seen
+    assert max(seen) > 0

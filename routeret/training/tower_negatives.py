@@ -1,0 +1,102 @@
+"""Hard negatives of a task: right texts that look like answers of a left text, to an encoder or to BM25."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from routeret.corpus import Corpus
+from routeret.encoders import HashingEncoder
+from routeret.index import Index
+from routeret.protocols import Encoder
+from routeret.training.negatives import MARGIN, HardNegatives, merged, mine, mine_scored
+from routeret.training.tower_recipe import TowerRecipe, TowerTask
+from routeret.types import Document, FloatArray, IntArray
+
+
+def with_hard_negatives(
+    task: TowerTask,
+    encoders: Sequence[Encoder],
+    *,
+    n: int,
+    lexical: bool = True,
+    margin: float = MARGIN,
+) -> TowerTask:
+    """Mine hard negatives for every left text, from each encoder and from BM25 in turn.
+
+    What belongs to a left text is never taken, nor the text itself where both sides hold it, nor what scores nearly as
+    high as what belongs to it: that is likely to belong to it too.
+
+    Args:
+        task: what is trained on.
+        encoders: the base, and, in a second round, the expert that was trained on the negatives of the first.
+        n: negatives a left text, at least 1.
+        lexical: take some from BM25 over the right texts, too.
+        margin: how far below the scores of what belongs to a text a negative stays; see
+            :func:`~routeret.training.negatives.hard_negatives`.
+
+    Returns:
+        The same task with ``hard_negatives``.
+
+    Raises:
+        InputError: there is neither an encoder nor BM25, or ``n`` or ``margin`` is out of its range.
+    """
+    graph = task.graph
+    positives = [graph.positives_of_left(row) for row in range(len(graph.left_ids))]
+    itself = _rows_of_itself(task)
+    documents = [Document(id=str(row), text=text) for row, text in enumerate(graph.right_texts)]
+    sources = []
+    for encoder in encoders:
+        left = encoder.encode_queries(list(graph.left_texts))
+        right = encoder.encode_documents(documents)
+        sources.append(mine(left, right.vectors, positives, n=n, margin=margin, excluded=itself))
+    if lexical:
+        sources.append(_mined_by_words(graph.left_texts, documents, positives, itself, n=n, margin=margin))
+    return replace(task, hard_negatives=merged(sources, n=n).rows)
+
+
+def prepared(tasks: Sequence[TowerTask], base: Encoder, recipe: TowerRecipe) -> list[TowerTask]:
+    """The tasks with the hard negatives that a recipe asks for, from the base and BM25, where they bring none."""
+    n = recipe.n_hard_negatives
+    return [
+        task if n == 0 or task.hard_negatives is not None else with_hard_negatives(task, [base], n=n) for task in tasks
+    ]
+
+
+def _mined_by_words(
+    texts: Sequence[str],
+    documents: Sequence[Document],
+    positives: Sequence[IntArray],
+    itself: Sequence[IntArray],
+    *,
+    n: int,
+    margin: float,
+) -> HardNegatives:
+    """Negatives by BM25, as an index scores words; those without a common word are never taken."""
+    # The index is there for its full text; vectors of two numbers cost nothing.
+    encoder = HashingEncoder(2)
+    with (
+        tempfile.TemporaryDirectory(prefix="routeret-negatives-") as folder,
+        Index.create(folder, encoder.space) as index,
+    ):
+        index.add(Corpus.of(documents), encoder)
+        score = _scorer(index, texts)
+        return mine_scored(score, positives, n_documents=len(documents), n=n, margin=margin, above=0.0, excluded=itself)
+
+
+def _scorer(index: Index, texts: Sequence[str]) -> Callable[[slice], FloatArray]:
+    fulltext = index.fulltext
+
+    def score(part: slice) -> FloatArray:
+        return np.stack([fulltext.scores(text) for text in texts[part]])
+
+    return score
+
+
+def _rows_of_itself(task: TowerTask) -> list[IntArray]:
+    """The right rows that are a left text's own, by id and text; none where the sides are different things."""
+    graph = task.graph
+    row_by_entity = {entity: row for row, entity in enumerate(zip(graph.right_ids, graph.right_texts, strict=True))}
+    found = (row_by_entity.get(entity) for entity in zip(graph.left_ids, graph.left_texts, strict=True))
+    return [np.array([] if row is None else [row], dtype=np.int64) for row in found]
