@@ -5,7 +5,8 @@
 Every expert is trained on the train queries of one set, with the other sets as anchors, and everything is chosen and
 measured on its dev queries; test queries are not read. Strength is compared in two forms: between the vectors of the
 base and of the adapted base, as the library does, and inside the layers, by scaling the adapter. Results go to
-eval/results/experts/lora.json, set by set; a set that is run again replaces its old figures.
+eval/results/experts/lora.json, set by set; a set that is run again replaces its old figures. With --settings the study
+fits other ranks, scales and temperatures instead, at one learning rate, and keeps what each gains beside the rest.
 """
 
 import argparse
@@ -38,6 +39,16 @@ from routeret.types import FloatArray, QueryBatch
 DATA = Path(__file__).parent / "data"
 SETS = ("attack_ttp", "banking77", "esco_titles", "acl_citances", "tldr_cli")
 TIMED_QUERIES = 50
+SETTINGS: dict[str, dict[str, Any]] = {
+    "defaults": {},
+    "rank 4": {"rank": 4, "alpha": 8.0},
+    "rank 8": {"rank": 8, "alpha": 16.0},
+    "rank 32": {"rank": 32, "alpha": 64.0},
+    "alpha 16": {"alpha": 16.0},
+    "alpha 64": {"alpha": 64.0},
+    "temperature 0.03": {"temperature": 0.03},
+    "no anchors": {"anchor_weight": 0.0},
+}
 
 
 def main() -> None:
@@ -53,9 +64,12 @@ def main() -> None:
         material = Material.read(
             [DATA / name], anchors=anchors, encoder=encoder, cache=arguments.cache, show_progress=True
         )
-        result = study(material, encoder, recipe, seed=arguments.seed)
+        if arguments.settings:
+            result = {"settings": settings(material, encoder, recipe, seed=arguments.seed)}
+        else:
+            result = study(material, encoder, recipe, seed=arguments.seed)
         keep(arguments.out, name, result, arguments)
-        print(f"{name}: {result['base']:.4f}, linear {result['linear']['ndcg']:.4f}, lora {result['lora']['ndcg']:.4f}")
+        print(f"{name}: {json.dumps(result, indent=1)}")
 
 
 def parsed_arguments() -> argparse.Namespace:
@@ -65,6 +79,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--device", help="where it runs")
     parser.add_argument("--rates", type=float, nargs="+", help="learning rates in place of the recipe's")
     parser.add_argument("--steps", type=int, nargs="+", help="checkpoints in place of the recipe's")
+    parser.add_argument("--settings", action="store_true", help="compare settings at the first of the learning rates")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cache", type=Path, help="folder where vectors are kept between calls")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "experts" / "lora.json")
@@ -72,11 +87,12 @@ def parsed_arguments() -> argparse.Namespace:
 
 
 def keep(out: Path, name: str, result: dict[str, Any], arguments: argparse.Namespace) -> None:
-    """Put the figures of a set into the file, beside those of other sets."""
-    known = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"sets": {}}
+    """Put the figures of a set into the file, beside those that are there."""
+    sets = json.loads(out.read_text(encoding="utf-8"))["sets"] if out.exists() else {}
+    sets[name] = {**sets.get(name, {}), **result}
     out.parent.mkdir(parents=True, exist_ok=True)
     fields = {"split": "dev", "base": str(arguments.base), "seed": arguments.seed, "versions": installed_versions()}
-    write_json(out, {**fields, "sets": {**known["sets"], name: result}})
+    write_json(out, {**fields, "sets": sets})
 
 
 def study(material: Material, encoder: TorchEncoder, recipe: LoraRecipe, *, seed: int) -> dict[str, Any]:
@@ -95,6 +111,16 @@ def study(material: Material, encoder: TorchEncoder, recipe: LoraRecipe, *, seed
         "lora": {**of_lora, "bytes": size_of(expert), "query": query_seconds(expert, texts, encoder)},
         "strength": strengths(expert, encoder, judged, texts),
     }
+
+
+def settings(material: Material, encoder: TorchEncoder, recipe: LoraRecipe, *, seed: int) -> dict[str, Any]:
+    """What the expert gains with other settings, each at one learning rate."""
+    figures = {}
+    for name, changes in SETTINGS.items():
+        changed = replace(recipe, learning_rates=recipe.learning_rates[:1], **changes)
+        _, found = trained_lora(material, encoder, changed, seed=seed)
+        figures[name] = {key: found[key] for key in ("ndcg", "strength", "chosen", "difference", "seconds", "grid")}
+    return figures
 
 
 def trained_linear(material: Material, *, seed: int) -> tuple[LinearExpert, dict[str, Any]]:

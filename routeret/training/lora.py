@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import torch
 
 _NAMED = 3
+_WEIGHTS = "weights/"
+"""What stands before the names of matrices among the arrays of a dev score."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +205,9 @@ class _Fitting:
             _Source(source, self._tower, base, recipe, n_batch=n_batch, seed=seed + number)
             for number, source in enumerate(sources)
         ]
-        has_pull = bool(anchors) and recipe.anchor_weight > 0
-        self._pull = _Pull(anchors, self._tower, base, recipe, seed=seed) if anchors and has_pull else None
+        self._pull: _Pull | None = None
+        if anchors and recipe.anchor_weight > 0:
+            self._pull = _Pull(anchors, self._tower, base, recipe, seed=seed)
 
     def run(self, rate: float, *, state: FitState | None, show_progress: bool) -> Mapping[int, DevScore]:
         """Fit from the beginning, or from the state; gives what every checkpoint is worth, with its weights."""
@@ -248,9 +251,6 @@ class _Fitting:
         arrays = {_options(number): score.options[:, 0] for number, score in enumerate(scores)}
         arrays |= {f"{_WEIGHTS}{name}": array for name, array in adapter_weights(self._tower.transformer).items()}
         return DevScore(float(mean_gain(scores).max()), arrays)
-
-
-_WEIGHTS = "weights/"
 
 
 def _options(number: int) -> str:

@@ -15,7 +15,7 @@ from routeret.training.moe import MoeDomain, train_moe
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 
 ASKED, ANSWERS = list("abcdefgh"), list("stuvwxyz")
-RECIPE = TowerRecipe(checkpoints=(80,), learning_rate=2e-3, batch=8, max_tokens=12)
+RECIPE = TowerRecipe(checkpoints=(200,), learning_rate=2e-3, batch=8, max_tokens=12)
 
 
 @pytest.fixture(scope="module")

