@@ -1,6 +1,5 @@
 """Documents as they come: from BEIR folders, JSON lines, CSV, text files or memory, each with its place."""
 
-import csv
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from routeret.errors import CorpusError, DuplicateIdError, InputError
-from routeret.lines import beir_file, read_id, read_lines, read_objects
+from routeret.lines import beir_file, read_id, read_lines, read_objects, read_rows
 from routeret.types import Document
 
 ACCEPTED = (
@@ -219,29 +218,8 @@ def _read_json_lines(path: Path, fields: Fields) -> Iterator[tuple[Document, str
 
 
 def _read_csv(path: Path, fields: Fields) -> Iterator[tuple[Document, str]]:
-    # The csv module needs the line ends back to keep line breaks inside quotes.
-    rows = csv.reader((f"{line}\n" for line, _ in read_lines(path)), strict=True)
-    header: list[str] = []
-    while True:
-        place = f"{path}:{rows.line_num + 1}"
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise CorpusError(f"{place} is not valid CSV ({error}); repair it, or use JSON lines") from error
-        if not row:
-            continue
-        if not header:
-            header = row
-            if len(set(header)) < len(header):
-                raise CorpusError(f"{place} names a column twice: {', '.join(header)}; every name must come once")
-            continue
-        if len(row) != len(header):
-            raise CorpusError(
-                f"{place} has {len(row)} cells, the header has {len(header)} columns ({', '.join(header)})"
-            )
-        yield _document(dict(zip(header, row, strict=True)), fields, place), place
+    for values, place in read_rows(path):
+        yield _document(values, fields, place), place
 
 
 def _read_texts(folder: Path) -> Iterator[tuple[Document, str]]:

@@ -1,9 +1,10 @@
 """Text files of lines, plain or ``.gz``, read so that an error can name the line."""
 
+import csv
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +59,54 @@ def read_objects(path: Path) -> Iterator[tuple[dict[str, Any], str]]:
         except (ValueError, RecursionError) as error:
             raise CorpusError(f"{place} is not valid JSON ({error}); every line must be one JSON object") from error
         if not isinstance(value, dict):
-            raise CorpusError(f"{place} is a JSON {type(value).__name__}, expected an object with '_id' and 'text'")
+            raise CorpusError(f"{place} is a JSON {type(value).__name__}, expected an object")
         yield value, place
+
+
+def read_rows(path: Path, *, columns: Sequence[str] = ()) -> Iterator[tuple[dict[str, str], str]]:
+    """Every row of a CSV file with a header, plain or ``.gz``, by the names of its columns, and its place.
+
+    Args:
+        path: the file.
+        columns: names that the header must have.
+
+    Raises:
+        CorpusError: the file is no CSV, the header lacks a column or names one twice, or a row is too long or too
+            short; the file and line are named.
+    """
+    # The csv module needs the line ends back to keep line breaks inside quotes.
+    rows = csv.reader((f"{line}\n" for line, _ in read_lines(path)), strict=True)
+    header: list[str] = []
+    while True:
+        place = f"{path}:{rows.line_num + 1}"
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise CorpusError(f"{place} is not valid CSV ({error}); repair it, or use JSON lines") from error
+        if not row:
+            continue
+        if not header:
+            header = row
+            _require_columns(header, columns, place)
+            continue
+        if len(row) != len(header):
+            raise CorpusError(
+                f"{place} has {len(row)} cells, the header has {len(header)} columns ({', '.join(header)})"
+            )
+        yield dict(zip(header, row, strict=True)), place
+
+
+def _require_columns(header: Sequence[str], columns: Sequence[str], place: str) -> None:
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise CorpusError(
+            f"{place} has the columns {', '.join(map(repr, header))} and no {missing[0]!r}; the first line must name "
+            f"the columns {' and '.join(map(repr, columns))}"
+        )
+    if len(set(header)) < len(header):
+        raise CorpusError(f"{place} names a column twice: {', '.join(header)}; every name must come once")
 
 
 def read_id(fields: Mapping[str, Any], place: str, *, field: str | None = None) -> tuple[str, str]:

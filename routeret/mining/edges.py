@@ -1,13 +1,12 @@
 """Edge lists as they come: two ids a line, in JSON lines or CSV, each with its place."""
 
-import csv
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from routeret.errors import CorpusError
-from routeret.lines import read_lines, read_objects
+from routeret.lines import read_objects, read_rows
 
 _JSON_LINES = (".jsonl", ".jsonl.gz")
 _CSV = (".csv", ".csv.gz")
@@ -49,7 +48,7 @@ def read_edges(path: Path | str, *, columns: tuple[str, str], weight: str | None
         raise CorpusError(f"{path} {'is a folder' if path.is_dir() else 'does not exist'}; {accepted}")
     if not path.name.endswith(_JSON_LINES + _CSV):
         raise CorpusError(f"{path} is of an unknown kind; {accepted}")
-    rows = read_objects(path) if path.name.endswith(_JSON_LINES) else _read_csv(path, columns)
+    rows = read_objects(path) if path.name.endswith(_JSON_LINES) else read_rows(path, columns=columns)
     is_empty = True
     for fields, place in rows:
         is_empty = False
@@ -57,42 +56,6 @@ def read_edges(path: Path | str, *, columns: tuple[str, str], weight: str | None
         yield Edge(first, second, 1.0 if weight is None else _weight_of(fields, weight, place), place)
     if is_empty:
         raise CorpusError(f"{path} holds no edge; it must hold at least one")
-
-
-def _read_csv(path: Path, columns: tuple[str, str]) -> Iterator[tuple[dict[str, str], str]]:
-    # The csv module needs the line ends back to keep line breaks inside quotes.
-    rows = csv.reader((f"{line}\n" for line, _ in read_lines(path)), strict=True)
-    header: list[str] = []
-    while True:
-        place = f"{path}:{rows.line_num + 1}"
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise CorpusError(f"{place} is not valid CSV ({error}); repair it, or use JSON lines") from error
-        if not row:
-            continue
-        if not header:
-            header = row
-            _require_columns(header, columns, place)
-            continue
-        if len(row) != len(header):
-            raise CorpusError(
-                f"{place} has {len(row)} cells, the header has {len(header)} columns ({', '.join(header)})"
-            )
-        yield dict(zip(header, row, strict=True)), place
-
-
-def _require_columns(header: list[str], columns: tuple[str, str], place: str) -> None:
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise CorpusError(
-            f"{place} has the columns {', '.join(map(repr, header))} and no {missing[0]!r}; the first line must name "
-            f"the columns {' and '.join(map(repr, columns))}"
-        )
-    if len(set(header)) < len(header):
-        raise CorpusError(f"{place} names a column twice: {', '.join(header)}; every name must come once")
 
 
 def _id_of(fields: Mapping[str, Any], column: str, place: str) -> str:

@@ -1,9 +1,8 @@
 """One mixture of experts trained on two domains whose pairs contradict each other."""
 
-import json
-
 import numpy as np
 import pytest
+from letters import ANSWERS, ASKED, without_dropout, write_letters
 
 from routeret.datasets import load_dataset
 from routeret.encoders import TorchEncoder
@@ -14,30 +13,13 @@ from routeret.retriever import Retriever
 from routeret.training.moe import MoeDomain, train_moe
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 
-ASKED, ANSWERS = list("abcdefgh"), list("stuvwxyz")
 RECIPE = TowerRecipe(checkpoints=(200,), learning_rate=2e-3, batch=8, max_tokens=12)
 
 
 @pytest.fixture(scope="module")
 def base(tiny_models, tmp_path_factory):
-    folder = tiny_models.write(tmp_path_factory.mktemp("base") / "tiny")
-    config = json.loads((folder / "config.json").read_text())
-    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (folder / "config.json").write_text(json.dumps(config))
+    folder = without_dropout(tiny_models.write(tmp_path_factory.mktemp("base") / "tiny"))
     return TorchEncoder(folder, device="cpu", precision="float32")
-
-
-def write_domain(folder, shift):
-    """Letter n of the first third is answered by letter n + shift of the last."""
-    (folder / "qrels").mkdir(parents=True)
-    corpus = [{"_id": f"d{number}", "title": "", "text": letter} for number, letter in enumerate(ANSWERS)]
-    queries = [{"_id": f"q{number}", "text": letter} for number, letter in enumerate(ASKED)]
-    for name, values in (("corpus", corpus), ("queries", queries)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(value) + "\n" for value in values))
-    judged = "".join(f"q{number}\td{(number + shift) % 8}\t1\n" for number in range(8))
-    for split in ("train", "dev"):
-        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
-    return folder
 
 
 def domain(folder):
@@ -47,7 +29,7 @@ def domain(folder):
 @pytest.fixture(scope="module")
 def trained(base, tmp_path_factory):
     folder = tmp_path_factory.mktemp("moe")
-    data = [write_domain(folder / name, shift) for name, shift in (("north", 0), ("south", 3))]
+    data = [write_letters(folder / name, shift=shift) for name, shift in (("north", 0), ("south", 3))]
     reports = train_moe([domain(one) for one in data], out=folder / "out", base=base, recipe=RECIPE)
     return folder, data, reports
 
@@ -78,7 +60,7 @@ def test_the_experts_share_one_model_and_join_a_retriever(trained, base, tmp_pat
 
 
 def test_where_no_domain_helps_nothing_is_written(base, tmp_path):
-    data = [write_domain(tmp_path / name, 0) for name in ("north", "south")]
+    data = [write_letters(tmp_path / name) for name in ("north", "south")]
     lazy = TowerRecipe(checkpoints=(1,), learning_rate=1e-9, batch=8)
     with pytest.raises(ExpertNotHelpfulError, match="expert 'north' changes.*expert 'south' changes"):
         train_moe([domain(one) for one in data], out=tmp_path / "out", base=base, recipe=lazy)
@@ -86,7 +68,7 @@ def test_where_no_domain_helps_nothing_is_written(base, tmp_path):
 
 
 def test_domains_that_cannot_be_trained_are_refused(base, tmp_path):
-    one = domain(write_domain(tmp_path / "north", 0))
+    one = domain(write_letters(tmp_path / "north"))
     for domains in ([one], [one, one]):
         with pytest.raises(InputError, match="expected at least two, each once"):
             train_moe(domains, out=tmp_path / "out", base=base)

@@ -1,11 +1,11 @@
 """Training LoRA experts: a tiny model, and a tiny data set whose answers no untrained model can know."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from letters import ANSWERS, ASKED, write_letters
 
 from routeret.datasets import load_dataset
 from routeret.encoders import HashingEncoder, TorchEncoder
@@ -23,7 +23,6 @@ from routeret.training.lora import AskedSet, LoraRecipe, fit_lora
 from routeret.training.material import Anchors
 from routeret.training.measuring import divide
 
-ASKED, ANSWERS = list("abcdefgh"), list("stuvwxyz")
 RECIPE = LoraRecipe(learning_rates=(1e-2, 3e-2), checkpoints=(5, 30), rank=4, alpha=8.0, batch=8)
 
 
@@ -35,19 +34,6 @@ def base(e5_model):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return write_letters(tmp_path_factory.mktemp("data") / "letters")
-
-
-def write_letters(folder, *, answers=ANSWERS):
-    """Every letter of the first third is answered by one of the last, in their order."""
-    (folder / "qrels").mkdir(parents=True)
-    corpus = [{"_id": f"d{number}", "title": "", "text": letter} for number, letter in enumerate(answers)]
-    queries = [{"_id": f"q{number}", "text": letter} for number, letter in enumerate(ASKED)]
-    for name, values in (("corpus", corpus), ("queries", queries)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(value) + "\n" for value in values))
-    judged = "".join(f"q{number}\td{number}\t1\n" for number in range(8))
-    for split in ("train", "dev"):
-        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
-    return folder
 
 
 def parts_of(data, base):

@@ -1,11 +1,11 @@
 """Towers trained on pairs: tiny models, a tiny data set whose answers no untrained model can know."""
 
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from letters import ANSWERS, ASKED, without_dropout, write_letters
 
 from routeret.datasets import load_dataset
 from routeret.encoders import HashingEncoder, TorchEncoder
@@ -25,33 +25,18 @@ from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.two_tower import train_two_tower
 from routeret.types import Document
 
-ASKED, ANSWERS = list("abcdefgh"), list("stuvwxyz")
 RECIPE = TowerRecipe(checkpoints=(10, 160), learning_rate=2e-3, batch=8, max_tokens=12)
 
 
 @pytest.fixture(scope="module")
 def base(tiny_models, tmp_path_factory):
-    """Without dropout, which leaves nothing of a model this small."""
-    folder = tiny_models.write(tmp_path_factory.mktemp("base") / "tiny")
-    config = json.loads((folder / "config.json").read_text())
-    config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
-    (folder / "config.json").write_text(json.dumps(config))
+    folder = without_dropout(tiny_models.write(tmp_path_factory.mktemp("base") / "tiny"))
     return TorchEncoder(folder, device="cpu", precision="float32")
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Every letter of the first third is answered by one of the last, in their order."""
-    folder = tmp_path / "words"
-    (folder / "qrels").mkdir(parents=True)
-    corpus = [{"_id": f"d{number}", "title": "", "text": letter} for number, letter in enumerate(ANSWERS)]
-    queries = [{"_id": f"q{number}", "text": letter} for number, letter in enumerate(ASKED)]
-    for name, values in (("corpus", corpus), ("queries", queries)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(value) + "\n" for value in values))
-    judged = "".join(f"q{number}\td{number}\t1\n" for number in range(8))
-    for split in ("train", "dev"):
-        (folder / "qrels" / f"{split}.tsv").write_text(f"query-id\tcorpus-id\tscore\n{judged}")
-    return folder
+    return write_letters(tmp_path / "words")
 
 
 def tasks_of(data):
