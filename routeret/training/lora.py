@@ -29,7 +29,7 @@ _WEIGHTS = "weights/"
 
 @dataclass(frozen=True, slots=True)
 class LoraRecipe:
-    """How a LoRA expert is fitted; the defaults did best on dev splits, see ``eval/lora_study.py``.
+    """How a LoRA expert is fitted; ``eval/lora_study.py`` compares other settings on dev splits.
 
     Attributes:
         learning_rates: of AdamW; every rate is fitted by itself, and dev decides.
