@@ -10,6 +10,7 @@ import numpy as np
 from routeret.significance import PairedTest, paired_test
 from routeret.training.choosing import Choice, DevScores
 from routeret.training.material import Material
+from routeret.types import FloatArray
 
 P_VALUE = 0.05
 """An expert helps if the mean dev difference is above 0 at a p-value below this."""
@@ -116,31 +117,57 @@ def report_of(
             material.sets, material.divisions, scores, choice.chosen, choice.gains, strict=True
         )
     )
-    # Weighted so that the mean over all queries is the mean over sets.
-    n_queries = sum(len(gains) for gains in choice.gains)
-    weighted = [gains * (n_queries / (len(choice.gains) * len(gains))) for gains in choice.gains]
-    difference = paired_test(np.concatenate(weighted), seed=seed)
+    difference = tested_over_sets(choice.gains, seed=seed)
     return TrainReport(
         name=name,
         folder=out,
         strength=choice.strength,
         steps=steps,
         difference=difference,
-        helpful=difference.mean > 0 and difference.p_value < P_VALUE,
+        helpful=is_helpful(difference),
         sets=set_scores,
         n_truncated={one.name: one.n_truncated for one in material.sets},
     )
 
 
+def tested_over_sets(gains: Sequence[FloatArray], *, seed: int) -> PairedTest:
+    """Test the gains of the queries of several sets, every set counting the same however many queries it has.
+
+    Args:
+        gains: of every set, float32, shape (n_queries,).
+        seed: of the test.
+    """
+    # Weighted so that the mean over all queries is the mean over sets.
+    n_queries = sum(len(one) for one in gains)
+    weighted = [one * (n_queries / (len(gains) * len(one))) for one in gains]
+    return paired_test(np.concatenate(weighted), seed=seed)
+
+
+def is_helpful(difference: PairedTest) -> bool:
+    """Whether an expert with this dev difference is written without being forced."""
+    return difference.mean > 0 and difference.p_value < P_VALUE
+
+
 def refusal(report: TrainReport) -> str:
     """Words for why an expert was not written."""
-    difference = report.difference
     by_set = "; ".join(
         f"{score.name}: base {score.base:.3f}, expert {score.expert:.3f} on {score.n_dev} queries"
         for score in report.sets
     )
+    return refusal_of(report.name, report.difference, by_set=by_set, more="training queries")
+
+
+def refusal_of(name: str, difference: PairedTest, *, by_set: str, more: str) -> str:
+    """Words for why an expert of any kind was not written.
+
+    Args:
+        name: of the expert.
+        difference: of nDCG@10 on dev.
+        by_set: what base and expert reach, by set.
+        more: what the expert needs more of.
+    """
     return (
-        f"expert {report.name!r} changes nDCG@10 on dev by {difference.mean:+.4f} (p = {difference.p_value:.3f}), "
-        f"expected more than 0 at p < {P_VALUE}; {by_set}. It was not written: give it more training queries, or write "
+        f"expert {name!r} changes nDCG@10 on dev by {difference.mean:+.4f} (p = {difference.p_value:.3f}), "
+        f"expected more than 0 at p < {P_VALUE}; {by_set}. It was not written: give it more {more}, or write "
         f"it all the same with --force (force=True)"
     )

@@ -11,17 +11,15 @@ import numpy as np
 from routeret.datasets import Dataset
 from routeret.encoders import TorchEncoder
 from routeret.mining import BipartiteGraph
-from routeret.significance import PairedTest, paired_test
+from routeret.significance import PairedTest
 from routeret.training.embedded import EmbeddedSet, embed_dataset
+from routeret.training.expert_report import is_helpful, refusal_of, tested_over_sets
 from routeret.training.fitting import DevScore, Fitted
 from routeret.training.measuring import Division, divide
 from routeret.training.scoring import JudgedQueries
 from routeret.training.tower import Tower
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.towers import MeasuredTower, measured_tower, tower_gains, tower_ndcg
-
-P_VALUE = 0.05
-"""An expert helps if the mean dev difference is above 0 at a p-value below this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,10 +169,7 @@ def measured(
         base[embedded.name] = float(before.ndcg_of(before.queries).mean())
         alone[embedded.name] = float(tower_ndcg(after, asked).mean())
         fused[embedded.name] = base[embedded.name] + float(gains[-1].mean())
-    # Weighted so that the mean over all queries is the mean over sets.
-    n_queries = sum(len(one) for one in gains)
-    weighted = np.concatenate([one * (n_queries / (len(gains) * len(one))) for one in gains])
-    difference = paired_test(weighted, seed=seed)
+    difference = tested_over_sets(gains, seed=seed)
     report = TowerReport(
         name=name,
         folder=out,
@@ -185,7 +180,7 @@ def measured(
         alone=alone,
         fused=fused,
         difference=difference,
-        helpful=difference.mean > 0 and difference.p_value < P_VALUE,
+        helpful=is_helpful(difference),
         history={steps: score.value for steps, score in fitted.scores.items()},
     )
     details = {"recipe": recipe.as_dict(), "seed": seed, "scores": report.as_dict() | {"folder": out.name}}
@@ -197,11 +192,7 @@ def refusal(report: TowerReport) -> str:
     by_set = "; ".join(
         f"{name}: base {report.base[name]:.3f}, with the expert {report.fused[name]:.3f}" for name in report.base
     )
-    return (
-        f"expert {report.name!r} changes nDCG@10 on dev by {report.difference.mean:+.4f} (p = "
-        f"{report.difference.p_value:.3f}), expected more than 0 at p < {P_VALUE}; {by_set}. It was not written: give "
-        f"it more pairs, or write it all the same with --force (force=True)"
-    )
+    return refusal_of(report.name, report.difference, by_set=by_set, more="pairs")
 
 
 def settings_of(

@@ -98,7 +98,7 @@ def _encoder_of(folder: Path, *, like: TorchEncoder) -> TorchEncoder:
     return TorchEncoder(
         folder,
         device=like.device,
-        max_tokens=like.space.max_tokens,
+        max_tokens=like.max_tokens,
         query_prompt=like.query_prompt,
         document_prompt=like.document_prompt,
     )
