@@ -1,11 +1,19 @@
 """``routeret experts``."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from routeret.cli import options, output
 from routeret.cli.command import Command
+
+_TOKEN_STORAGE_BY_TARGETS: Mapping[str, Literal["fp16", "int8"] | None] = {
+    "pooled": None,
+    "tokens": "fp16",
+    "tokens-int8": "int8",
+}
 
 
 @click.group("experts")
@@ -43,6 +51,7 @@ def list_(index_folder: Path, as_json: bool) -> None:
     examples=[
         "routeret experts add kb experts/law",
         "routeret experts add kb --model models/legal-bert --name legal --data statutes",
+        "routeret experts add kb --model models/legal-bert --name legal --interaction 0 --targets tokens",
     ],
 )
 @options.index_folder
@@ -57,6 +66,20 @@ def list_(index_folder: Path, as_json: bool) -> None:
     help="BEIR folders with train and dev queries, from which the router learns when the model helps; repeatable.",
 )
 @click.option("--query-prompt", metavar="TEXT", help="Put before every query. [default: the model's own]")
+@click.option(
+    "--interaction",
+    type=click.FloatRange(min=0),
+    metavar="TEMPERATURE",
+    help="Score the model's candidates by the tokens of the query (late interaction). At 0 only the best match counts "
+    "(MaxSim); the higher the temperature, the more the others count too. [default: one vector a query]",
+)
+@click.option(
+    "--targets",
+    type=click.Choice(list(_TOKEN_STORAGE_BY_TARGETS)),
+    help="What the tokens of a query are compared with: one vector of each document (pooled), or the vectors of all "
+    "its tokens, kept as float16 (tokens) or in half the room (tokens-int8); info shows their size. "
+    "[default: pooled]",
+)
 @options.device
 @options.as_json
 def add(
@@ -66,6 +89,8 @@ def add(
     name: str | None,
     data: tuple[Path, ...],
     query_prompt: str | None,
+    interaction: float | None,
+    targets: str | None,
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -78,17 +103,33 @@ def add(
 
     if (expert_folder is None) == (model is None) or (model is None) != (name is None):
         raise click.UsageError("give either EXPERT_FOLDER, or both --model and --name")
+    if interaction is None and targets is not None:
+        raise click.UsageError("--targets says what the tokens of a query are compared with; give --interaction too")
+    if interaction is not None and model is None:
+        raise click.UsageError("a trained expert brings its own way to score; --interaction goes with --model")
+    gain = None
     with Retriever.open(index_folder, device=device) as retriever:
         if model is not None and name is not None:
-            retriever.add_model(model, name=name, data=data, query_prompt=query_prompt, show_progress=True)
+            gain = retriever.add_model(
+                model,
+                name=name,
+                data=data,
+                query_prompt=query_prompt,
+                interaction=interaction,
+                token_storage=_TOKEN_STORAGE_BY_TARGETS[targets or "pooled"],
+                show_progress=True,
+            )
         elif expert_folder is not None:
             retriever.add_expert(expert_folder, show_progress=True)
         names = list(retriever.expert_names)
     added = name or str(expert_folder)
     if as_json:
-        output.print_json({"added": added, "experts": names})
+        shown = {} if gain is None or not data else {"difference": gain.as_dict()}
+        output.print_json({"added": added, "experts": names, **shown})
     else:
         click.echo(f"Added {added}; the experts are now: {', '.join(names)}")
+        if gain is not None and data:
+            click.echo(f"Beside the base it changes nDCG@10 on dev by {gain.mean:+.4f} (p = {gain.p_value:.4f}).")
 
 
 @command.command(

@@ -102,7 +102,9 @@ def tower(
 def moe(domains: tuple[str, ...], out: Path, force: bool, seed: int, device: str | None, as_json: bool) -> None:
     """Train one mixture-of-experts model for several domains; every domain becomes an expert.
 
-    Documents get vectors of their own for every expert that is added to an index.
+    The experts share one document space. The first one that is added to an index embeds every document, for the domain
+    that its words tell; further ones embed nothing. An expert's domain is that of its queries. The result says what
+    share of held-out documents the words told right.
     """
     from routeret.training.moe import train_moe
     from routeret.training.tower_sources import domains_of
@@ -110,7 +112,7 @@ def moe(domains: tuple[str, ...], out: Path, force: bool, seed: int, device: str
     named = [domain.partition("=") for domain in domains]
     if not all(name and folder for name, _, folder in named):
         raise click.UsageError("give every --domain as NAME=FOLDER")
-    reports = train_moe(
+    report = train_moe(
         domains_of([(name, Path(folder)) for name, _, folder in named]),
         out=out,
         device=device,
@@ -118,7 +120,9 @@ def moe(domains: tuple[str, ...], out: Path, force: bool, seed: int, device: str
         force=force,
         show_progress=True,
     )
-    _show({report.name: report.as_dict() for report in reports}, as_json=as_json)
+    _show(report.as_dict(), as_json=as_json)
+    if not as_json:
+        click.echo(f"\nAdd an expert to an index: routeret experts add INDEX_FOLDER {out}/experts/NAME")
 
 
 def _show(values: dict[str, Any], *, as_json: bool) -> None:

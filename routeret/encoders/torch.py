@@ -166,6 +166,42 @@ class TorchEncoder:
         vectors, truncated = self._encode(texts, prompt=self._document_prompt, precision=self._precision)
         return EncodedDocuments(vectors, truncated)
 
+    def encode_document_tokens(self, documents: Sequence[Document]) -> tuple[EncodedDocuments, list[FloatArray]]:
+        """What :meth:`encode_documents` gives, and the documents' token vectors, by the same pass of the model.
+
+        Returns:
+            The documents' vectors, and for every document float32, shape (n_tokens, dim), special tokens and prompt
+            among them; their mean is the document's vector, up to its length.
+
+        Raises:
+            InputError: something other than a list of documents came, the device is not there, or the model does not
+                pool by the mean.
+        """
+        import torch
+
+        self._require_token_vectors()
+        encoder = self.for_documents()
+        texts = [self.space.joined(title=one.title, text=one.text) for one in checked_documents(documents)]
+        vectors: FloatArray = np.zeros((len(texts), self.dim), dtype=np.float32)
+        found = [vectors[:0]] * len(texts)
+        if not texts:
+            return EncodedDocuments(vectors, np.zeros(0, dtype=np.bool_)), found
+        model = encoder._loaded()
+        heads, lengths = encoder._heads(model, texts, prompt=self._document_prompt)
+        for rows in encoder._batches(model, lengths):
+            batch = [heads[row] for row in rows]
+            with torch.inference_mode():
+                features = encoder._transformed(model, batch, prompt=self._document_prompt, precision=self._precision)
+                tokens, is_token = features["token_embeddings"], features["attention_mask"].bool()
+                vectors[rows] = encoder._pooled(model, features).cpu().numpy()
+            for row, one, kept in zip(rows, tokens.cpu().numpy(), is_token.cpu().numpy(), strict=True):
+                found[row] = one[kept][:, : self.dim]
+        return EncodedDocuments(vectors, lengths > self._max_tokens), found
+
+    def for_documents(self) -> "TorchEncoder":
+        """What writes documents: the encoder itself, unless its queries are written in another way."""
+        return self
+
     def encode_queries(self, texts: Sequence[str], *, model: "SentenceTransformer | None" = None) -> FloatArray:
         """Vectors of the queries, float32, shape (n_queries, dim), in their order.
 
@@ -198,11 +234,8 @@ class TorchEncoder:
 
         queries = checked_texts(texts)
         model = self._loaded() if model is None else model
-        batch_size = self._batch_size or _ROWS_PER_BATCH.get(model.device.type, _ROWS_PER_BATCH_ELSEWHERE)
-        order = np.argsort([len(query) for query in queries], kind="stable")
         found: list[FloatArray] = [np.zeros((0, self.dim), dtype=np.float32)] * len(queries)
-        for start in range(0, len(queries), batch_size):
-            rows = order[start : start + batch_size]
+        for rows in self._batches(model, np.array([len(query) for query in queries], dtype=np.int64)):
             batch = [queries[row] for row in rows]
             with torch.inference_mode():
                 tokens, is_token = self.forward_tokens(model, batch, prompt=self._query_prompt, precision="float32")
@@ -221,16 +254,19 @@ class TorchEncoder:
 
         model = self._loaded() if model is None else model
         heads, lengths = self._heads(model, texts, prompt=prompt)
-        batch_size = self._batch_size or _ROWS_PER_BATCH.get(model.device.type, _ROWS_PER_BATCH_ELSEWHERE)
-        # Texts of one length share a batch, so that little is computed on padding.
-        order = np.argsort(lengths, kind="stable")
-        for start in range(0, len(texts), batch_size):
-            rows = order[start : start + batch_size]
+        for rows in self._batches(model, lengths):
             batch = [heads[row] for row in rows]
             with torch.inference_mode():
                 vectors[rows] = self.forward(model, batch, prompt=prompt, precision=precision).cpu().numpy()
         truncated: BoolArray = lengths > self._max_tokens
         return vectors, truncated
+
+    def _batches(self, model: "SentenceTransformer", lengths: IntArray) -> Iterator[IntArray]:
+        """The texts of every pass; those of one length share one, so that little is computed on padding."""
+        batch_size = self._batch_size or _ROWS_PER_BATCH.get(model.device.type, _ROWS_PER_BATCH_ELSEWHERE)
+        order = np.argsort(lengths, kind="stable")
+        for start in range(0, len(order), batch_size):
+            yield order[start : start + batch_size]
 
     def _heads(self, model: "SentenceTransformer", texts: list[str], *, prompt: str) -> tuple[list[str], IntArray]:
         """The part of every text that decides its tokens, and its length in tokens, counted to one above the limit.
@@ -274,11 +310,14 @@ class TorchEncoder:
         Returns:
             float32, shape (n_texts, dim), on the model's device; of length 1 where the space's vectors are.
         """
+        return self._pooled(model, self._transformed(model, texts, prompt=prompt, precision=precision))
+
+    def _pooled(self, model: "SentenceTransformer", features: dict[str, Any]) -> "torch.Tensor":
+        """The vectors of a batch from what the transformer made of it, which stays as it is."""
         import torch
 
-        features = self._transformed(model, texts, prompt=prompt, precision=precision)
         for module in list(model)[1:]:
-            features = module(features)
+            features = module(dict(features))
         embeddings: torch.Tensor = features["sentence_embedding"][:, : self._folder.dim].float()
         return torch.nn.functional.normalize(embeddings, dim=1) if self._folder.unit_length else embeddings
 
@@ -300,11 +339,7 @@ class TorchEncoder:
         Raises:
             InputError: the model does not pool by the mean, or changes the pooled vector.
         """
-        if not self.has_token_vectors:
-            raise InputError(
-                f"{self.folder} pools by {self._folder.pooling}; token vectors are comparable with pooled ones only "
-                f"after mean pooling with nothing but normalisation behind it"
-            )
+        self._require_token_vectors()
         features = self._transformed(model, texts, prompt=prompt, precision=precision)
         return features["token_embeddings"][:, :, : self.dim], features["attention_mask"].bool()
 
@@ -326,6 +361,13 @@ class TorchEncoder:
         """Whether the mean of a text's token vectors is its vector, up to its length."""
         kinds = {module.kind for module in self._folder.modules[1:]}
         return self._folder.pooling == "mean" and kinds <= {"Pooling", "Normalize"}
+
+    def _require_token_vectors(self) -> None:
+        if not self.has_token_vectors:
+            raise InputError(
+                f"{self.folder} pools by {self._folder.pooling}; token vectors are comparable with pooled ones only "
+                f"after mean pooling with nothing but normalisation behind it"
+            )
 
     def on(self, device: str | None) -> "TorchEncoder":
         """The same encoder, not yet loaded, on a device; None lets it choose."""

@@ -1,6 +1,7 @@
 """Evaluate a pack, or the pool of a retriever, on data sets in BEIR form."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from routeret.artifact import MANIFEST, sha256_of
@@ -12,6 +13,7 @@ from routeret.evaluation.indexing import SearchedIndex, indexes_of
 from routeret.evaluation.provenance import Provenance
 from routeret.evaluation.report import Report
 from routeret.evaluation.scoring import Options, score_dataset
+from routeret.experts.remembering import remembering
 from routeret.index import Index
 from routeret.packs import DEFAULT_PACK, read_pack
 from routeret.retriever import Retriever
@@ -80,10 +82,12 @@ def evaluate(
         router=chosen.router_folder,
         lexical_weight=chosen.lexical_weight,
     )
+    # Every system asks the same queries of the same experts.
+    pool = replace(pool, experts=tuple(remembering(expert) for expert in pool.experts))
     with indexes_of(
         datasets,
         base,
-        towers=[tower.encoder for tower in pool.tower_by_name.values()],
+        towers=list(pool.tower_by_name.values()),
         chunker=chunker,
         merged=merged,
         cache=cache,

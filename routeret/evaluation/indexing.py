@@ -14,6 +14,7 @@ from routeret.artifact import new_folder, write_file
 from routeret.chunking import Chunker, WholeText
 from routeret.corpus import Corpus
 from routeret.datasets import Dataset
+from routeret.experts import TowerExpert
 from routeret.index import Index
 from routeret.index.schema import FORMAT
 from routeret.index.structures.choosing import EXACT
@@ -45,7 +46,7 @@ def indexes_of(
     datasets: Sequence[Dataset],
     base: Encoder,
     *,
-    towers: Sequence[Encoder] = (),
+    towers: Sequence[TowerExpert] = (),
     chunker: Chunker | None = None,
     merged: bool,
     cache: Path | None,
@@ -56,7 +57,7 @@ def indexes_of(
     Args:
         datasets: with different names.
         base: embeds their documents.
-        towers: embed them too, into spaces of their own.
+        towers: experts whose encoders embed them too, into spaces of their own, with the tokens that they compare.
         chunker: cuts them into spans; None leaves them whole.
         merged: one index for all of them, with ids ``<data set>/<id>``.
         cache: a folder where indexes are found and kept; None embeds anew, in a temporary folder.
@@ -163,12 +164,13 @@ def _opened(
     return Index.open(path, chunker=chunker)
 
 
-def _add_spaces(index: Index, encoders: Sequence[Encoder], *, show_progress: bool) -> None:
+def _add_spaces(index: Index, towers: Sequence[TowerExpert], *, show_progress: bool) -> None:
     """Give the documents of an index vectors in further spaces; those that are there are not made again."""
-    for encoder in encoders:
-        held = index.info()["spaces"].get(encoder.space.fingerprint)
-        if held is None or held["rows"] < index.n_rows:
-            index.add_space(encoder, show_progress=show_progress)
+    for tower in towers:
+        held = index.info()["spaces"].get(tower.space.fingerprint, {"rows": 0})
+        lacks_tokens = tower.token_storage is not None and not held.get("tokens")
+        if held["rows"] < index.n_rows or lacks_tokens:
+            index.add_space(tower.encoder, tokens=tower.token_storage, show_progress=show_progress)
 
 
 def _key(corpus: Corpus, chunker: Chunker) -> str:

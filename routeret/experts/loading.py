@@ -1,8 +1,9 @@
 """Experts from their folders, whatever their kind."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from routeret.artifact import read_manifest
 from routeret.encoders import TorchEncoder
@@ -12,6 +13,9 @@ from routeret.experts.linear import LinearExpert
 from routeret.experts.lora import LoraExpert
 from routeret.experts.tower import TowerExpert
 from routeret.protocols import Encoder, Expert
+
+if TYPE_CHECKING:
+    from routeret.encoders.moe import MoeEncoder
 
 _READER_BY_KIND: Mapping[str, Callable[[Path, Mapping[str, Any]], Expert | TowerExpert]] = {
     LinearExpert.kind: LinearExpert.from_folder,
@@ -53,3 +57,30 @@ def load_expert(folder: Path | str, *, base: Encoder | None = None, verify: bool
     if isinstance(expert, TowerExpert):
         return expert.on(base.device) if isinstance(base, TorchEncoder) else expert
     return expert.attached(base) if base is not None and isinstance(expert, LoraExpert) else expert
+
+
+def load_experts(folders: Sequence[Path], *, base: Encoder) -> list[Expert | TowerExpert]:
+    """The experts of a pool, in order; the domains of one mixture of experts share its weights in memory.
+
+    Args:
+        folders: an expert's folder each.
+        base: the base encoder.
+
+    Raises:
+        ArtifactError: a folder is no expert, is damaged, or holds a kind of expert that this version cannot read.
+        InputError: an expert cannot run inside this base.
+        SpaceMismatchError: an expert was trained in another base.
+    """
+    mixtures: dict[tuple[Any, ...], MoeEncoder] = {}
+    return [_sharing_weights(load_expert(folder, base=base), mixtures) for folder in folders]
+
+
+def _sharing_weights(
+    expert: Expert | TowerExpert, mixtures: dict[tuple[Any, ...], "MoeEncoder"]
+) -> Expert | TowerExpert:
+    """The same expert; a domain of a mixture that is loaded already runs on the weights of that one."""
+    if not isinstance(expert, TowerExpert) or not isinstance(expert.encoder, TorchEncoder) or not expert.encoder.domain:
+        return expert
+    own = cast("MoeEncoder", expert.encoder)
+    place = (own.folder, own.device, own.max_tokens, own.query_prompt, own.document_prompt)
+    return replace(expert, encoder=mixtures.setdefault(place, own).in_domain(own.domain))

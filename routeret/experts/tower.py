@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +13,13 @@ from routeret.encoders import HashingEncoder, TorchEncoder, named_encoder
 from routeret.errors import InputError, SpaceMismatchError
 from routeret.experts.folder import naming_damage, write_expert
 from routeret.experts.names import require_expert_name
-from routeret.late_interaction import PooledTargets, soft_late_interaction
+from routeret.index.tokens import TokenStorage, require_token_storage
+from routeret.late_interaction import PooledTargets, TokenTargets, soft_late_interaction
 from routeret.space import NO_TOKEN_LIMIT, Space
 from routeret.types import FloatArray, HashArray
+
+Targets = Literal["pooled", "tokens"]
+"""One vector of every document, or one of each of its tokens."""
 
 _MODEL = "model"
 _DOCUMENTS = "documents.safetensors"
@@ -38,27 +42,44 @@ class TowerQueries:
         vectors: float32, shape (n_queries, dim); they find the candidates.
         tokens: of every query float32, shape (n_tokens, dim); None where the vectors alone score.
         temperature: of the interaction.
+        targets: which vectors of the documents the tokens are compared with.
     """
 
     vectors: FloatArray
     tokens: tuple[FloatArray, ...] | None = None
     temperature: float = 0.0
+    targets: Targets = "pooled"
 
     @classmethod
-    def of_tokens(cls, tokens: Sequence[FloatArray], *, space: Space, temperature: float) -> "TowerQueries":
+    def of_tokens(
+        cls, tokens: Sequence[FloatArray], *, space: Space, temperature: float, targets: Targets = "pooled"
+    ) -> "TowerQueries":
         """The queries of token vectors, each float32, shape (n_tokens, dim); their mean finds the candidates."""
         vectors = np.zeros((len(tokens), space.dim), dtype=np.float32)
         for row, one in enumerate(tokens):
             vectors[row] = one.mean(axis=0)
         if space.unit_length:
             vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return cls(vectors, tuple(tokens), temperature)
+        return cls(vectors, tuple(tokens), temperature, targets)
 
-    def scores(self, query: int, documents: FloatArray) -> FloatArray:
-        """Scores of document vectors, float32, shape (n_documents, dim), for the query of a number."""
+    def scores(self, query: int, documents: FloatArray | TokenTargets) -> FloatArray:
+        """Scores of documents, float32, shape (n_documents,), for the query of a number.
+
+        Args:
+            query: its number.
+            documents: what :attr:`targets` says: their vectors, float32, shape (n_documents, dim), or their tokens.
+
+        Raises:
+            InputError: tokens came for queries that compare one vector.
+        """
         if self.tokens is None:
+            if isinstance(documents, TokenTargets):
+                raise InputError(
+                    f"{len(documents)} documents came as token vectors, the query is one vector; give one vector a "
+                    f"document"
+                )
             return inner_products(self.vectors[query], documents)
-        targets = PooledTargets.of(documents)
+        targets = documents if isinstance(documents, TokenTargets) else PooledTargets.of(documents)
         scores: FloatArray = soft_late_interaction([self.tokens[query]], targets, temperature=self.temperature)[0]
         return scores
 
@@ -79,6 +100,8 @@ class TowerExpert:
         details: anything worth knowing about its training, as JSON values.
         interaction: temperature of the soft late interaction between the tokens of a query and the documents' vectors
             (see :func:`routeret.late_interaction.soft_late_interaction`); None compares the query's one vector.
+        token_storage: precision in which the documents' token vectors are kept, for the tokens of a query to be
+            compared with them; None compares them with the documents' pooled vectors.
     """
 
     kind: ClassVar[str] = "tower"
@@ -90,12 +113,14 @@ class TowerExpert:
     model: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     interaction: float | None = None
+    token_storage: TokenStorage | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be used.
 
         Raises:
-            InputError: a bad name, a strength outside 0 to 1, or an encoder without files that is not named.
+            InputError: a bad name, a strength outside 0 to 1, an encoder without files that is not named, or late
+                interaction that the encoder cannot do or that has no temperature.
         """
         if self.model is None and not isinstance(self.encoder, TorchEncoder):
             raise InputError(f"expert {self.name!r} has an encoder without files; give the name of its model")
@@ -108,6 +133,13 @@ class TowerExpert:
                 f"expert {self.name!r} has interaction {self.interaction} and a {type(self.encoder).__name__}; "
                 f"expected a temperature of at least 0, and a model whose token vectors mean its pooled one"
             )
+        if self.token_storage is not None:
+            require_token_storage(self.token_storage)
+            if self.interaction is None:
+                raise InputError(
+                    f"expert {self.name!r} keeps documents' tokens as {self.token_storage} without interaction; give a "
+                    f"temperature of at least 0, or keep no tokens"
+                )
         object.__setattr__(self, "known_documents", np.unique(np.asarray(self.known_documents, dtype=np.uint64)))
 
     @property
@@ -120,12 +152,17 @@ class TowerExpert:
         """Its own query tower."""
         return self.encoder.query_tower
 
+    @property
+    def targets(self) -> Targets:
+        """Which vectors of the documents a query is compared with, once candidates are found by pooled ones."""
+        return "pooled" if self.token_storage is None else "tokens"
+
     def encode_queries(self, texts: Sequence[str]) -> TowerQueries:
         """The queries in its space, by one pass of the encoder."""
         if self.interaction is None or not isinstance(self.encoder, TorchEncoder):
             return TowerQueries(self.encoder.encode_queries(texts))
         tokens = self.encoder.encode_query_tokens(texts)
-        return TowerQueries.of_tokens(tokens, space=self.space, temperature=self.interaction)
+        return TowerQueries.of_tokens(tokens, space=self.space, temperature=self.interaction, targets=self.targets)
 
     def on(self, device: str | None) -> "TowerExpert":
         """The same expert with its encoder on a device; None lets the encoder choose."""
@@ -150,6 +187,7 @@ class TowerExpert:
             "query_prompt": self.encoder.query_prompt,
             "domain": self.encoder.domain if isinstance(self.encoder, TorchEncoder) else None,
             "interaction": self.interaction,
+            "token_storage": self.token_storage,
         }
         write_expert(
             Path(folder),
@@ -186,6 +224,8 @@ class TowerExpert:
             query_prompt, domain = manifest["query_prompt"], manifest["domain"]
             strength, details = float(manifest["strength"]), manifest["details"]
             interaction = manifest["interaction"]
+            # Folders from before tokens were kept do not name it.
+            token_storage = manifest.get("token_storage")
         encoder = named_encoder(
             model or folder / _MODEL,
             max_tokens=None if space.max_tokens == NO_TOKEN_LIMIT else space.max_tokens,
@@ -198,4 +238,4 @@ class TowerExpert:
                 f"expert {name!r} was made with a model of space {space.fingerprint}, {model or folder} gives "
                 f"{encoder.space.fingerprint}: the model has changed; restore it, or remove the expert and add it anew"
             )
-        return cls(name, encoder, strength, known, model, details, interaction)
+        return cls(name, encoder, strength, known, model, details, interaction, token_storage)

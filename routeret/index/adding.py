@@ -17,11 +17,15 @@ from routeret.index.segments import Appended, SegmentAppender
 from routeret.index.snapshot import Range, Snapshot
 from routeret.index.store import Version, metadata_json
 from routeret.index.store_writer import Spans, StagedDocument, StoreWriter
+from routeret.index.tokens import PackedTokens, append_tokens
 from routeret.protocols import Encoder
 from routeret.types import BoolArray, Document
 
 BLOCK_DOCUMENTS = 4096
 """Documents that are embedded and committed at once; an interrupted call loses at most these."""
+
+BLOCK_DOCUMENTS_WITH_TOKENS = 512
+"""The same where a space keeps token vectors, which take some hundred times the memory."""
 
 _MOST_PIECES = 100
 """A staged range is cut into so many at most, since every snapshot holds all of them."""
@@ -70,7 +74,8 @@ class Adder:
         self._folder = folder
         self._store = store
         self._formats = {space: row_format for space, (_, row_format) in encoders.items()}
-        self._embedder = Embedder(encoders, batch_size=batch_size)
+        self._token_formats = store.token_formats()
+        self._embedder = Embedder(encoders, token_formats=self._token_formats, batch_size=batch_size)
         self._spans_of = spans_of
         self._mode = mode
         self._before = store.snapshot()
@@ -87,7 +92,8 @@ class Adder:
         What readers see changes with the last step; whoever stops before it changes nothing.
         """
         self._store.forget_places()
-        blocks = _blocks(corpus)
+        most = min(BLOCK_DOCUMENTS, BLOCK_DOCUMENTS_WITH_TOKENS) if self._token_formats else BLOCK_DOCUMENTS
+        blocks = _blocks(corpus, n_documents=most)
         block = next(blocks)
         while block:
             fresh = self._fresh(block)
@@ -115,6 +121,8 @@ class Adder:
                     n_shown += 1
                     yield None
             appended = [self._append(space, rows) for space, rows in embedded.rows.items()]
+            for space, tokens in embedded.tokens.items():
+                appended += self._append_tokens(space, tokens)
         with self._store.transaction():
             if pieces:
                 for part in appended:
@@ -131,6 +139,10 @@ class Adder:
     def _append(self, space: str, rows: PackedRows) -> Appended:
         appender = SegmentAppender(self._folder, space=space, row_format=self._formats[space])
         return appender.append(rows, self._store.tail(space))
+
+    def _append_tokens(self, space: str, tokens: PackedTokens) -> tuple[Appended, Appended]:
+        row_format = self._token_formats[space]
+        return append_tokens(self._folder, [tokens], space=space, row_format=row_format, tail=self._store.tail)
 
     def _fresh(self, block: Sequence[tuple[Document, str]]) -> list[_Incoming]:
         """The documents of a block that no row holds as they came, and note what becomes of the others."""
@@ -213,9 +225,9 @@ class Adder:
         return (first + starts[touched[starts]]).tolist(), []
 
 
-def _blocks(corpus: Corpus) -> Iterator[list[tuple[Document, str]]]:
+def _blocks(corpus: Corpus, *, n_documents: int) -> Iterator[list[tuple[Document, str]]]:
     located = corpus.located()
-    while block := list(islice(located, BLOCK_DOCUMENTS)):
+    while block := list(islice(located, n_documents)):
         yield block
 
 

@@ -15,7 +15,7 @@ from routeret.corpus import Corpus
 from routeret.errors import InputError, SpaceMismatchError, UnknownDocumentError
 from routeret.index.adding import Adder, Mode
 from routeret.index.compacting import compact
-from routeret.index.embedding import EmbeddedBlock, Embedder, pieces_of
+from routeret.index.embedding import EmbeddedBlock, Embedder, pieces_of, require_tokens
 from routeret.index.reports import ChangeReport
 from routeret.index.row_format import RowFormat, Storage
 from routeret.index.segments import VECTORS, SegmentAppender
@@ -23,6 +23,7 @@ from routeret.index.snapshot import Snapshot
 from routeret.index.store import Store
 from routeret.index.store_writer import Spans, StoreWriter
 from routeret.index.structures.ann import ANN
+from routeret.index.tokens import PackedTokens, TokenStorage, append_tokens, n_complete_rows, token_streams
 from routeret.index.write_session import write_session
 from routeret.progress import track
 from routeret.protocols import Encoder
@@ -30,6 +31,7 @@ from routeret.space import Space
 from routeret.types import BoolArray, Document
 
 _EMBEDDED_ROWS = 4096
+_EMBEDDED_ROWS_WITH_TOKENS = 512
 
 
 def bring(
@@ -94,7 +96,7 @@ def remove_matching(folder: Path, matching: Callable[[Store, Snapshot], BoolArra
 def compact_index(folder: Path) -> int:
     """Give numbers and rows anew; gives how many rows went."""
     with write_session(folder) as store:
-        return compact(folder, store, {space: row_format for space, (_, row_format) in store.spaces().items()})
+        return compact(folder, store)
 
 
 def embed_space(
@@ -102,24 +104,39 @@ def embed_space(
     encoder: Encoder,
     *,
     storage: Storage,
+    tokens: TokenStorage | None,
     batch_size: int,
     show_progress: bool,
 ) -> int:
-    """Give every row a vector in one more space; goes on where an interrupted call stopped. Gives how many were new."""
+    """Give every row a vector in one more space, and its tokens where they are wanted or kept there already.
+
+    Goes on where an interrupted call stopped. Gives how many rows were new.
+    """
     space = encoder.space
     with write_session(folder) as store:
-        if space.fingerprint not in store.spaces():
-            with store.transaction():
+        if tokens is not None:
+            _require_kept_as(store, space.fingerprint, tokens)
+            # Before anything is changed, since an encoder without tokens could never fill them.
+            require_tokens(encoder, space=space.fingerprint)
+        with store.transaction():
+            if space.fingerprint not in store.spaces():
                 store.add_space(space, storage=storage)
                 store.count_commit()
+            if tokens is not None and space.fingerprint not in store.token_formats():
+                store.keep_tokens(space.fingerprint, storage=tokens)
+                store.count_commit()
+        token_formats = {one: kept for one, kept in store.token_formats().items() if one == space.fingerprint}
         row_format = store.spaces()[space.fingerprint][1]
         snapshot = store.snapshot()
         end = snapshot.n_stored_rows
-        first = snapshot.covers(space.fingerprint)
-        embedder = Embedder({space.fingerprint: (encoder, row_format)}, batch_size=batch_size)
-        rows = range(first, end, _EMBEDDED_ROWS)
+        first = n_complete_rows(snapshot, space.fingerprint, keeps_tokens=bool(token_formats))
+        embedder = Embedder(
+            {space.fingerprint: (encoder, row_format)}, token_formats=token_formats, batch_size=batch_size
+        )
+        step = _EMBEDDED_ROWS_WITH_TOKENS if token_formats else _EMBEDDED_ROWS
+        rows = range(first, end, step)
         for start in track(rows, description="embedding", total=len(rows), unit="blocks", show=show_progress):
-            part = range(start, min(start + _EMBEDDED_ROWS, end))
+            part = range(start, min(start + step, end))
             _embed_rows(folder, store, embedder, space, row_format, part)
         if end > first:
             with store.transaction():
@@ -146,7 +163,8 @@ def drop_space(folder: Path, fingerprint: str) -> None:
         with store.transaction():
             store.remove_space(fingerprint)
             store.count_commit()
-        for path in (folder / VECTORS / fingerprint, folder / ANN / fingerprint):
+        streams = [folder / VECTORS / stream for stream in (fingerprint, *token_streams(fingerprint))]
+        for path in (*streams, folder / ANN / fingerprint):
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -170,7 +188,7 @@ def _encoders_of(
     """One encoder for every space of an index, in the index's order."""
     given = list(encoders) if isinstance(encoders, Sequence) else [encoders]
     by_space = {encoder.space.fingerprint: encoder for encoder in given}
-    spaces = store.spaces()
+    spaces, token_formats = store.spaces(), store.token_formats()
     snapshot = store.snapshot()
     end = snapshot.n_stored_rows
     for number, (fingerprint, (space, _)) in enumerate(spaces.items()):
@@ -181,10 +199,11 @@ def _encoders_of(
                 f"index {folder.name!r} has vectors in space {fingerprint} too, and no encoder for it was given; give "
                 f"one encoder for each of its spaces ({', '.join(spaces)}), or drop that space"
             )
-        if snapshot.covers(fingerprint) != end:
+        held = n_complete_rows(snapshot, fingerprint, keeps_tokens=fingerprint in token_formats)
+        if held != end:
             raise InputError(
-                f"space {fingerprint} of index {folder.name!r} holds {snapshot.covers(fingerprint)} of {end} rows, "
-                f"since adding it was interrupted; finish that with add_space, or drop the space"
+                f"space {fingerprint} of index {folder.name!r} holds {held} of {end} rows, since adding it was "
+                f"interrupted; finish that with add_space, or drop the space"
             )
     unknown = [encoder for encoder in given if encoder.space.fingerprint not in spaces]
     if unknown:
@@ -198,7 +217,10 @@ def _encoders_of(
 def _embed_rows(
     folder: Path, store: StoreWriter, embedder: Embedder, space: Space, row_format: RowFormat, rows: range
 ) -> None:
-    """Embed some rows into a space and commit them; the rows of removed documents stay zero."""
+    """Embed some rows into a space and commit them; those of removed documents stay zero and without tokens.
+
+    Rows that have their vector already are embedded for their tokens alone.
+    """
     spans = store.spans(rows)
     documents = store.documents(sorted({number for number, _, _ in spans.values()}))
     alive = [row for row in rows if spans[row][0] in documents]
@@ -208,12 +230,36 @@ def _embed_rows(
         for piece in pieces_of(documents[spans[row][0]], (spans[row][1:],), place=f"row {row}", rows={})
     ]
     embedded = EmbeddedBlock()
-    for _ in embedder.steps(pieces, into=embedded, folder=folder, snapshot=store.snapshot()):
+    snapshot = store.snapshot()
+    for _ in embedder.steps(pieces, into=embedded, folder=folder, snapshot=snapshot):
         pass
+    places = np.array(alive, dtype=np.int64) - rows.start
     packed = row_format.empty(len(rows))
     packed[:] = np.zeros((), dtype=packed.dtype)
-    packed[np.array(alive, dtype=np.int64) - rows.start] = embedded.rows[space.fingerprint]
+    packed[places] = embedded.rows[space.fingerprint]
     appender = SegmentAppender(folder, space=space.fingerprint, row_format=row_format)
-    appended = appender.append(packed, store.tail(space.fingerprint))
+    n_held = max(snapshot.covers(space.fingerprint) - rows.start, 0)
+    appended = [appender.append(packed[n_held:], store.tail(space.fingerprint))]
+    for name, tokens in embedded.tokens.items():
+        counts = np.zeros(len(rows), dtype=np.int64)
+        counts[places] = tokens.counts
+        part = PackedTokens(tokens.vectors, counts)
+        token_format = store.token_formats()[name]
+        appended += append_tokens(folder, [part], space=name, row_format=token_format, tail=store.tail)
     with store.transaction():
-        store.name(appended)
+        for one in appended:
+            store.name(one)
+
+
+def _require_kept_as(store: StoreWriter, space: str, wanted: TokenStorage) -> None:
+    """Do nothing if a space keeps no tokens yet, or keeps them in the precision that is wanted.
+
+    Raises:
+        InputError: it keeps them in another one.
+    """
+    kept = store.token_formats().get(space)
+    if kept is not None and kept.storage != wanted:
+        raise InputError(
+            f"index {store.folder.name!r} keeps tokens of space {space} as {kept.storage}, wanted is {wanted}; take "
+            f"{kept.storage}, or drop that space first"
+        )

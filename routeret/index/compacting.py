@@ -2,19 +2,28 @@
 
 import logging
 import sqlite3
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from routeret.errors import ArtifactError
 from routeret.index.row_format import RowFormat
-from routeret.index.segments import Appended, SegmentAppender, StoredVectors, damaged_files, remove_orphans
+from routeret.index.segments import (
+    Appended,
+    SegmentAppender,
+    StoredVectors,
+    Tail,
+    damaged_files,
+    remove_orphans,
+    tail_behind,
+)
 from routeret.index.snapshot import Range, Snapshot
 from routeret.index.store_writer import StoreWriter
+from routeret.index.tokens import StoredTokens, append_tokens
 from routeret.types import IntArray
 
 _COPIED_ROWS = 1 << 16
+_COPIED_ROWS_WITH_TOKENS = 1 << 10
 
 # What is left, in its old order, with the new numbers and rows beside the old ones.
 _KEPT = """
@@ -49,7 +58,7 @@ _RENUMBER = (
 _logger = logging.getLogger(__name__)
 
 
-def compact(folder: Path, store: StoreWriter, formats: Mapping[str, RowFormat]) -> int:
+def compact(folder: Path, store: StoreWriter) -> int:
     """Give numbers and rows anew, without those of removed and staged documents; gives how many rows went.
 
     Everything changes in one commit; until then, and for readers that do not refresh, the index is what it was.
@@ -57,7 +66,6 @@ def compact(folder: Path, store: StoreWriter, formats: Mapping[str, RowFormat]) 
     Args:
         folder: the index's folder.
         store: opened by a write session.
-        formats: how the vectors of every space are stored, by its fingerprint.
 
     Raises:
         ArtifactError: a vector file is damaged; copying would give the damage a new checksum.
@@ -66,7 +74,12 @@ def compact(folder: Path, store: StoreWriter, formats: Mapping[str, RowFormat]) 
     if before.n_stored_rows == before.n_live_rows:
         return 0
     rows = np.flatnonzero(before.live_rows)
-    copied = [_copied(folder, store, before, rows, space, row_format) for space, row_format in formats.items()]
+    _require_whole(folder, store, before)
+    copied = [
+        _copied(folder, store, before, rows, space, row_format) for space, (_, row_format) in store.spaces().items()
+    ]
+    for space, row_format in store.token_formats().items():
+        copied += _copied_tokens(folder, store, before, rows, space, row_format)
     with store.transaction():
         for one in before.ranges:
             if one.staged:
@@ -87,15 +100,20 @@ def compact(folder: Path, store: StoreWriter, formats: Mapping[str, RowFormat]) 
     return before.n_stored_rows - len(rows)
 
 
+def _require_whole(folder: Path, store: StoreWriter, before: Snapshot) -> None:
+    """Do nothing if no file is damaged."""
+    for stream, row_format in store.streams().items():
+        segments = before.segments_of(stream)
+        for _, damage in damaged_files(folder, segments, row_format=row_format, digests_of=store.digests):
+            raise ArtifactError(damage)
+
+
 def _copied(
     folder: Path, store: StoreWriter, before: Snapshot, rows: IntArray, space: str, row_format: RowFormat
 ) -> Appended:
     """The vectors of some rows in new files."""
-    segments = before.segments_of(space)
-    for _, damage in damaged_files(folder, segments, row_format=row_format, digests_of=store.digests):
-        raise ArtifactError(damage)
     appender = SegmentAppender(folder, space=space, row_format=row_format)
-    stored = StoredVectors(folder, segments, row_format=row_format, n_rows=before.covers(space))
+    stored = StoredVectors(folder, before.segments_of(space), row_format=row_format, n_rows=before.covers(space))
     rows = rows[rows < stored.n_rows]
     copied = Appended((), ())
     next_file = store.tail(space).next_file
@@ -103,6 +121,19 @@ def _copied(
         part = stored.packed(rows[start : start + _COPIED_ROWS])
         copied = copied.joined(appender.append(part, copied.tail(next_file=next_file)))
     return copied
+
+
+def _copied_tokens(
+    folder: Path, store: StoreWriter, before: Snapshot, rows: IntArray, space: str, row_format: RowFormat
+) -> tuple[Appended, Appended]:
+    """The tokens of some rows in new files, and where they end there."""
+    stored = StoredTokens(folder, before, space=space, row_format=row_format)
+    parts = stored.packed_parts(rows[rows < stored.n_rows], n_rows=_COPIED_ROWS_WITH_TOKENS)
+
+    def tail(stream: str) -> Tail:
+        return tail_behind(None, None, next_file=store.tail(stream).next_file)
+
+    return append_tokens(folder, parts, space=space, row_format=row_format, tail=tail)
 
 
 def _shrink(store: StoreWriter) -> None:

@@ -1,4 +1,7 @@
-"""Vectors for the spans of a block of documents, in every space of the index: reused where they are there already."""
+"""Vectors for the spans of a block of documents, in every space of the index: reused where they are there already.
+
+Where a space keeps token vectors, one pass of its encoder gives both.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,9 +14,10 @@ from routeret.index.row_format import PackedRows, RowFormat
 from routeret.index.segments import StoredVectors
 from routeret.index.snapshot import Snapshot
 from routeret.index.store_writer import Spans
+from routeret.index.tokens import PackedTokens, StoredTokens, TokenEncoder
 from routeret.protocols import Encoder
 from routeret.space import Space
-from routeret.types import Document, IntArray
+from routeret.types import Document, FloatArray, IntArray
 
 NEW = -1
 """Stands for a span that no row holds yet."""
@@ -40,11 +44,13 @@ class EmbeddedBlock:
 
     Attributes:
         rows: packed rows by the fingerprint of their space, in the order of the pieces.
+        tokens: the pieces' tokens by the fingerprint of every space that keeps them.
         truncated: how many texts the first space's encoder cut.
         embedded: how many pieces were encoded.
     """
 
     rows: dict[str, PackedRows] = field(default_factory=dict)
+    tokens: dict[str, PackedTokens] = field(default_factory=dict)
     truncated: int = 0
     embedded: int = 0
 
@@ -52,14 +58,27 @@ class EmbeddedBlock:
 class Embedder:
     """Encodes pieces into every space of an index."""
 
-    def __init__(self, encoders: Mapping[str, tuple[Encoder, RowFormat]], *, batch_size: int) -> None:
+    def __init__(
+        self,
+        encoders: Mapping[str, tuple[Encoder, RowFormat]],
+        *,
+        token_formats: Mapping[str, RowFormat],
+        batch_size: int,
+    ) -> None:
         """Take the encoders.
 
         Args:
             encoders: encoder and row format by the fingerprint of their space.
+            token_formats: how a token is stored, by the fingerprint of every space that keeps tokens.
             batch_size: how many texts an encoder gets at once.
+
+        Raises:
+            InputError: a space keeps tokens, and its encoder gives none.
         """
+        for space in token_formats.keys() & encoders.keys():
+            require_tokens(encoders[space][0], space=space)
         self._encoders = encoders
+        self._token_formats = token_formats
         self._batch_size = batch_size
 
     def steps(
@@ -76,20 +95,26 @@ class Embedder:
         old_rows = np.array([piece.old_row for piece in pieces], dtype=np.int64)
         fresh = np.flatnonzero(old_rows == NEW)
         into.embedded = len(fresh)
+        reused = np.flatnonzero(old_rows != NEW)
         for position, (space, (encoder, row_format)) in enumerate(self._encoders.items()):
             rows = into.rows[space] = row_format.empty(len(pieces))
-            if len(fresh) < len(pieces):
+            token_format = self._token_formats.get(space)
+            tokens = None if token_format is None else _Tokens(token_format, n_rows=len(pieces))
+            if len(reused):
                 stored = StoredVectors(
                     folder, snapshot.segments_of(space), row_format=row_format, n_rows=snapshot.covers(space)
                 )
-                reused = np.flatnonzero(old_rows != NEW)
                 rows[reused] = stored.packed(old_rows[reused])
+                if tokens is not None:
+                    tokens.copy(StoredTokens(folder, snapshot, space=space, row_format=tokens.row_format), old_rows)
             done = 0
             for batch in self._batches(pieces, fresh):
-                truncated = _encode(encoder, [pieces[number] for number in batch], rows, batch, row_format)
+                truncated = _encode(encoder, [pieces[number] for number in batch], rows, batch, row_format, tokens)
                 into.truncated += truncated if position == 0 else 0
                 done += len(batch)
                 yield (position + done / len(fresh)) / len(self._encoders)
+            if tokens is not None:
+                into.tokens[space] = tokens.packed()
 
     def _batches(self, pieces: Sequence[Piece], fresh: IntArray) -> Iterator[IntArray]:
         """Longest texts first, so that texts of like length share a batch and padding is small."""
@@ -97,6 +122,50 @@ class Embedder:
         order = fresh[np.argsort(lengths, kind="stable")]
         for start in range(0, len(order), self._batch_size):
             yield order[start : start + self._batch_size]
+
+
+class _Tokens:
+    """The tokens of some rows, which come in any order."""
+
+    def __init__(self, row_format: RowFormat, *, n_rows: int) -> None:
+        self.row_format = row_format
+        self._by_row = [row_format.empty(0)] * n_rows
+
+    def copy(self, stored: StoredTokens, old_rows: IntArray) -> None:
+        """Take the tokens of the rows that are there already."""
+        reused = np.flatnonzero(old_rows != NEW)
+        found = stored.packed(old_rows[reused])
+        for row, end, count in zip(reused, np.cumsum(found.counts), found.counts, strict=True):
+            self._by_row[row] = found.vectors[end - count : end]
+
+    def put(self, vectors: Sequence[FloatArray], where: IntArray, pieces: Sequence[Piece]) -> None:
+        """Take the tokens of a batch.
+
+        Raises:
+            InputError: a piece has no token, one of the wrong length, or one that cannot be stored.
+        """
+        if len(vectors) != len(pieces):
+            raise InputError(
+                f"the encoder gave token vectors of {len(vectors)} documents for {len(pieces)} from "
+                f"{pieces[0].document.id!r} on; expected those of every document, in their order"
+            )
+        for row, one, piece in zip(where, vectors, pieces, strict=True):
+            if one.ndim != 2 or one.shape[0] < 1 or one.shape[1] != self.row_format.dim:
+                raise InputError(
+                    f"the encoder gave token vectors of shape {one.shape} for document {piece.document.id!r} "
+                    f"({piece.place}); expected (n_tokens, {self.row_format.dim}) with at least one token"
+                )
+            packed = self._by_row[row] = self.row_format.packed(np.asarray(one, dtype=np.float32))
+            if not (np.isfinite(one).all() and np.isfinite(self.row_format.unpacked(packed)).all()):
+                raise InputError(
+                    f"a token vector of document {piece.document.id!r} ({piece.place}) holds NaN, or a number beyond "
+                    f"{self.row_format.storage}; repair or remove the document, or use another encoder"
+                )
+
+    def packed(self) -> PackedTokens:
+        """The tokens of all rows, in the order of the rows."""
+        counts = np.array([len(one) for one in self._by_row], dtype=np.int64)
+        return PackedTokens(np.concatenate([self.row_format.empty(0), *self._by_row]), counts)
 
 
 def pieces_of(document: Document, spans: Spans, *, place: str, rows: Mapping[tuple[str, str], int]) -> list[Piece]:
@@ -116,14 +185,43 @@ def pieces_of(document: Document, spans: Spans, *, place: str, rows: Mapping[tup
     return pieces
 
 
-def _encode(encoder: Encoder, pieces: Sequence[Piece], rows: PackedRows, where: IntArray, row_format: RowFormat) -> int:
-    """Encode a batch into its rows; gives how many texts were cut."""
-    encoded = encoder.encode_documents([piece.document for piece in pieces])
+def _encode(
+    encoder: Encoder,
+    pieces: Sequence[Piece],
+    rows: PackedRows,
+    where: IntArray,
+    row_format: RowFormat,
+    tokens: _Tokens | None,
+) -> int:
+    """Encode a batch into its rows, and its tokens where they are kept; gives how many texts were cut."""
+    documents = [piece.document for piece in pieces]
+    if tokens is not None and isinstance(encoder, TokenEncoder):
+        encoded, vectors = encoder.encode_document_tokens(documents)
+        tokens.put(vectors, where, pieces)
+    else:
+        encoded = encoder.encode_documents(documents)
     _require_shape(encoded.vectors.shape, encoded.truncated.shape, pieces, encoder.space)
     packed = row_format.packed(np.asarray(encoded.vectors, dtype=np.float32))
     _require_vectors(encoded.vectors, row_format.unpacked(packed), pieces, row_format)
     rows[where] = packed
     return int(encoded.truncated.sum())
+
+
+def require_tokens(encoder: Encoder, *, space: str) -> None:
+    """Do nothing if an encoder gives token vectors.
+
+    Args:
+        encoder: of the space.
+        space: fingerprint of a space whose tokens are kept.
+
+    Raises:
+        InputError: it gives none.
+    """
+    if not isinstance(encoder, TokenEncoder):
+        raise InputError(
+            f"the index keeps token vectors in space {space}, and {type(encoder).__name__} gives none; give the "
+            f"model itself, or drop that space"
+        )
 
 
 def _require_shape(vectors: tuple[int, ...], truncated: tuple[int, ...], pieces: Sequence[Piece], space: Space) -> None:

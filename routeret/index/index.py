@@ -22,6 +22,7 @@ from routeret.index.schema import STORE, create_store
 from routeret.index.store import Store
 from routeret.index.structures.gpu import open_device
 from routeret.index.structures.gpu_placing import Device
+from routeret.index.tokens import TokenStorage, require_token_storage
 from routeret.index.verifying import Damage, verify_index
 from routeret.index.witness import read_witness, require_commit, write_witness
 from routeret.protocols import Encoder
@@ -235,20 +236,29 @@ class Index(Optimiser):
         return n_rows
 
     def add_space(
-        self, encoder: Encoder, *, storage: Storage = "fp16", batch_size: int = 256, show_progress: bool = False
+        self,
+        encoder: Encoder,
+        *,
+        storage: Storage = "fp16",
+        tokens: TokenStorage | None = None,
+        batch_size: int = 256,
+        show_progress: bool = False,
     ) -> int:
         """Give every row a vector in one more space; gives how many were embedded by this call.
 
-        What an interrupted call has embedded is not embedded again.
+        What an interrupted call has embedded is not embedded again. A space that is there already gets its tokens.
 
         Args:
-            encoder: of the new space.
+            encoder: of the new space; for tokens a :class:`routeret.index.tokens.TokenEncoder`.
             storage: precision of its vectors.
+            tokens: precision of the rows' token vectors, ``"fp16"`` or ``"int8"``, which :meth:`token_vectors` gives;
+                None keeps none beside those that the space keeps already.
             batch_size: how many texts the encoder gets at once.
             show_progress: draw a progress bar on stderr.
 
         Raises:
-            InputError: the space has one vector a token, or the encoder gave an unusable vector.
+            InputError: the space has one vector a token, the encoder gave an unusable vector, or gives no tokens where
+                they are kept, or the space keeps tokens in another precision.
             IndexLockedError: another process is changing the index.
         """
         _require_single(encoder.space)
@@ -256,6 +266,7 @@ class Index(Optimiser):
             self._folder,
             encoder,
             storage=require_storage(storage),
+            tokens=None if tokens is None else require_token_storage(tokens),
             batch_size=batch_size,
             show_progress=show_progress,
         )
@@ -264,7 +275,7 @@ class Index(Optimiser):
         return n_rows
 
     def drop_space(self, space: Space) -> None:
-        """Forget the vectors of a space that :meth:`add_space` brought.
+        """Forget the vectors and tokens of a space that :meth:`add_space` brought.
 
         Raises:
             InputError: it is the first space, or none of the index's.

@@ -8,7 +8,7 @@ import numpy as np
 from routeret.errors import ArtifactError, InputError, SpaceMismatchError
 from routeret.index.derived import advise_faiss, open_search, structure_mark
 from routeret.index.documents import DocumentReader, whole_number
-from routeret.index.row_format import RowFormat, Storage
+from routeret.index.row_format import RowFormat, Storage, require_storage
 from routeret.index.schema import STORE
 from routeret.index.segments import StoredVectors
 from routeret.index.snapshot import Snapshot
@@ -18,6 +18,7 @@ from routeret.index.structures.gpu_placing import Device
 from routeret.index.structures.gpu_rows import on_gpu
 from routeret.index.structures.row_search import RowSearch
 from routeret.index.structures.tuning import Probes
+from routeret.index.tokens import StoredTokens, n_complete_rows
 from routeret.optional import is_installed
 from routeret.space import Space
 from routeret.types import BoolArray, FloatArray, IntArray, TopK
@@ -48,7 +49,7 @@ class Reader(DocumentReader):
     @property
     def storage(self) -> Storage:
         """The precision of the vectors in the first space."""
-        return next(iter(self._spaces.values()))[1].storage
+        return require_storage(next(iter(self._spaces.values()))[1].storage)
 
     @property
     def spaces(self) -> tuple[Space, ...]:
@@ -106,6 +107,30 @@ class Reader(DocumentReader):
         vectors, _ = self._stored(space or self.space)
         return vectors.take(self._checked(rows, end=self.n_rows, what="row"))
 
+    def token_vectors(self, rows: IntArray, *, space: Space) -> tuple[FloatArray, IntArray]:
+        """The token vectors of some rows, one row after the other, and how many each has; reads only these.
+
+        Args:
+            rows: row numbers, of documents that are there.
+            space: one of the index's that keeps tokens.
+
+        Returns:
+            float32, shape (n_tokens, dim), and int64, shape (n,), in the order asked for, as
+            :meth:`routeret.late_interaction.TokenTargets.of` takes them.
+
+        Raises:
+            InputError: the space keeps no tokens, or does not have all of them yet; or there is no such row.
+        """
+        self._stored(space)
+        tokens = self._tokens.get(space.fingerprint)
+        held = 0 if tokens is None else tokens.n_rows
+        if tokens is None or held < self.n_rows:
+            raise InputError(
+                f"space {space.fingerprint} of index {self._folder.name!r} holds the tokens of {held} of {self.n_rows} "
+                f"rows; bring them with add_space and its argument tokens"
+            )
+        return tokens.take(self._checked(rows, end=self.n_rows, what="row"))
+
     @property
     def has_structure(self) -> bool:
         """Whether rows of the first space are found by a FAISS structure, and not by exact search alone."""
@@ -113,7 +138,7 @@ class Reader(DocumentReader):
         return ann is not None and ann.structure is not None
 
     def info(self) -> dict[str, Any]:
-        """Plain JSON values: counts, spaces, sizes in bytes, and what searches it."""
+        """Plain JSON values: counts, spaces with their tokens, sizes in bytes, and what searches it."""
         snapshot = self._snapshot
         return {
             "documents": len(self),
@@ -128,28 +153,37 @@ class Reader(DocumentReader):
             "spaces": {
                 space.fingerprint: {
                     "storage": row_format.storage,
-                    "rows": snapshot.covers(space.fingerprint),
+                    "rows": n_complete_rows(
+                        snapshot, space.fingerprint, keeps_tokens=space.fingerprint in self._tokens
+                    ),
                     "segments": len(snapshot.segments_of(space.fingerprint)),
                     "vectors_bytes": snapshot.covers(space.fingerprint) * row_format.row_bytes,
+                    **self._tokens_info(space),
                 }
                 for space, row_format in self._spaces.values()
             },
         }
 
+    def _tokens_info(self, space: Space) -> dict[str, Any]:
+        tokens = self._tokens.get(space.fingerprint)
+        return {} if tokens is None else {"tokens": tokens.info()}
+
     def _show(self) -> None:
         """Stand at the store's commit, with its vectors mapped; structures go on, new rows beside them."""
-        snapshot, spaces, vectors = self._mapped()
+        snapshot, spaces, vectors, tokens = self._mapped()
         with self._building:
             same = self._searches if snapshot.generation == self._generation else {}
             # A space that was dropped and is being embedded again has fewer rows than before.
             kept = [name for name in same if name in vectors and vectors[name].n_rows >= same[name].n_rows]
             extended = {name: same[name].extended(vectors[name]) for name in kept}
             self._searches = {name: search for name, search in extended.items() if not search.is_gpu_due}
-            self._spaces, self._vectors = spaces, vectors
+            self._spaces, self._vectors, self._tokens = spaces, vectors, tokens
             self._take(snapshot)
 
-    def _mapped(self) -> tuple[Snapshot, dict[str, tuple[Space, RowFormat]], dict[str, StoredVectors]]:
-        """The store's commit, its spaces, and the vectors of each by its fingerprint."""
+    def _mapped(
+        self,
+    ) -> tuple[Snapshot, dict[str, tuple[Space, RowFormat]], dict[str, StoredVectors], dict[str, StoredTokens]]:
+        """The store's commit, its spaces, and the vectors and tokens of each by its fingerprint."""
         while True:
             snapshot, spaces = self._store.snapshot(), self._store.spaces()
             try:
@@ -162,7 +196,11 @@ class Reader(DocumentReader):
                     )
                     for fingerprint, (_, row_format) in spaces.items()
                 }
-                return snapshot, spaces, vectors
+                tokens = {
+                    fingerprint: StoredTokens(self._folder, snapshot, space=fingerprint, row_format=row_format)
+                    for fingerprint, row_format in self._store.token_formats().items()
+                }
+                return snapshot, spaces, vectors, tokens
             except ArtifactError:
                 # The index may have been compacted since its store was read; the old files are gone then.
                 self._store.renew()

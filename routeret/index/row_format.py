@@ -1,4 +1,4 @@
-"""How one vector is stored: half or full precision, or bytes with a scale."""
+"""How one row is stored: a vector in half or full precision or as bytes with a scale, or one whole number."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +13,14 @@ from routeret.types import FloatArray
 Storage = Literal["fp16", "fp32", "int8"]
 """``int8`` keeps a float32 scale beside every row: vector = scale * codes, scale = largest magnitude / 127."""
 
+Layout = Storage | Literal["int64"]
+"""``int64`` holds whole numbers, which are never asked for as vectors."""
+
 PackedRows = NDArray[Any]
 """Rows as they are stored, shape (n, dim) of numbers or (n,) of scales with codes."""
 
-_SUFFIX_BY_STORAGE = {"fp16": "f16", "fp32": "f32", "int8": "i8"}
+_SUFFIX_BY_STORAGE: dict[Layout, str] = {"fp16": "f16", "fp32": "f32", "int8": "i8", "int64": "i64"}
+_DTYPE_BY_STORAGE: dict[Layout, str] = {"fp16": "<f2", "fp32": "<f4", "int64": "<i8"}
 _LARGEST_CODE = 127
 
 
@@ -25,11 +29,11 @@ class RowFormat:
     """The layout of a row.
 
     Attributes:
-        storage: the precision.
+        storage: the precision, or what else is in the row.
         dim: length of a vector.
     """
 
-    storage: Storage
+    storage: Layout
     dim: int
 
     @property
@@ -75,7 +79,7 @@ class RowFormat:
     def _dtype(self) -> np.dtype[Any]:
         if self.storage == "int8":
             return np.dtype([("scale", "<f4"), ("codes", "i1", (self.dim,))])
-        return np.dtype("<f2" if self.storage == "fp16" else "<f4")
+        return np.dtype(_DTYPE_BY_STORAGE[self.storage])
 
 
 def require_storage(storage: str) -> Storage:

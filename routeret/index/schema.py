@@ -13,10 +13,14 @@ from routeret.artifact import sync_folder
 from routeret.errors import ArtifactError
 from routeret.index.fields import FIELD_TABLES
 from routeret.index.row_format import Storage
+from routeret.index.tokens import TokenStorage
 from routeret.space import Space
 
 STORE = "store.sqlite"
 FORMAT = 2
+TOKENS_FORMAT = 3
+"""A store of format 2 that keeps token vectors of a space; one that keeps none stays what older versions read."""
+
 KIND = "routeret index"
 
 LONG_LOG_BYTES = 16_000_000
@@ -79,6 +83,8 @@ CREATE TABLE blocks (
 {FIELD_TABLES}
 """
 
+_TOKENS_TABLE = "CREATE TABLE IF NOT EXISTS tokens (space TEXT PRIMARY KEY, storage TEXT NOT NULL) WITHOUT ROWID"
+
 
 def create_store(folder: Path, space: Space, *, storage: Storage, chunker: dict[str, Any]) -> None:
     """Write an empty store, whole or not at all.
@@ -130,6 +136,13 @@ def insert_space(connection: sqlite3.Connection, space: Space, *, storage: Stora
         "INSERT INTO spaces SELECT coalesce(max(position) + 1, 0), ?, ?, ? FROM spaces",
         values,
     )
+
+
+def insert_token_storage(connection: sqlite3.Connection, space: str, *, storage: TokenStorage) -> None:
+    """Note that the rows of a space have token vectors, which makes a store one of :data:`TOKENS_FORMAT`."""
+    connection.execute(_TOKENS_TABLE)
+    connection.execute("UPDATE meta SET value = ? WHERE name = 'format'", (str(TOKENS_FORMAT),))
+    connection.execute("INSERT INTO tokens VALUES (?, ?)", (space, storage))
 
 
 def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
@@ -204,8 +217,9 @@ def _require_readable(connection: sqlite3.Connection, path: Path) -> None:
     meta = dict(connection.execute("SELECT name, value FROM meta"))
     if meta.get("kind") != KIND:
         raise ArtifactError(f"{path} is a {meta.get('kind')!r}, expected a {KIND!r}; give another folder")
-    if meta.get("format") != str(FORMAT):
+    if meta.get("format") not in (str(FORMAT), str(TOKENS_FORMAT)):
         raise ArtifactError(
-            f"{path} has index format {meta.get('format')}, this version reads format {FORMAT}; it was written by "
-            f"routeret {meta.get('routeret', 'of an unknown version')}: open it with that version, or build it again"
+            f"{path} has index format {meta.get('format')}, this version reads formats {FORMAT} and {TOKENS_FORMAT}; "
+            f"it was written by routeret {meta.get('routeret', 'of an unknown version')}: open it with that version, "
+            f"or build it again"
         )

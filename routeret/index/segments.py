@@ -22,7 +22,7 @@ SEGMENT_ROWS = 1 << 18
 BLOCK_ROWS = 1024
 """Rows under one checksum."""
 
-_FILE = re.compile(r"\d{6}\.(f16|f32|i8)")
+_FILE = re.compile(r"\d{6}\.(f16|f32|i8|i64)")
 _FILE_DIGITS = 6
 _READ_ROWS = 8192
 _DIGEST_BYTES = 8
@@ -34,7 +34,8 @@ class Segment:
     """Some of the rows of one space.
 
     Attributes:
-        space: fingerprint of the space.
+        space: fingerprint of the space, or the name of one of its token streams, whose rows are tokens or their ends
+            (see :mod:`routeret.index.tokens`).
         file: name of the file below ``vectors/<space>``.
         first_row: the index row of its first vector.
         n_rows: how many vectors a commit names; only the last segment of a space may hold more bytes, which a writer

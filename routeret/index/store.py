@@ -11,10 +11,11 @@ import numpy as np
 
 from routeret.errors import ArtifactError, InputError
 from routeret.index.fields import AT_ONCE
-from routeret.index.row_format import RowFormat
-from routeret.index.schema import LONG_LOG_BYTES, STORE, connect, store_mark
+from routeret.index.row_format import RowFormat, require_storage
+from routeret.index.schema import LONG_LOG_BYTES, STORE, TOKENS_FORMAT, connect, store_mark
 from routeret.index.segments import Segment, Tail, digest_of, tail_behind
 from routeret.index.snapshot import Range, Snapshot
+from routeret.index.tokens import ENDS, token_streams
 from routeret.space import Space
 from routeret.types import Document, HashArray, IntArray
 
@@ -86,8 +87,30 @@ class Store:
         columns = "fingerprint, space, storage"
         for fingerprint, values, storage in self.select(f"SELECT {columns} FROM spaces ORDER BY position"):
             space = Space.from_dict(json.loads(values))
-            found[fingerprint] = (space, RowFormat(storage, space.dim))
+            found[fingerprint] = (space, self._row_format(storage, space))
         return found
+
+    def token_formats(self) -> dict[str, RowFormat]:
+        """How a token is stored, by the fingerprint of every space that keeps token vectors."""
+        if self._counter("format") < TOKENS_FORMAT:
+            return {}
+        spaces = self.spaces()
+        found = {}
+        for fingerprint, storage in self.select("SELECT space, storage FROM tokens ORDER BY space"):
+            if fingerprint not in spaces:
+                raise ArtifactError(
+                    f"{self.folder / STORE} is damaged: it keeps tokens of space {fingerprint} and has spaces "
+                    f"{', '.join(spaces)}; restore the folder from a copy, or build the index again"
+                )
+            found[fingerprint] = self._row_format(storage, spaces[fingerprint][0])
+        return found
+
+    def streams(self) -> dict[str, RowFormat]:
+        """How a row is stored, by the name of everything that has segments: every space, and its token streams."""
+        streams = {fingerprint: row_format for fingerprint, (_, row_format) in self.spaces().items()}
+        for fingerprint, row_format in self.token_formats().items():
+            streams |= zip(token_streams(fingerprint), (row_format, ENDS), strict=True)
+        return streams
 
     def chunker(self) -> dict[str, Any]:
         """What cuts documents into spans."""
@@ -231,6 +254,14 @@ class Store:
         for start in range(0, len(values), AT_ONCE):
             part = values[start : start + AT_ONCE]
             yield from self.select(f"{query} ({', '.join('?' * len(part))}){ending}", *part)
+
+    def _row_format(self, storage: str, space: Space) -> RowFormat:
+        try:
+            return RowFormat(require_storage(storage), space.dim)
+        except InputError as error:
+            raise ArtifactError(
+                f"{self.folder / STORE} is damaged: {error}; restore the folder from a copy, or build the index again"
+            ) from error
 
     def _counter(self, name: str) -> int:
         ((value,),) = self.select("SELECT value FROM meta WHERE name = ?", name)

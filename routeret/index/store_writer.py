@@ -9,10 +9,11 @@ from typing import Any
 
 from routeret.index.fields import AT_ONCE, delete_fields, field_rows, insert_fields, renew_fields
 from routeret.index.row_format import Storage
-from routeret.index.schema import LONG_LOG_BYTES, STORE, insert_space
+from routeret.index.schema import LONG_LOG_BYTES, STORE, insert_space, insert_token_storage
 from routeret.index.segments import Appended, digest_of, number_of
 from routeret.index.snapshot import Range
 from routeret.index.store import Store, segment_digest
+from routeret.index.tokens import TokenStorage, token_streams
 from routeret.space import Space
 from routeret.types import Document
 
@@ -180,10 +181,18 @@ class StoreWriter(Store):
         """Name one more space; its vectors are to come."""
         insert_space(self._connection, space, storage=storage)
 
+    def keep_tokens(self, fingerprint: str, *, storage: TokenStorage) -> None:
+        """Note that the rows of a space have token vectors too; they are to come."""
+        insert_token_storage(self._connection, fingerprint, storage=storage)
+
     def remove_space(self, fingerprint: str) -> None:
-        """Forget a space and its vectors."""
-        for table, column in (("spaces", "fingerprint"), ("segments", "space"), ("blocks", "space")):
+        """Forget a space with its vectors and tokens."""
+        has_tokens = fingerprint in self.token_formats()
+        for table, column in (("spaces", "fingerprint"), *((("tokens", "space"),) if has_tokens else ())):
             self._connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (fingerprint,))
+        for stream in (fingerprint, *token_streams(fingerprint)):
+            for table in ("segments", "blocks"):
+                self._connection.execute(f"DELETE FROM {table} WHERE space = ?", (stream,))
 
     def want_structure(self, wanted: dict[str, Any]) -> None:
         """Keep what the user wants of the search structures."""

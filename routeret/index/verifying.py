@@ -16,7 +16,10 @@ from routeret.index.snapshot import Snapshot
 from routeret.index.store import Store
 from routeret.index.store_writer import document_digest, stored_key
 from routeret.index.structures.ann import ANN, damaged
+from routeret.index.tokens import StoredTokens, token_streams
 from routeret.index.witness import WITNESS, read_witness, require_commit
+
+_NEXT_STEP = "restore the folder from a copy, or build the index again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,35 +98,42 @@ def _derived_damage(folder: Path) -> Iterator[Damage]:
 
 def _vector_damage(folder: Path, store: Store) -> Iterator[Damage]:
     snapshot = store.snapshot()
-    for fingerprint, (_, row_format) in store.spaces().items():
-        segments = snapshot.segments_of(fingerprint)
+    found = False
+    for stream, row_format in store.streams().items():
+        segments = snapshot.segments_of(stream)
         for segment, reason in damaged_files(folder, segments, row_format=row_format, digests_of=store.digests):
+            found = True
             yield Damage(str(segment.path(folder)), reason, derived=False)
+    if found:
+        return
+    for fingerprint, row_format in store.token_formats().items():
+        if StoredTokens(folder, snapshot, space=fingerprint, row_format=row_format).ends_differ():
+            reason = f"the tokens of space {fingerprint} do not end where its rows' do; {_NEXT_STEP}"
+            yield Damage(str(folder / STORE), reason, derived=False)
 
 
 def _store_damage(store: Store) -> Iterator[str]:
     """What is wrong inside the store, in words, one cause after the other."""
-    next_step = "restore the folder from a copy, or build the index again"
     problems = [text for (text,) in store.select("PRAGMA integrity_check(3)") if text != "ok"]
     if problems:
-        yield f"SQLite finds: {'; '.join(problems)}; {next_step}"
+        yield f"SQLite finds: {'; '.join(problems)}; {_NEXT_STEP}"
         return
     for fingerprint, (space, _) in store.spaces().items():
         if space.fingerprint != fingerprint:
-            yield f"space {fingerprint} has the content of space {space.fingerprint}; {next_step}"
+            yield f"space {fingerprint} has the content of space {space.fingerprint}; {_NEXT_STEP}"
     for file in store.damaged_segments():
-        yield f"what it keeps of vector file {file} is not what was written; {next_step}"
+        yield f"what it keeps of vector file {file} is not what was written; {_NEXT_STEP}"
         return
     snapshot = store.snapshot()
     reason = _numbering_damage(store, snapshot)
     if reason:
-        yield f"{reason}; {next_step}"
+        yield f"{reason}; {_NEXT_STEP}"
         return
     for number in _damaged_documents(store, snapshot):
-        yield f"the document of number {number} is not what was written; {next_step}"
+        yield f"the document of number {number} is not what was written; {_NEXT_STEP}"
         return
     if damaged_fields(store.select):
-        yield f"the table of metadata fields does not agree with the documents; {next_step}"
+        yield f"the table of metadata fields does not agree with the documents; {_NEXT_STEP}"
 
 
 def _numbering_damage(store: Store, snapshot: Snapshot) -> str | None:
@@ -140,14 +150,25 @@ def _numbering_damage(store: Store, snapshot: Snapshot) -> str | None:
     gone = snapshot.removed[:, 0].tolist()
     if sorted(stored + gone) != list(range(number)):
         return f"{len(stored)} stored and {len(gone)} removed documents are not the numbers 0 to {number - 1}"
-    for fingerprint in store.spaces():
+    return _stream_damage(store, snapshot, n_rows=row)
+
+
+def _stream_damage(store: Store, snapshot: Snapshot, *, n_rows: int) -> str | None:
+    """Where the segments of a space or of its tokens do not fit together, or hold more rows than there are."""
+    streams = store.streams()
+    unknown = {segment.space for segment in snapshot.segments} - set(streams)
+    if unknown:
+        return f"there are segments of {min(unknown)}, which is no space"
+    for stream in streams:
         end = 0
-        for segment in snapshot.segments_of(fingerprint):
+        for segment in snapshot.segments_of(stream):
             if segment.first_row != end:
-                return f"segment {segment.file} begins at row {segment.first_row}, not at {end}"
+                return f"segment {segment.file} of {stream} begins at row {segment.first_row}, not at {end}"
             end = segment.end_row
-        if end > row:
-            return f"the segments of space {fingerprint} hold {end} rows, the store {row}"
+    tokens = {token_streams(fingerprint)[0] for fingerprint in store.spaces()}
+    for stream in sorted(streams.keys() - tokens):
+        if snapshot.covers(stream) > n_rows:
+            return f"the segments of {stream} hold {snapshot.covers(stream)} rows, the store {n_rows}"
     return None
 
 

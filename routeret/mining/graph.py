@@ -132,6 +132,16 @@ class BipartiteGraph:
         found: BoolArray = self._keys[places] == wanted
         return found
 
+    @cached_property
+    def itself_on_right(self) -> IntArray:
+        """The row on the right that holds the same entity, by id and text, int64, shape (n_left,); -1 where none does.
+
+        Where both sides hold papers, a paper neither belongs to itself nor tells what does not belong to it.
+        """
+        row_by_entity = {entity: row for row, entity in enumerate(zip(self.right_ids, self.right_texts, strict=True))}
+        entities = zip(self.left_ids, self.left_texts, strict=True)
+        return np.array([row_by_entity.get(entity, -1) for entity in entities], dtype=np.int64)
+
     def save(self, folder: Path | str) -> None:
         """Write a new folder, whole or not at all.
 

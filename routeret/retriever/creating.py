@@ -52,7 +52,7 @@ def create_folder(
                 expert = load_expert(source)
                 own_space = None
                 if isinstance(expert, TowerExpert):
-                    index.add_space(expert.encoder, storage=storage)
+                    index.add_space(expert.encoder, storage=storage, tokens=expert.token_storage)
                     own_space = expert.space.fingerprint
                 entry = ExpertEntry(name=name, folder=f"experts/{name}", space=own_space)
                 copy_folder(source, folder / entry.folder)

@@ -8,6 +8,8 @@ import numpy as np
 
 from routeret.experts.tower import TowerQueries
 from routeret.fusion import NEGLIGIBLE, SpaceFusion, fuse_spaces
+from routeret.index.reading import Reader
+from routeret.late_interaction import TokenTargets
 from routeret.retriever.ranking import Ranking, ScoredDocuments, dense_ranking, score_documents
 from routeret.retriever.scope import Scope
 from routeret.space import Space
@@ -46,8 +48,14 @@ class SpaceQueries:
 
     def score(self, query: int, scope: Scope, documents: IntArray) -> ScoredDocuments:
         """The exact scores of some documents, ascending, for a query of the block that has a share."""
-        score = partial(self.queries.scores, int(self._places[query]))
-        return score_documents(scope, documents, space=self.space, score=score)
+        score = partial(self._row_scores, scope.index, int(self._places[query]))
+        return score_documents(scope, documents, score=score)
+
+    def _row_scores(self, index: Reader, place: int, rows: IntArray) -> FloatArray:
+        """Scores of some rows for a query with a share, by what it is compared with."""
+        if self.queries.targets == "pooled":
+            return self.queries.scores(place, index.vectors(rows, space=self.space))
+        return self.queries.scores(place, TokenTargets.of(*index.token_vectors(rows, space=self.space)))
 
     def depth(self, depth: int) -> int:
         """How many documents the vectors must find for so many to be scored well."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from routeret.conditions import Filter
 from routeret.corpus import Corpus, scan
+from routeret.experts import TowerExpert
 from routeret.index import ChangeReport, Exported, Index
 from routeret.index.adding import Mode
 from routeret.index.lock import writer_lock
@@ -18,7 +19,6 @@ from routeret.retriever.loading import Loader
 from routeret.retriever.own_spaces import drop_unnamed_spaces
 from routeret.retriever.searching import Searcher
 from routeret.retriever.shared_lock import SharedLock
-from routeret.space import Space
 from routeret.types import Document
 
 Source = Corpus | Path | str | Iterable[Document | Mapping[str, Any]]
@@ -236,11 +236,11 @@ class DocumentKeeper:
             yield index
 
     @contextmanager
-    def _opened(self, *, keep: Space | None = None) -> Iterator[Index]:
+    def _opened(self, *, keep: TowerExpert | None = None) -> Iterator[Index]:
         """The index to be changed, without the spaces that no expert needs.
 
         Args:
-            keep: a space that stays though no expert needs it yet.
+            keep: an expert whose space stays though no expert needs it yet.
         """
         with Index.open(self._folder, chunker=self._index.chunker, probes=self._loader.probes) as index:
             drop_unnamed_spaces(index, self._loader.contents, keep=keep)

@@ -1,6 +1,7 @@
-"""The spaces that experts with documents of their own bring into a retriever's index."""
+"""The spaces that experts with documents of their own bring into a retriever's index; several may share one."""
 
 from routeret.errors import ArtifactError, SpaceMismatchError
+from routeret.experts import TowerExpert
 from routeret.index import Index
 from routeret.index.reading import Reader
 from routeret.retriever.folder import Contents
@@ -44,14 +45,20 @@ def require_own_space(index: Reader, space: Space, *, of: str) -> None:
         )
 
 
-def drop_unnamed_spaces(index: Index, contents: Contents, *, keep: Space | None = None) -> None:
+def drop_unnamed_spaces(index: Index, contents: Contents, *, keep: TowerExpert | None = None) -> None:
     """Forget the spaces that no expert of a retriever needs, left behind by one that was never installed or is gone.
+
+    What a call left behind that was to keep other tokens in the space of ``keep`` is forgotten too.
 
     Args:
         index: open for writing.
         contents: what the retriever's manifest says.
-        keep: a space that stays though no expert needs it yet.
+        keep: an expert whose space stays though no expert needs it yet.
     """
+    held = index.info()["spaces"]
     for space in index.spaces[1:]:
-        if space.fingerprint not in contents.own_spaces and space != keep:
+        if space.fingerprint in contents.own_spaces:
+            continue
+        tokens = held[space.fingerprint].get("tokens", {}).get("storage")
+        if keep is None or space != keep.space or tokens not in (None, keep.token_storage):
             index.drop_space(space)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from routeret.errors import ArtifactError, SpaceMismatchError, UnknownExpertError
-from routeret.experts import TowerExpert, load_expert
+from routeret.experts import TowerExpert, load_experts
 from routeret.fusion import SpaceFusion
 from routeret.protocols import Encoder, Expert
 from routeret.routing import Router, UtilityRouter
@@ -75,7 +75,7 @@ def load_pool(
     """
     if not experts:
         return Pool(base, lexical_weight=lexical_weight, space_fusion=space_fusion)
-    loaded = {expert.name: expert for expert in (load_expert(folder, base=base) for folder in experts)}
+    loaded = {expert.name: expert for expert in load_experts(experts, base=base)}
     for expert in loaded.values():
         require_fit(expert, base)
     if router is None:

@@ -79,8 +79,8 @@ def dense_ranking(scope: Scope, queries: FloatArray, depth: int, *, space: Space
     candidates = _by_best_span(scope, queries, min(max(_CANDIDATES_A_HIT * depth, _CANDIDATES), len(scope)), space)
     ranking = Ranking.empty(len(queries), depth)
     for query, vector in enumerate(queries):
-        score = partial(inner_products, vector)
-        found = score_documents(scope, np.sort(candidates.documents[query]), space=space, score=score)
+        score = partial(_inner_products, scope, vector, space)
+        found = score_documents(scope, np.sort(candidates.documents[query]), score=score)
         order = np.lexsort((found.documents, -found.scores))[:depth]
         ranking.documents[query] = found.documents[order]
         ranking.rows[query] = found.rows[order]
@@ -103,24 +103,25 @@ class ScoredDocuments:
     scores: FloatArray
 
 
-def score_documents(
-    scope: Scope, documents: IntArray, *, space: Space, score: Callable[[FloatArray], FloatArray]
-) -> ScoredDocuments:
+def score_documents(scope: Scope, documents: IntArray, *, score: Callable[[IntArray], FloatArray]) -> ScoredDocuments:
     """The exact scores of some documents from all their spans.
 
     Args:
         scope: holds the documents, and how spans make a score.
         documents: document numbers, ascending, each once, shape (n,).
-        space: of the query; one of the index's.
-        score: gives the scores of vectors, float32, shape (n_spans, dim), of that space.
+        score: gives the scores, float32, shape (n,), of the spans in some rows of the index.
     """
     index = scope.index
     starts, ends = index.rows_of(documents)
     counts = ends - starts
     owners = np.repeat(documents, counts)
     rows = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(len(owners))
-    found = aggregate(score(index.vectors(rows, space=space)), owners, how=scope.aggregation)
+    found = aggregate(score(rows), owners, how=scope.aggregation)
     return ScoredDocuments(found.documents, rows[found.best_spans], found.scores)
+
+
+def _inner_products(scope: Scope, query: FloatArray, space: Space, rows: IntArray) -> FloatArray:
+    return inner_products(query, scope.index.vectors(rows, space=space))
 
 
 def _by_best_span(scope: Scope, queries: FloatArray, depth: int, space: Space) -> Ranking:

@@ -134,13 +134,13 @@ def tested_over_sets(gains: Sequence[FloatArray], *, seed: int) -> PairedTest:
     """Test the gains of the queries of several sets, every set counting the same however many queries it has.
 
     Args:
-        gains: of every set, float32, shape (n_queries,).
+        gains: of every set, float32, shape (n_queries,); no set at all differs by 0, at p 1.
         seed: of the test.
     """
     # Weighted so that the mean over all queries is the mean over sets.
     n_queries = sum(len(one) for one in gains)
     weighted = [one * (n_queries / (len(gains) * len(one))) for one in gains]
-    return paired_test(np.concatenate(weighted), seed=seed)
+    return paired_test(np.concatenate([np.zeros(0), *weighted]), seed=seed)
 
 
 def is_helpful(difference: PairedTest) -> bool:
@@ -148,16 +148,21 @@ def is_helpful(difference: PairedTest) -> bool:
     return difference.mean > 0 and difference.p_value < P_VALUE
 
 
-def refusal(report: TrainReport) -> str:
-    """Words for why an expert was not written."""
+def refusal(report: TrainReport, *, kept: Sequence[Path] = ()) -> str:
+    """Words for why an expert was not written.
+
+    Args:
+        report: of its training.
+        kept: the files that hold the state of the training.
+    """
     by_set = "; ".join(
         f"{score.name}: base {score.base:.3f}, expert {score.expert:.3f} on {score.n_dev} queries"
         for score in report.sets
     )
-    return refusal_of(report.name, report.difference, by_set=by_set, more="training queries")
+    return refusal_of(report.name, report.difference, by_set=by_set, more="training queries", kept=kept)
 
 
-def refusal_of(name: str, difference: PairedTest, *, by_set: str, more: str) -> str:
+def refusal_of(name: str, difference: PairedTest, *, by_set: str, more: str, kept: Sequence[Path] = ()) -> str:
     """Words for why an expert of any kind was not written.
 
     Args:
@@ -165,9 +170,14 @@ def refusal_of(name: str, difference: PairedTest, *, by_set: str, more: str) -> 
         difference: of nDCG@10 on dev.
         by_set: what base and expert reach, by set.
         more: what the expert needs more of.
+        kept: the files that hold the state of the training.
     """
+    again = (
+        f". That trains nothing again, since the training is kept in {', '.join(map(str, kept))}; remove that before a "
+        f"training with other data or settings"
+    )
     return (
         f"expert {name!r} changes nDCG@10 on dev by {difference.mean:+.4f} (p = {difference.p_value:.3f}), "
         f"expected more than 0 at p < {P_VALUE}; {by_set}. It was not written: give it more {more}, or write "
-        f"it all the same with --force (force=True)"
+        f"it all the same with --force (force=True){again if kept else ''}"
     )

@@ -1,5 +1,6 @@
 """The steps of a fit that trains a text tower: warm-up, dev scores, and going on after an interruption."""
 
+import glob
 import hashlib
 import json
 import time
@@ -95,7 +96,10 @@ class Fitted:
 
 
 class FitState:
-    """The file from which an interrupted fit goes on; it vanishes when the fit is done with."""
+    """The file from which an interrupted fit goes on, and a finished one gives its result without training again.
+
+    Who trains removes it when the expert is written. The state of an expert that was refused stays for ``force``.
+    """
 
     def __init__(self, file: Path, *, settings: Mapping[str, Any]) -> None:
         """Name the file.
@@ -132,8 +136,8 @@ class FitState:
         if settings != self._settings:
             differing = _difference(settings, self._settings)
             raise ArtifactError(
-                f"{self.file} belongs to an interrupted training with other settings ({differing}); repeat that call "
-                f"to go on with it, or remove the file to train from the beginning"
+                f"{self.file} belongs to an interrupted or refused training with other settings ({differing}); repeat "
+                f"that call to go on with it, or remove the file to train from the beginning"
             )
         return arrays, values
 
@@ -146,8 +150,10 @@ class FitState:
         write_file(self.file, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
 
     def remove(self) -> None:
-        """Forget what was kept."""
+        """Forget what was kept, and what calls of :meth:`write` left behind when they were killed."""
         self.file.unlink(missing_ok=True)
+        for left in self.file.parent.glob(f".{glob.escape(self.file.name)}.tmp-*"):
+            left.unlink(missing_ok=True)
 
 
 def fit_tower(

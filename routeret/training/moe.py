@@ -1,10 +1,10 @@
-"""Trains one mixture-of-experts encoder for several domains at once; every domain becomes an expert."""
+"""Trains one mixture-of-experts encoder for several domains at once; every domain becomes an expert of one space."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,12 +14,14 @@ from routeret.encoders import DEFAULT_BASE, TorchEncoder, load_encoder
 from routeret.errors import ArtifactError, ExpertNotHelpfulError, InputError
 from routeret.experts.names import require_expert_name
 from routeret.protocols import Encoder
+from routeret.training.document_domains import DocumentDomainsReport, fit_document_domains
 from routeret.training.fitting import DevScore, FitState
 from routeret.training.tower import Tower
 from routeret.training.tower_fit import fit_to_tasks
 from routeret.training.tower_negatives import prepared
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.tower_report import DevSet, TowerReport, judged, measured, refusal, settings_of
+from routeret.training.towers import MeasuredTower
 
 if TYPE_CHECKING:
     from routeret.encoders.moe import MoeEncoder
@@ -43,6 +45,26 @@ class MoeDomain:
     data: Sequence[Path | str]
 
 
+@dataclass(frozen=True, slots=True)
+class MoeReport:
+    """What the training of a mixture of experts gave.
+
+    Attributes:
+        experts: a report for every domain, in order.
+        documents: how well the domains of documents are told apart.
+    """
+
+    experts: tuple[TowerReport, ...]
+    documents: DocumentDomainsReport
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "experts": {report.name: report.as_dict() for report in self.experts},
+            "documents": self.documents.as_dict(),
+        }
+
+
 def train_moe(
     domains: Sequence[MoeDomain],
     *,
@@ -55,12 +77,15 @@ def train_moe(
     cache: Path | None = None,
     force: bool = False,
     show_progress: bool = False,
-) -> tuple[TowerReport, ...]:
+) -> MoeReport:
     """Train an upcycled encoder on several domains, a batch of each a step (arXiv 2401.15713, Methods).
 
     Every step trains what the domains share on all of them, and the feed-forward parts of each on its own pairs. The
     checkpoint that does best on the mean over domains is kept. ``out`` gets ``model``, the one encoder, and
     ``experts/<domain>``, which refer to it by its path: move the folder only before experts are added to an index.
+
+    While training, the documents of a task are written for its domain. Dev queries are judged as an index is searched:
+    every document is written for the domain that its words tell, whichever expert asks, so all experts have one space.
 
     Args:
         domains: at least two, with different names.
@@ -75,12 +100,12 @@ def train_moe(
         show_progress: draw progress bars on stderr.
 
     Returns:
-        A report for every domain, in order; an expert that does not help is not written unless forced.
+        A report for every domain, and one of the documents; an expert that does not help is not written unless forced.
 
     Raises:
         ExpertNotHelpfulError: no domain's expert helps; nothing was written.
-        InputError: there are fewer than two domains, one has no pairs or data or a name that is not allowed, or the
-            base is no PyTorch model of a known architecture.
+        InputError: there are fewer than two domains, one has no pairs or data or a name that is not allowed or fewer
+            than two different documents, or the base is no PyTorch model of a known architecture.
         CorpusError: a folder cannot be read, or has no train split.
         ArtifactError: there is something at ``out`` already, or an interrupted training with other settings.
         TrainingDivergedError: a loss is not finite; its batch is named.
@@ -94,6 +119,10 @@ def train_moe(
     dense = load_encoder(base, device=device)
     if not isinstance(dense, TorchEncoder):
         raise InputError(f"the base is a {type(dense).__name__}, expected a sentence-transformers model")
+    classifier, told = fit_document_domains(
+        {domain.name: [text for task in domain.tasks for text in task.graph.right_texts] for domain in domains},
+        seed=seed,
+    )
     sets = {
         domain.name: [
             DevSet.of(load_dataset(one), dense, cache=cache, show_progress=show_progress) for one in domain.data
@@ -106,13 +135,16 @@ def train_moe(
     settings = settings_of(tasks, [one for own in sets.values() for one in own], recipe, dense, seed=seed)
     state = FitState.beside(out, settings={**settings, "layers": None if layers is None else list(layers)})
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.start-", dir=out.parent) as start:
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.tmp-", dir=out.parent) as start:
         upcycle(dense.folder, domains=names, layers=layers, out=Path(start) / _MODEL)
-        tower = Tower(_encoder_of(Path(start) / _MODEL, names[0], like=dense), max_tokens=recipe.max_tokens)
+        classifier.save(Path(start) / _MODEL)
+        upcycled = _encoder_of(Path(start) / _MODEL, names[0], like=dense)
+        tower = Tower(upcycled, max_tokens=recipe.max_tokens)
+        documents_by = Tower(upcycled.for_documents(), model=tower.model)
         fitted = fit_to_tasks(
             tower,
             tasks,
-            judge=lambda: _judged(tower, sets, interaction=recipe.interaction),
+            judge=lambda: _judged(tower, sets, interaction=recipe.interaction, documents_by=documents_by),
             recipe=recipe,
             seed=seed,
             state=state,
@@ -120,6 +152,7 @@ def train_moe(
         )
         with new_folder(out) as written:
             tower.save(written / _MODEL)
+            classifier.save(written / _MODEL)
             tuned = _encoder_of(written / _MODEL, names[0], like=dense)
             reports = []
             for domain in domains:
@@ -136,22 +169,30 @@ def train_moe(
                 )
                 reports.append(report)
                 if report.helpful or force:
-                    expert.save(written / _EXPERTS / domain.name)
+                    _with_documents(expert, told).save(written / _EXPERTS / domain.name)
             if not force and not any(report.helpful for report in reports):
-                raise ExpertNotHelpfulError(" ".join(map(refusal, reports)))
+                raise ExpertNotHelpfulError(" ".join(refusal(report, kept=[state.file]) for report in reports))
     state.remove()
     remove_leftovers(out)
-    return tuple(reports)
+    return MoeReport(tuple(reports), told)
 
 
-def _judged(tower: Tower, sets: Mapping[str, Sequence[DevSet]], *, interaction: float | None) -> DevScore:
+def _judged(
+    tower: Tower, sets: Mapping[str, Sequence[DevSet]], *, interaction: float | None, documents_by: Tower
+) -> DevScore:
     """The mean over domains of what each is worth on its own dev queries."""
     values, arrays = [], {}
     for name, own in sets.items():
-        score = judged(tower.in_domain(name), own, interaction=interaction)
+        score = judged(tower.in_domain(name), own, interaction=interaction, documents_by=documents_by)
         values.append(score.value)
         arrays.update({f"{name}/{key}": array for key, array in score.arrays.items()})
     return DevScore(float(np.mean(values)), arrays)
+
+
+def _with_documents(measured_tower: MeasuredTower, told: DocumentDomainsReport) -> MeasuredTower:
+    """The expert with what is known about its documents among its details."""
+    expert = measured_tower.expert
+    return replace(measured_tower, expert=replace(expert, details={**expert.details, "documents": told.as_dict()}))
 
 
 def _encoder_of(folder: Path, domain: str, *, like: TorchEncoder) -> "MoeEncoder":

@@ -9,22 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from routeret.artifact import new_folder, write_manifest
+from routeret.artifact import new_folder, remove_leftovers, write_manifest
 from routeret.corpus import Corpus
 from routeret.datasets import load_dataset
 from routeret.encoders import load_encoder
-from routeret.experts import LinearExpert
+from routeret.experts import LinearExpert, LoraExpert
+from routeret.experts.remembering import remembering
 from routeret.fusion import mix_queries, weighted_lexical
 from routeret.index.lexical import Fulltext
 from routeret.packs import FORMAT, KIND
 from routeret.progress import track
 from routeret.routing import LEXICAL_WEIGHTS, PilotCorpus, PilotLibrary, RouterSettings, UtilityRouter
-from routeret.training.choosing import Choice, choose, score_checkpoints
 from routeret.training.embedded import EmbeddedSet, embed_dataset
-from routeret.training.linear import LinearRecipe, fit_linear
+from routeret.training.fitting import FitState
+from routeret.training.linear import LinearRecipe
+from routeret.training.material import Anchors, Material
 from routeret.training.measuring import PilotQueries, divide, pilot_corpus, pilot_queries
 from routeret.training.pack_recipe import ExpertRecipe, PackRecipe
 from routeret.training.scoring import ndcg_of_scores
+from routeret.training.trained import Trained, require_layers, trained_linear, trained_lora
 from routeret.types import FloatArray, QueryBatch
 
 SEVERAL_SETS = LinearRecipe(checkpoints=(500, 1000), batch=288, anchor_weight=0.0)
@@ -40,7 +43,7 @@ class PackReport:
     Attributes:
         name: of the pack.
         folder: where it was written.
-        experts: by name: steps, strength and mean dev gain, over all its sets and by set.
+        experts: by name: kind, steps, strength and mean dev gain, over all its sets and by set.
         lexical_weight: the one lexical weight for all sets.
         seconds: how long it took.
     """
@@ -62,23 +65,30 @@ class PackReport:
         }
 
 
-def build_pack(recipe: Path | str, *, out: Path | str, show_progress: bool = False) -> PackReport:
+def build_pack(recipe: Path | str | PackRecipe, *, out: Path | str, show_progress: bool = False) -> PackReport:
     """Train the experts and the router of a recipe and write the pack.
 
+    The training of LoRA experts that was interrupted goes on when the same call is repeated, from files beside ``out``.
+
     Args:
-        recipe: a TOML file, as :class:`PackRecipe` reads it.
+        recipe: a TOML file, as :class:`PackRecipe` reads it, or what was read from one.
         out: the pack's folder; must not exist.
         show_progress: draw progress bars on stderr.
 
     Raises:
-        InputError: the recipe cannot be read, or a data set that it names is missing.
+        InputError: the recipe cannot be read, a data set that it names is missing, or it has LoRA experts and a base
+            without layers to adapt.
         CorpusError: a data set cannot be read.
-        ArtifactError: ``out`` exists.
+        ArtifactError: ``out`` exists, or beside it is the state of an interrupted training with other settings.
+        TrainingDivergedError: a loss is not finite; its batch is named.
     """
     start = time.perf_counter()
-    builder = _Builder(PackRecipe.read(recipe), show_progress=show_progress)
+    read = recipe if isinstance(recipe, PackRecipe) else PackRecipe.read(recipe)
+    builder = _Builder(read, out=Path(out), show_progress=show_progress)
     with new_folder(Path(out)) as temporary:
         builder.write(temporary)
+    builder.forget_states()
+    remove_leftovers(Path(out))
     return PackReport(
         name=builder.recipe.name,
         folder=Path(out),
@@ -91,12 +101,16 @@ def build_pack(recipe: Path | str, *, out: Path | str, show_progress: bool = Fal
 class _Builder:
     """The steps of building a pack, in order."""
 
-    def __init__(self, recipe: PackRecipe, *, show_progress: bool) -> None:
+    def __init__(self, recipe: PackRecipe, *, out: Path, show_progress: bool) -> None:
         self.recipe = recipe
+        self._out = out
         self.scores: dict[str, Any] = {}
         self.lexical_weight = 0.0
         self._show = show_progress
+        self._states: tuple[FitState, ...] = ()
         self._encoder = load_encoder(recipe.base)
+        if any(expert.kind == "lora" for expert in recipe.experts):
+            require_layers(self._encoder)
         self._sets: dict[str, EmbeddedSet] = {}
         self._pilots: dict[str, PilotQueries] = {}
         self._bm25: dict[str, FloatArray] = {}
@@ -110,9 +124,11 @@ class _Builder:
 
     def write(self, folder: Path) -> None:
         """Train everything and write it into an empty folder."""
-        experts = [self._trained(expert) for expert in self.recipe.experts]
-        for expert in experts:
+        trained = [self._trained(expert) for expert in self.recipe.experts]
+        for expert in trained:
             expert.save(folder / "experts" / expert.name)
+        # Every strength, and then the router's mixtures, are measured on the same queries.
+        experts = [remembering(expert) for expert in trained]
         corpora = track(self._sets, description="measuring", unit="sets", show=self._show)
         library = PilotLibrary(
             query_tower=self._encoder.query_tower, corpora=tuple(self._measured(name, experts) for name in corpora)
@@ -128,49 +144,46 @@ class _Builder:
             shutil.copyfile(self.recipe.notice, folder / "NOTICE")
         write_manifest(folder, kind=KIND, format_number=FORMAT, fields=self._fields())
 
-    def _trained(self, expert: ExpertRecipe) -> LinearExpert:
-        own = [self._sets[name] for name in expert.sets]
-        divisions = [divide(embedded) for embedded in own]
-        recipe = SEVERAL_SETS if len(own) > 1 else LinearRecipe()
-        anchors = self._anchors(expert) if recipe.anchor_weight > 0 else None
-        checkpoints = fit_linear(
-            [embedded.training_set(part.train) for embedded, part in zip(own, divisions, strict=True)],
-            anchors=anchors,
-            recipe=recipe,
-            seed=self.recipe.seed,
-            show_progress=self._show,
-        )
-        dev = [embedded.judged(part.dev) for embedded, part in zip(own, divisions, strict=True)]
-        choice = choose(score_checkpoints(checkpoints, dev), seed=self.recipe.seed)
-        chosen = checkpoints[choice.fit]
-        self.scores[expert.name] = _scores(choice, expert, steps=chosen.steps)
-        return LinearExpert(
-            name=expert.name,
-            weight=chosen.weight,
-            strength=choice.strength,
-            space=self._encoder.space,
-            query_tower=self._encoder.query_tower,
-            known_documents=np.concatenate([embedded.content_keys for embedded in own]),
-            details={
-                "data": {embedded.name: dict(embedded.checksums) for embedded in own},
-                "seed": self.recipe.seed,
-                "recipe": recipe.as_dict(),
-                "dev": self.scores[expert.name],
-            },
-        )
+    def forget_states(self) -> None:
+        """Remove what an interrupted training would go on from."""
+        for state in self._states:
+            state.remove()
 
-    def _anchors(self, expert: ExpertRecipe) -> FloatArray | None:
+    def _trained(self, expert: ExpertRecipe) -> LinearExpert | LoraExpert:
+        own = tuple(self._sets[name] for name in expert.sets)
+        material = Material(self._encoder, own, tuple(divide(one) for one in own), self._anchors(expert))
+        seed, show = self.recipe.seed, self._show
+        if expert.kind == "lora":
+            out = self._out.with_name(f"{self._out.name}-{expert.name}")
+            trained = trained_lora(expert.name, material, self.recipe.lora, out=out, seed=seed, show_progress=show)
+        else:
+            recipe = SEVERAL_SETS if len(own) > 1 else LinearRecipe()
+            trained = trained_linear(expert.name, material, recipe, seed=seed, show_progress=show)
+        self._states += trained.states
+        self.scores[expert.name] = _scores(trained, expert)
+        details = {
+            "data": {one.name: dict(one.checksums) for one in own},
+            "seed": seed,
+            **trained.settings,
+            "dev": self.scores[expert.name],
+        }
+        return replace(trained.expert, details=details)
+
+    def _anchors(self, expert: ExpertRecipe) -> Anchors:
         """Train queries of the sets that share no source with an expert's."""
         sources = {self._source(name) for name in expert.sets}
         rng = np.random.default_rng(self.recipe.seed)
-        vectors = []
-        for name, embedded in self._sets.items():
-            if self._source(name) not in sources:
-                train = divide(embedded).train
-                vectors.append(train.vectors[rng.permutation(len(train))[:_ANCHORS_PER_SET]])
-        return np.concatenate(vectors) if vectors else None
+        others = {name: one for name, one in self._sets.items() if self._source(name) not in sources}
+        texts: list[str] = []
+        vectors = [np.zeros((0, self._encoder.space.dim), dtype=np.float32)]
+        for embedded in others.values():
+            train = divide(embedded).train
+            chosen = train.take(rng.permutation(len(train))[:_ANCHORS_PER_SET])
+            texts += chosen.texts
+            vectors.append(chosen.vectors)
+        return Anchors(tuple(others), tuple(texts), np.concatenate(vectors))
 
-    def _measured(self, name: str, experts: Sequence[LinearExpert]) -> PilotCorpus:
+    def _measured(self, name: str, experts: Sequence[LinearExpert | LoraExpert]) -> PilotCorpus:
         home = [expert for expert in self.recipe.experts if name in expert.sets]
         home.sort(key=lambda expert: len(expert.sets))
         names = [expert.name for expert in home]
@@ -183,7 +196,9 @@ class _Builder:
         ]
         return LEXICAL_WEIGHTS[int(np.argmax(np.mean(gains, axis=0)))]
 
-    def _with_lexical(self, corpus: PilotCorpus, router: UtilityRouter, experts: Sequence[LinearExpert]) -> PilotCorpus:
+    def _with_lexical(
+        self, corpus: PilotCorpus, router: UtilityRouter, experts: Sequence[LinearExpert | LoraExpert]
+    ) -> PilotCorpus:
         """The corpus with the gains of the lexical weights on top of the mixture of experts that suits it."""
         pilots = self._pilots[corpus.name]
         constant = router.known_index(corpus.name, n_queries=len(pilots.measured))
@@ -225,6 +240,7 @@ class _Builder:
             "data": {name: dict(embedded.checksums) for name, embedded in self._sets.items()},
             "experts": self.scores,
             "seed": self.recipe.seed,
+            "recipe": self.recipe.checksum,
         }
 
 
@@ -240,9 +256,11 @@ def _scaled_bm25(fulltext: Fulltext, texts: Sequence[str]) -> FloatArray:
     return weighted_lexical(scores, weights=np.ones(len(scores), dtype=np.float32), best=scores.max(axis=1))
 
 
-def _scores(choice: Choice, expert: ExpertRecipe, *, steps: int) -> dict[str, Any]:
+def _scores(trained: Trained, expert: ExpertRecipe) -> dict[str, Any]:
+    choice = trained.choice
     return {
-        "steps": steps,
+        "kind": expert.kind,
+        "steps": trained.steps,
         "strength": choice.strength,
         "gain": round(choice.gain, 6),
         "gain_by_set": {

@@ -1,20 +1,34 @@
 """The recipe of a pack, read from a TOML file."""
 
+import hashlib
+import json
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from routeret.errors import InputError
+from routeret.experts.names import require_expert_name
+from routeret.training.expert import ExpertKind
+from routeret.training.lora import LoraRecipe
+
+_FIELDS = ("name", "base", "data", "cache", "notice", "seed", "experts", "sources", "lora")
 
 
 @dataclass(frozen=True, slots=True)
 class ExpertRecipe:
-    """One expert of a pack: its name and the data sets that it is trained on."""
+    """One expert of a pack.
+
+    Attributes:
+        name: of the expert.
+        sets: the data sets that it is trained on.
+        kind: what it is; see :func:`~routeret.training.train_expert`.
+    """
 
     name: str
     sets: tuple[str, ...]
+    kind: ExpertKind = "linear"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,59 +38,144 @@ class PackRecipe:
     Attributes:
         name: of the pack.
         base: name or folder of the base model.
-        experts: at least one.
-        folder_by_set: where every data set lies.
+        experts: at least one, all with names of their own.
+        data: the folder of the data sets.
+        folder_by_set: where every data set of an expert lies.
         cache: folder for embeddings; None keeps none.
         notice: a file with licences that goes into the pack; None for none.
         sources: what a corpus was made from, by data set; the data set itself where it is not named.
         seed: of everything that is drawn.
+        checksum: of all fields as they were written but ``cache``, 64 hexadecimal digits.
+        lora: how experts of kind ``lora`` are fitted.
     """
 
     name: str
     base: str
     experts: tuple[ExpertRecipe, ...]
+    data: Path
     folder_by_set: Mapping[str, Path]
     cache: Path | None
     notice: Path | None
     sources: Mapping[str, str]
     seed: int
+    checksum: str
+    lora: LoraRecipe = field(default_factory=LoraRecipe)
 
     @classmethod
     def read(cls, path: Path | str) -> "PackRecipe":
         """The recipe of a TOML file; paths in it are relative to the file.
 
         Raises:
-            InputError: the file is missing, is not TOML, or lacks a field; the field is named.
+            InputError: the file is missing, is not TOML, lacks a field or has one that no recipe has, or names a data
+                set that is missing; the field is named.
         """
         path = Path(path)
-        try:
-            fields = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise InputError(f"the recipe {path} cannot be read: {error}") from error
-        try:
-            return cls._from_fields(fields, folder=path.parent)
-        except KeyError as error:
-            raise InputError(
-                f"the recipe {path} lacks the field {error}; compare it with a recipe that works"
-            ) from error
+        return cls.from_table(read_toml(path, what="recipe"), folder=path.parent, where=f"the recipe {path}")
 
     @classmethod
-    def _from_fields(cls, fields: dict[str, Any], *, folder: Path) -> "PackRecipe":
-        experts = tuple(ExpertRecipe(expert["name"], tuple(expert["sets"])) for expert in fields["experts"])
-        data = folder / fields["data"]
+    def from_table(cls, table: Mapping[str, Any], *, folder: Path, where: str) -> "PackRecipe":
+        """The recipe of a table that was read from TOML.
+
+        Args:
+            table: the fields.
+            folder: what paths are relative to.
+            where: words for the table in messages.
+
+        Raises:
+            InputError: as for :meth:`read`.
+        """
+        require_fields(table, known=_FIELDS, needed=("name", "base", "data", "seed", "experts"), where=where)
+        experts = tuple(_expert(entry, where=where) for entry in table["experts"])
+        names = [expert.name for expert in experts]
+        if not experts:
+            raise InputError(f"{where} has no expert, expected at least one: add a table [[experts]]")
+        if twice := [name for name in names if names.count(name) > 1]:
+            raise InputError(f"{where} has two experts called {twice[0]!r}; rename one")
+        data = folder / table["data"]
         folder_by_set = {name: data / name for expert in experts for name in expert.sets}
-        missing = [str(path) for path in folder_by_set.values() if not path.is_dir()]
-        if missing:
-            raise InputError(
-                f"data set {missing[0]} is missing ({len(missing)} in all); put it there, or change 'data'"
-            )
+        require_folders(folder_by_set.values())
         return cls(
-            name=fields["name"],
-            base=fields["base"],
+            name=table["name"],
+            base=table["base"],
             experts=experts,
+            data=data,
             folder_by_set=folder_by_set,
-            cache=folder / fields["cache"] if "cache" in fields else None,
-            notice=folder / fields["notice"] if "notice" in fields else None,
-            sources=fields.get("sources", {}),
-            seed=fields["seed"],
+            cache=folder / table["cache"] if "cache" in table else None,
+            notice=folder / table["notice"] if "notice" in table else None,
+            sources=table.get("sources", {}),
+            seed=table["seed"],
+            checksum=_checksum({name: value for name, value in table.items() if name != "cache"}),
+            lora=_lora(table.get("lora", {}), where=f"the table [lora] of {where}"),
         )
+
+
+def read_toml(path: Path, *, what: str) -> dict[str, Any]:
+    """The fields of a TOML file.
+
+    Args:
+        path: the file.
+        what: a word for the file in messages.
+
+    Raises:
+        InputError: it is missing, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"the {what} {path} cannot be read: {error}") from error
+
+
+def require_fields(
+    table: Mapping[str, Any], *, known: Collection[str], needed: Collection[str] = (), where: str
+) -> None:
+    """Do nothing if a table has the fields that are needed, and none that is unknown.
+
+    Args:
+        table: by field.
+        known: the fields that it may have.
+        needed: those that it must have.
+        where: words for the table in messages.
+
+    Raises:
+        InputError: a field is missing or unknown; it is named.
+    """
+    if unknown := [name for name in table if name not in known]:
+        raise InputError(f"{where} has the unknown field {unknown[0]!r}; its fields are {', '.join(known)}")
+    if missing := [name for name in needed if name not in table]:
+        raise InputError(f"{where} lacks the field {missing[0]!r}; compare it with one that works")
+
+
+def require_folders(folders: Collection[Path]) -> None:
+    """Do nothing if data sets are there.
+
+    Raises:
+        InputError: one is missing; it is named.
+    """
+    missing = [str(path) for path in folders if not path.is_dir()]
+    if missing:
+        raise InputError(f"data set {missing[0]} is missing ({len(missing)} in all); put it there, or change 'data'")
+
+
+def _expert(entry: Mapping[str, Any], *, where: str) -> ExpertRecipe:
+    where = f"expert {entry.get('name', '?')!r} of {where}"
+    require_fields(entry, known=("name", "sets", "kind"), needed=("name", "sets"), where=where)
+    require_expert_name(entry["name"])
+    kind = entry.get("kind", "linear")
+    if kind not in get_args(ExpertKind):
+        raise InputError(f"{where} has the kind {kind!r}, expected one of {', '.join(get_args(ExpertKind))}")
+    return ExpertRecipe(entry["name"], tuple(entry["sets"]), kind)
+
+
+def _lora(table: Mapping[str, Any], *, where: str) -> LoraRecipe:
+    require_fields(table, known=[one.name for one in fields(LoraRecipe)], where=where)
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+    try:
+        return LoraRecipe(**values)
+    except InputError as error:
+        raise InputError(f"{where} cannot be used: {error}") from error
+    except TypeError as error:
+        raise InputError(f"{where} holds a value of the wrong type: {error}") from error
+
+
+def _checksum(table: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(table, sort_keys=True, default=str).encode()).hexdigest()

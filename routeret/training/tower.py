@@ -41,6 +41,8 @@ class Tower:
         """
         self._encoder = encoder
         self.model: SentenceTransformer = encoder.fresh_model(max_tokens=max_tokens) if model is None else model
+        if self.model.device.type == "cpu":
+            _use_plain_attention(self.model)
 
     def in_domain(self, domain: str) -> "Tower":
         """The same weights, writing for another domain of a mixture of experts.

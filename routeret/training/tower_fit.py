@@ -100,9 +100,9 @@ class _Source:
             scores = soft_late_scores(tokens, is_token, right, temperature=self._recipe.interaction)
         scores = scores / task.temperature
         positives = torch.from_numpy(belongs).to(scores.device)
-        if objective == "one_way":
-            return many_positives(scores, positives, against="all")
-        return symmetric(scores, positives, against="all")
+        itself = torch.from_numpy(graph.itself_on_right[lefts][:, None] == rights).to(scores.device)
+        loss = many_positives if objective == "one_way" else symmetric
+        return loss(scores, positives, against="all", ignored=itself)
 
     def described(self, step: int) -> str:
         """Words for a step's batch: the first left texts of its pairs."""

@@ -44,7 +44,7 @@ def with_hard_negatives(
     """
     graph = task.graph
     positives = [graph.positives_of_left(row) for row in range(len(graph.left_ids))]
-    itself = _rows_of_itself(task)
+    itself = [row[row >= 0] for row in graph.itself_on_right[:, None]]
     documents = [Document(id=str(row), text=text) for row, text in enumerate(graph.right_texts)]
     sources = []
     for encoder in encoders:
@@ -92,11 +92,3 @@ def _scorer(index: Index, texts: Sequence[str]) -> Callable[[slice], FloatArray]
         return np.stack([fulltext.scores(text) for text in texts[part]])
 
     return score
-
-
-def _rows_of_itself(task: TowerTask) -> list[IntArray]:
-    """The right rows that are a left text's own, by id and text; none where the sides are different things."""
-    graph = task.graph
-    row_by_entity = {entity: row for row, entity in enumerate(zip(graph.right_ids, graph.right_texts, strict=True))}
-    found = (row_by_entity.get(entity) for entity in zip(graph.left_ids, graph.left_texts, strict=True))
-    return [np.array([] if row is None else [row], dtype=np.int64) for row in found]

@@ -11,15 +11,16 @@ import numpy as np
 from routeret.datasets import Dataset
 from routeret.encoders import TorchEncoder
 from routeret.mining import BipartiteGraph
+from routeret.routing.pilots import STRENGTHS
 from routeret.significance import PairedTest
 from routeret.training.embedded import EmbeddedSet, embed_dataset
-from routeret.training.expert_report import is_helpful, refusal_of, tested_over_sets
+from routeret.training.expert_report import is_helpful, refusal_of
 from routeret.training.fitting import DevScore, Fitted
 from routeret.training.measuring import Division, divide
 from routeret.training.scoring import JudgedQueries
 from routeret.training.tower import Tower
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
-from routeret.training.towers import MeasuredTower, measured_tower, tower_gains, tower_ndcg
+from routeret.training.towers import MeasuredTower, measured_tower, tower_ndcg
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +31,14 @@ class TowerReport:
         name: of the expert.
         folder: where it was written.
         steps: how long it was trained.
-        strength: the share at which it does best beside the base.
+        strength: the share at which it does best beside the base on dev.
         n_pairs: pairs that belong together, by task.
         base: nDCG@10 of the base on dev, by data set.
         alone: nDCG@10 of the tower alone on dev, by data set.
         fused: nDCG@10 of both together at ``strength`` on dev, by data set.
-        difference: fused minus base, the mean over sets, tested over all their dev queries.
+        difference: of both together minus the base, the mean over sets, tested over all their dev queries. Every
+            query's gain comes from the share that did best on other queries, so its mean may be below ``fused - base``.
+            The number of steps was chosen on all of them, by what the tower is worth alone.
         helpful: whether that is above 0 at p < 0.05; False only where writing was forced.
         history: mean nDCG@10 of the tower alone on dev, by number of steps.
     """
@@ -104,18 +107,22 @@ class DevSet:
         return cls(dataset, embedded, divide(embedded), texts)
 
 
-def judged(tower: Tower, sets: Sequence[DevSet], *, interaction: float | None) -> DevScore:
+def judged(
+    tower: Tower, sets: Sequence[DevSet], *, interaction: float | None, documents_by: Tower | None = None
+) -> DevScore:
     """Score a tower as it is now by nDCG@10 on the dev queries, alone and not beside the base; the mean over sets.
 
     Args:
         tower: as it is.
         sets: with the dev queries.
         interaction: temperature of the soft late interaction; None compares one vector a query.
+        documents_by: writes the documents; None takes the tower itself.
     """
     values = {}
+    writer = documents_by or tower
     for one in sets:
         dev = one.division.dev
-        documents = tower.encode(one.documents, prompt=tower.document_prompt)
+        documents = writer.encode(one.documents, prompt=writer.document_prompt)
         asked = tower.queries(dev.texts, interaction=interaction)
         own = JudgedQueries(one.embedded.name, asked.vectors, documents, dev.relevant, dev.grades)
         values[one.embedded.name] = tower_ndcg(own, asked)
@@ -145,7 +152,7 @@ def measured(
         fitted: the outcome of the fit.
         recipe: of the fit.
         model: see :class:`~routeret.experts.TowerExpert`.
-        seed: of the test.
+        seed: how the dev queries are halved, and of the test.
 
     Returns:
         The report, and the expert with its pilots.
@@ -158,41 +165,42 @@ def measured(
         query_tower=sets[0].embedded.query_tower,
         model=model,
         interaction=recipe.interaction,
+        seed=seed,
     )
     share = towers.expert.strength
-    base, alone, fused, gains = {}, {}, {}, []
+    alone = {}
     for one, (embedded, own) in zip(sets, pairs, strict=True):
-        dev, twins = one.division.dev, divide(own).dev
-        before, after = embedded.judged(dev), own.judged(twins)
-        asked = towers.expert.encode_queries(dev.texts)
-        gains.append(tower_gains(before, after, asked=asked, shares=(share,))[:, 0])
-        base[embedded.name] = float(before.ndcg_of(before.queries).mean())
-        alone[embedded.name] = float(tower_ndcg(after, asked).mean())
-        fused[embedded.name] = base[embedded.name] + float(gains[-1].mean())
-    difference = tested_over_sets(gains, seed=seed)
+        asked = towers.expert.encode_queries(one.division.dev.texts)
+        alone[embedded.name] = float(tower_ndcg(own.judged(divide(own).dev), asked).mean())
+    at_share = STRENGTHS.index(share)
     report = TowerReport(
         name=name,
         folder=out,
         steps=fitted.steps,
         strength=share,
         n_pairs={task.graph.name: len(task.graph.edges) for task in tasks},
-        base=base,
+        base={one.name: float(one.base.mean()) for one in towers.scores},
         alone=alone,
-        fused=fused,
-        difference=difference,
-        helpful=is_helpful(difference),
+        fused={one.name: float(one.options[:, 0, at_share].mean()) for one in towers.scores},
+        difference=towers.difference,
+        helpful=is_helpful(towers.difference),
         history={steps: score.value for steps, score in fitted.scores.items()},
     )
     details = {"recipe": recipe.as_dict(), "seed": seed, "scores": report.as_dict() | {"folder": out.name}}
     return report, replace(towers, expert=replace(towers.expert, details=details))
 
 
-def refusal(report: TowerReport) -> str:
-    """Why an expert that does not help is not written."""
+def refusal(report: TowerReport, *, kept: Sequence[Path] = ()) -> str:
+    """Why an expert that does not help is not written.
+
+    Args:
+        report: of its training.
+        kept: the files that hold the state of the training.
+    """
     by_set = "; ".join(
         f"{name}: base {report.base[name]:.3f}, with the expert {report.fused[name]:.3f}" for name in report.base
     )
-    return refusal_of(report.name, report.difference, by_set=by_set, more="pairs")
+    return refusal_of(report.name, report.difference, by_set=by_set, more="pairs", kept=kept)
 
 
 def settings_of(

@@ -1,9 +1,8 @@
 """What an encoder with documents of its own is worth beside the base, and the expert that it becomes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -14,11 +13,15 @@ from routeret.experts import TowerExpert
 from routeret.experts.tower import TowerQueries
 from routeret.fusion import SpaceFusion, fuse_spaces
 from routeret.index.structures.best import top_k
-from routeret.late_interaction import PooledTargets, soft_late_interaction
+from routeret.late_interaction import PooledTargets, TokenTargets, soft_late_interaction
 from routeret.protocols import Encoder
 from routeret.routing.pilots import STRENGTHS, PilotCorpus, PilotLibrary
+from routeret.significance import PairedTest
+from routeret.training.choosing import DevScores, choose
+from routeret.training.document_tokens import DocumentTokens
 from routeret.training.embedded import EmbeddedSet, embed_dataset
-from routeret.training.measuring import pilot_queries
+from routeret.training.expert_report import is_helpful, tested_over_sets
+from routeret.training.measuring import divide, pilot_queries
 from routeret.training.scoring import JudgedQueries, ndcg_of_scores
 from routeret.types import FloatArray
 
@@ -33,12 +36,16 @@ class MeasuredTower:
     Attributes:
         expert: at the strength that gains most on the mean over sets.
         pilots: with its gains at every strength.
-        gains: mean gain over the base at every strength, by data set.
+        scores: of the dev queries, one a data set; a single fit at every strength.
+        difference: of nDCG@10 on dev, with the expert beside the base minus the base alone; every query's gain comes
+            from the strength that did best on other queries. The mean over sets, tested over all their queries;
+            0 at p 1 without any.
     """
 
     expert: TowerExpert
     pilots: PilotLibrary
-    gains: Mapping[str, FloatArray]
+    scores: tuple[DevScores, ...]
+    difference: PairedTest
 
     def save(self, folder: Path) -> None:
         """Write the expert with its pilots as a new folder, as a retriever takes it."""
@@ -46,21 +53,19 @@ class MeasuredTower:
 
 
 def measured_model(
-    encoder: TorchEncoder | HashingEncoder,
+    expert: TowerExpert,
     *,
-    name: str,
-    model: str,
     data: Sequence[Path | str],
     base: Encoder,
     how: SpaceFusion = "scores",
     show_progress: bool = False,
 ) -> MeasuredTower:
-    """Make an expert of any model and measure it.
+    """Measure an expert that was made of any model, as it compares queries with documents.
+
+    Where it compares tokens, those of all documents of the data sets are held in memory, in the expert's precision.
 
     Args:
-        encoder: of the model.
-        name: of the expert.
-        model: how the model is found again; the expert refers to it.
+        expert: of any strength.
         data: BEIR folders with train and, if possible, dev queries; without any nothing is measured, and the expert's
             strength is 1.
         base: what it is measured against.
@@ -70,12 +75,14 @@ def measured_model(
     Raises:
         CorpusError: a folder cannot be read, or has no train split.
     """
-    sets = []
+    sets, tokens = [], []
     for folder in data:
         dataset = load_dataset(folder)
         embedded = embed_dataset(dataset, base, show_progress=show_progress)
+        encoder = DocumentTokens(expert)
         sets.append((embedded, embed_dataset(dataset, encoder, show_progress=show_progress)))
-    return measured_tower(name, encoder, sets, query_tower=base.query_tower, model=model, how=how)
+        tokens.append(encoder.targets())
+    return measured_expert(expert, sets, tokens=tokens, query_tower=base.query_tower, how=how)
 
 
 def measured_tower(
@@ -87,9 +94,11 @@ def measured_tower(
     model: str | None,
     interaction: float | None = None,
     how: SpaceFusion = "scores",
-    details: Mapping[str, Any] | None = None,
+    seed: int = 0,
 ) -> MeasuredTower:
-    """Measure an encoder beside the base on data sets, and make an expert of it.
+    """Measure an encoder beside the base on the dev queries of data sets, and make an expert of it.
+
+    Its details hold :attr:`MeasuredTower.difference`, and whether that is enough to say that it helps.
 
     Args:
         name: of the expert.
@@ -99,28 +108,59 @@ def measured_tower(
         model: see :class:`~routeret.experts.TowerExpert`.
         interaction: temperature of its soft late interaction; None compares one vector a query.
         how: how its scores and the base's become comparable.
-        details: about its training.
+        seed: how the dev queries are halved, and of the test.
     """
-    expert = TowerExpert(name, encoder, 1.0, np.zeros(0, dtype=np.uint64), model, details or {}, interaction)
-    corpora, gains = [], {}
-    for embedded, own in sets:
-        pilots, twins = pilot_queries(embedded), pilot_queries(own)
-        asked = expert.encode_queries(pilots.measured.texts)
-        measured = tower_gains(embedded.judged(pilots.measured), own.judged(twins.measured), asked=asked, how=how)
-        gains[embedded.name] = measured.mean(axis=0)
+    expert = TowerExpert(name, encoder, 1.0, np.zeros(0, dtype=np.uint64), model, {}, interaction)
+    return measured_expert(expert, sets, query_tower=query_tower, how=how, seed=seed)
+
+
+def measured_expert(
+    expert: TowerExpert,
+    sets: Sequence[tuple[EmbeddedSet, EmbeddedSet]],
+    *,
+    query_tower: str,
+    tokens: Sequence[TokenTargets | None] = (),
+    how: SpaceFusion = "scores",
+    seed: int = 0,
+) -> MeasuredTower:
+    """Measure an expert beside the base on the dev queries of data sets; its strength is chosen there.
+
+    Args:
+        expert: of any strength.
+        sets: every data set as the base and as the expert embed it.
+        query_tower: of the base.
+        tokens: of every set the documents' token vectors, for an expert that compares them; empty where it does not.
+        how: how its scores and the base's become comparable.
+        seed: how the dev queries are halved, and of the test.
+    """
+    corpora, scores = [], []
+    for (embedded, own), targets in zip(sets, tokens or [None] * len(sets), strict=True):
+        pilots, dev = pilot_queries(embedded), divide(embedded).dev
+        before, asked = embedded.judged(dev), expert.encode_queries(dev.texts)
+        gains = tower_gains(before, own.judged(divide(own).dev), asked=asked, tokens=targets, how=how)
+        base = before.ndcg_of(dev.vectors)
+        scores.append(DevScores(embedded.name, base, (base[:, None] + gains)[:, None]))
+        # The pilots are some of the dev queries, in the same order.
+        is_pilot = np.isin(dev.ids, pilots.measured.ids)
         corpora.append(
             PilotCorpus(
                 name=embedded.name,
                 texts=pilots.measured.texts + pilots.others.texts,
                 vectors=np.concatenate([pilots.measured.vectors, pilots.others.vectors]),
-                gains={name: pilots.with_unmeasured(measured)},
-                home_experts=(name,),
+                gains={expert.name: pilots.with_unmeasured(gains[is_pilot])},
+                home_experts=(expert.name,),
             )
         )
-    best = int(np.argmax(np.round(np.mean(list(gains.values()), axis=0), 9))) if gains else len(STRENGTHS) - 1
+    choice = choose(scores, seed=seed) if scores else None
+    difference = tested_over_sets(() if choice is None else choice.gains, seed=seed)
     known = np.concatenate([np.zeros(0, dtype=np.uint64), *(own.content_keys for _, own in sets)])
-    expert = replace(expert, strength=STRENGTHS[best], known_documents=known)
-    return MeasuredTower(expert, PilotLibrary(query_tower=query_tower, corpora=tuple(corpora)), gains)
+    strength, details = STRENGTHS[-1], {}
+    if choice is not None:
+        strength = choice.strength
+        details = {"scores": {"difference": difference.as_dict(), "helpful": is_helpful(difference)}}
+    expert = replace(expert, strength=strength, known_documents=known, details=details)
+    pilots_of_all = PilotLibrary(query_tower=query_tower, corpora=tuple(corpora))
+    return MeasuredTower(expert, pilots_of_all, tuple(scores), difference)
 
 
 def tower_gains(
@@ -128,6 +168,7 @@ def tower_gains(
     own: JudgedQueries,
     *,
     asked: TowerQueries | None = None,
+    tokens: TokenTargets | None = None,
     shares: Sequence[float] = STRENGTHS,
     how: SpaceFusion = "scores",
 ) -> FloatArray:
@@ -139,6 +180,7 @@ def tower_gains(
         base: the queries and documents in the base's space.
         own: the same queries and documents, in the same order, in the tower's.
         asked: the queries as the tower compares them with documents; None compares the vectors of ``own``.
+        tokens: of the documents, where the queries are compared with them.
         shares: what the tower counts.
         how: how the scores become comparable; see :func:`routeret.fusion.fuse_spaces`.
 
@@ -158,7 +200,7 @@ def tower_gains(
         part = slice(start, start + _QUERIES_AT_ONCE)
         relevant, grades = base.relevant[part], base.grades[part]
         of_base = base.queries[part] @ base.documents.T
-        of_own = tower_scores(own, part, asked=asked)
+        of_own = tower_scores(own, part, asked=asked, tokens=tokens)
         before = ndcg_of_scores(of_base, relevant=relevant, grades=grades)
         candidates = [top_k(scores, _CANDIDATES).rows for scores in (of_base, of_own)]
         for column, share in enumerate(shares):
@@ -171,17 +213,20 @@ def tower_gains(
     return gains
 
 
-def tower_scores(own: JudgedQueries, part: slice, *, asked: TowerQueries | None = None) -> FloatArray:
+def tower_scores(
+    own: JudgedQueries, part: slice, *, asked: TowerQueries | None = None, tokens: TokenTargets | None = None
+) -> FloatArray:
     """The scores of all documents for some queries, float32, shape (n_queries, n_documents).
 
     Args:
         own: queries and documents in the tower's space.
         part: which queries.
         asked: the queries as the tower compares them with documents; None compares the vectors of ``own``.
+        tokens: of the documents, where the queries are compared with them; None compares the vectors of ``own``.
     """
     if asked is None or asked.tokens is None:
         return np.asarray(own.queries[part] @ own.documents.T, dtype=np.float32)
-    targets = PooledTargets.of(own.documents)
+    targets = PooledTargets.of(own.documents) if tokens is None else tokens
     return soft_late_interaction(asked.tokens[part], targets, temperature=asked.temperature)
 
 

@@ -35,7 +35,8 @@ def train_two_tower(
     """Train both towers of a model on pairs, and write an expert with documents of its own, with its pilots.
 
     How long is chosen by the dev queries of the data sets, on which the tower is then measured beside the base. An
-    interrupted training goes on where it stopped when it is repeated, and ends with the same expert.
+    interrupted training goes on where it stopped when it is repeated, and ends with the same expert. The state of a
+    training whose expert was refused is kept in the same file.
 
     Args:
         name: of the expert.
@@ -48,14 +49,16 @@ def train_two_tower(
         device: where the model runs; None takes a CUDA device if there is one.
         seed: fixes every draw.
         cache: a folder where the base's vectors are kept between calls; None keeps none.
-        force: write the expert even if it does not help.
+        force: write the expert even if it does not help; after a refusal nothing is trained again.
         show_progress: draw progress bars on stderr.
 
     Raises:
-        ExpertNotHelpfulError: beside the base the expert does not beat it on dev; nothing was written.
+        ExpertNotHelpfulError: beside the base the expert does not beat it on dev; the state of its training alone was
+            written.
         InputError: the name is not allowed, there is no task or data set, or the base is no PyTorch model.
         CorpusError: a folder cannot be read, or has no train split.
-        ArtifactError: there is something at ``out`` already, or an interrupted training with other settings.
+        ArtifactError: there is something at ``out`` already, or beside it the state of an interrupted or refused
+            training with other settings.
         TrainingDivergedError: a loss is not finite; its batch is named.
     """
     out, recipe = Path(out), recipe or TowerRecipe()
@@ -81,12 +84,13 @@ def train_two_tower(
         show_progress=show_progress,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.model-", dir=out.parent) as folder:
+    # Named as the leftovers that are removed below, so that nothing stays of a process that was killed.
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.tmp-", dir=out.parent) as folder:
         tower.save(Path(folder) / "model")
         tuned = _encoder_of(Path(folder) / "model", like=encoder)
         report, tower_expert = measured(name, out, tuned, tasks, sets, fitted, recipe, model=None, seed=seed)
         if not report.helpful and not force:
-            raise ExpertNotHelpfulError(refusal(report))
+            raise ExpertNotHelpfulError(refusal(report, kept=[state.file]))
         tower_expert.save(out)
     state.remove()
     remove_leftovers(out)

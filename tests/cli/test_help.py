@@ -44,7 +44,7 @@ def python(code):
 def test_the_commands():
     assert main.list_commands(None) == [
         "demo", "build", "add", "upsert", "sync", "delete", "search", "route", "info", "verify", "compact",
-        "optimise", "export", "import", "eval", "bench", "tune", "mine", "train", "pack", "experts",
+        "optimise", "export", "import", "eval", "suite", "bench", "tune", "mine", "train", "pack", "experts",
     ]  # fmt: skip
     inner = {path for path in COMMANDS if len(path) == 2}
     assert inner == {
@@ -128,6 +128,8 @@ def test_version():
         (["tune", "kb", "--queries", "f", "--data", "d"], "Give either --queries FILE or --data FOLDER."),
         (["eval", "--data", "d"], "Give either --pack NAME or --index FOLDER."),
         (["eval", "--data", "d", "--pack", "p", "--output", "no/such/o.json"], "folder no/such does not exist"),
+        (["suite"], "Missing argument 'FILE'"),
+        (["suite", "s.toml", "--output", "no/such/o.json"], "folder no/such does not exist"),
         (["train", "expert", "x", "--data", "d"], "Missing option '--out'"),
     ],
 )

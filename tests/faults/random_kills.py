@@ -1,9 +1,9 @@
 """Kill a writer at random moments, again and again, and check that nothing is lost; see ``make soak``.
 
 One process forks a writer that works through a list of changes, kills it, and looks at what is left: exactly the
-documents behind the last change that came through, none damaged. The next writer repeats the change that was
-interrupted and goes on. At the end a second index goes through the same changes without an interruption, and both must
-give the same results.
+documents behind the last change that came through, with their vectors and tokens, none damaged. The next writer repeats
+the change that was interrupted and goes on. At the end a second index goes through the same changes without an
+interruption, and both must give the same results.
 """
 
 import argparse
@@ -18,6 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from word_tokens import WordTokens, kept, tokens_by_id
+
 from routeret.corpus import Corpus
 from routeret.encoders.hashing import HashingEncoder
 from routeret.index import Index, adding, segments
@@ -25,6 +28,9 @@ from routeret.index.structures import row_search
 from routeret.types import Document
 
 ENCODER = HashingEncoder(dim=16)
+TOKENS = WordTokens(dim=4)
+"""Of a second space, where an index has one."""
+
 WORDS = ["red", "green", "tea", "cat", "dog", "mat", "sun", "tax"]
 CHANGES = ["add", "upsert", "upsert", "delete", "sync", "compact", "optimise", "fulltext"]
 N_IDS = 60
@@ -37,6 +43,7 @@ PATIENCE = 1.2  # after every writer that made no change the next one gets so mu
 def small_blocks(put=setattr):
     """Make blocks and files small, so that every change crosses their borders."""
     put(adding, "BLOCK_DOCUMENTS", 4)
+    put(adding, "BLOCK_DOCUMENTS_WITH_TOKENS", 4)
     put(segments, "BLOCK_ROWS", 8)
     put(segments, "SEGMENT_ROWS", 40)
     # What is built once is built again after every change.
@@ -89,7 +96,7 @@ def make(folder, kind, argument):
         elif kind == "delete":
             index.delete(argument)
         else:
-            getattr(index, kind)(Corpus.of(argument), ENCODER, batch_size=3)
+            getattr(index, kind)(Corpus.of(argument), [ENCODER, TOKENS][: len(index.spaces)], batch_size=3)
 
 
 def holds(index, model):
@@ -107,7 +114,14 @@ def holds(index, model):
     for line, rows in enumerate(found.rows):
         if index.ids(index.row_documents[rows]) != [ids[place] for place in order[line]]:
             return False
-    return True
+    return len(index.spaces) == 1 or holds_tokens(index, model)
+
+
+def holds_tokens(index, model):
+    """Whether an index holds the token vectors of these documents, each in its place."""
+    found = tokens_by_id(index, TOKENS.space)
+    expected = {key: kept(TOKENS.tokens(document.text.split()), "int8") for key, document in model.items()}
+    return all(np.array_equal(found[key][0], tokens) for key, tokens in expected.items())
 
 
 def write(folder, changes, done):
@@ -170,9 +184,15 @@ def differ(folder, whole, model):
         return int(found[0] != found[1])
 
 
+def new_index(folder):
+    """Make an empty index of two spaces, one of which keeps tokens."""
+    with Index.create(folder, ENCODER.space) as index:
+        index.add_space(TOKENS, tokens="int8")
+
+
 def make_all(folder, changes):
     """Make changes without an interruption."""
-    Index.create(folder, ENCODER.space).close()
+    new_index(folder)
     for kind, argument in changes:
         make(folder, kind, argument)
     return 0
@@ -185,7 +205,7 @@ def run(n_kills, seed):
     counts = {"kills": 0, "changes": 0, "came through unsaid": 0, "by interrupted change": {}}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "kb"
-        Index.create(folder, ENCODER.space).close()
+        new_index(folder)
         models, changes = [{}], []
         made = n_idle = 0
         while counts["kills"] < n_kills:

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+from word_tokens import WordTokens, kept, tokens_by_id
 
 from routeret.encoders.hashing import HashingEncoder
 from routeret.index import Index
@@ -33,3 +34,23 @@ def test_format_2(tmp_path):
         assert index.fulltext.search("Schwarzer Tee", 3).numbers.tolist() == [0]
         assert index.compact() == 2
         assert index.verify() == []
+
+
+def test_format_3_holds_token_vectors(tmp_path):
+    folder = tmp_path / "index-3"
+    shutil.copytree(GOLDEN / "index-3", folder)
+    with Index.open(folder, verify=True) as index:
+        for _ in range(2):
+            assert index.verify() == []
+            assert index.ids() == ["tee", "title only", "cat"]
+            for storage, dim in (("fp16", 6), ("int8", 4)):
+                encoder = WordTokens(dim=dim)
+                found = tokens_by_id(index, encoder.space)
+                assert {name: [len(one) for one in spans] for name, spans in found.items()} == {
+                    "tee": [5, 5],
+                    "title only": [3],
+                    "cat": [6],
+                }
+                expected = kept(encoder.tokens("The dog sat on the mat.".split()), storage)
+                np.testing.assert_array_equal(found["cat"][0], expected)
+            index.compact()

@@ -342,9 +342,11 @@ def test_another_format_is_refused(index):
     index.close()
     connection = sqlite3.connect(index.folder / "store.sqlite")
     with connection:
-        connection.execute("UPDATE meta SET value = '3' WHERE name = 'format'")
+        connection.execute("UPDATE meta SET value = '4' WHERE name = 'format'")
     connection.close()
-    with pytest.raises(ArtifactError, match=r"format 3, this version reads format 2; it was written by routeret \d"):
+    with pytest.raises(
+        ArtifactError, match=r"format 4, this version reads formats 2 and 3; it was written by routeret \d"
+    ):
         Index.open(index.folder)
 
 

@@ -6,18 +6,19 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-from transformers import AutoTokenizer
+from tiny_mixtures import DOCUMENTS, DOMAINS, write_mixture, write_telling_mixture
+from transformers import AutoModel, AutoTokenizer
 
 from routeret.encoders import TorchEncoder
 from routeret.encoders.model_folder import read_model_folder
 from routeret.encoders.moe import MoeEncoder, upcycle
+from routeret.encoders.moe.document_domains import FILE, DocumentDomains
 from routeret.errors import ArtifactError, InputError, ModelNotFoundError
 from routeret.types import Document
 
-DOMAINS = ("law", "river")
 TEXTS = ["bank of the river", "", "Über tax return", "bank of the river", "card " * 30]
 
 
@@ -27,17 +28,15 @@ def untrained(e5_model, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def mixture(untrained):
+def mixture(e5_model, untrained):
     """The same, with experts that differ; read only."""
-    folder = untrained.parent / "trained"
-    shutil.copytree(untrained, folder)
-    file = folder / "model.safetensors"
-    weights = load_file(file)
-    for name in weights:
-        if ".experts.1." in name:
-            weights[name] = np.ascontiguousarray(weights[name][::-1])
-    save_file(weights, file, metadata={"format": "pt"})
-    return folder
+    return write_mixture(e5_model, untrained.parent / "trained")
+
+
+@pytest.fixture(scope="module")
+def telling(e5_model, tmp_path_factory):
+    """The same, which tells the domains of documents; read only."""
+    return write_telling_mixture(e5_model, tmp_path_factory.mktemp("moe") / "telling")
 
 
 def edit(path, **values):
@@ -99,7 +98,7 @@ def test_the_folder_holds_no_path_and_no_pickle(e5_model, untrained):
     assert (config["base"]["model_type"], config["architectures"]) == ("bert", ["MoeModel"])
 
 
-def test_every_domain_and_every_model_has_its_own_space(e5_model, untrained, mixture, tmp_path):
+def test_domains_that_are_not_told_apart_have_spaces_of_their_own(e5_model, untrained, mixture, tmp_path):
     encoders = [MoeEncoder(folder, domain=domain) for folder in (untrained, mixture) for domain in DOMAINS]
     encoders.append(TorchEncoder(e5_model))
     assert len({encoder.space.fingerprint for encoder in encoders}) == 5
@@ -242,3 +241,87 @@ def test_one_layer_is_enough(e5_model, tmp_path):
     folder = upcycle(e5_model, domains=DOMAINS, layers=(1,), out=tmp_path / "moe")
     names = load_file(folder / "model.safetensors")
     assert {name.split(".")[3] for name in names if ".experts." in name} == {"1"}
+
+
+def test_one_space_for_all_domains_and_a_query_tower_for_each(mixture, telling):
+    law, river = (MoeEncoder(telling, domain=domain, device="cpu") for domain in DOMAINS)
+    assert (law.tells_domains, MoeEncoder(mixture, domain="law").tells_domains) == (True, False)
+    assert law.space == river.space == law.in_domain("river").space == law.on("cpu").space
+    assert law.query_tower != river.query_tower == law.in_domain("river").query_tower
+    silent = [MoeEncoder(mixture, domain=domain) for domain in DOMAINS]
+    assert law.space.fingerprint not in {one.space.fingerprint for one in silent}
+    # What queries are written by does not depend on what tells documents.
+    assert [law.query_tower, river.query_tower] == [one.query_tower for one in silent]
+
+
+def test_a_document_is_written_for_its_own_domain_whoever_asks(mixture, telling):
+    settings = {"device": "cpu", "precision": "float32"}
+    by_name = {name[0]: MoeEncoder(mixture, domain=name, **settings) for name in DOMAINS}
+    expected = np.stack([by_name[one.id[0]].encode_documents([one]).vectors[0] for one in DOCUMENTS])
+    other = {"l": by_name["r"], "r": by_name["l"]}
+    wrong = np.stack([other[one.id[0]].encode_documents([one]).vectors[0] for one in DOCUMENTS])
+    assert np.abs(expected - wrong).max(axis=1).min() > 0.01
+    mixed = [DOCUMENTS[row] for row in (5, 0, 6, 1, 2, 7, 3, 4)]
+    for domain in DOMAINS:
+        encoder = MoeEncoder(telling, domain=domain, batch_size=3, **settings)
+        found = encoder.encode_documents(mixed).vectors
+        np.testing.assert_allclose(found, expected[[5, 0, 6, 1, 2, 7, 3, 4]], atol=1e-6)
+        asked = encoder.encode_queries(TEXTS)
+        np.testing.assert_allclose(asked, by_name[domain[0]].encode_queries(TEXTS), atol=1e-6)
+    assert encoder.encode_documents([]).vectors.shape == (0, 32)
+    long = encoder.encode_documents(documents(["tax " * 30, "tax"]))
+    assert long.truncated.tolist() == [True, False]
+
+
+def test_before_training_documents_of_all_domains_are_the_bases(e5_model, untrained, tmp_path):
+    shutil.copytree(untrained, tmp_path / "moe")
+    shutil.copyfile(write_telling_mixture(e5_model, tmp_path / "telling") / FILE, tmp_path / "moe" / FILE)
+    base = TorchEncoder(e5_model, device="cpu", precision="float32")
+    encoder = MoeEncoder(tmp_path / "moe", domain="law", device="cpu", precision="float32")
+    for one in DOCUMENTS:
+        found, expected = encoder.encode_documents([one]), base.encode_documents([one])
+        np.testing.assert_array_equal(found.vectors, expected.vectors)
+
+
+def test_what_tells_documents_is_part_of_the_space(telling, tmp_path):
+    shutil.copytree(telling, tmp_path / "copy")
+    assert MoeEncoder(tmp_path / "copy", domain="law").space == MoeEncoder(telling, domain="law").space
+    told = DocumentDomains.load(telling)
+    DocumentDomains(told.coefficients[::-1].copy(), told.intercepts).save(tmp_path / "copy")
+    other = MoeEncoder(tmp_path / "copy", domain="law")
+    assert other.space != MoeEncoder(telling, domain="law").space
+    assert other.query_tower == MoeEncoder(telling, domain="law").query_tower
+
+
+def test_a_copy_of_the_model_tells_documents_too(telling, tmp_path):
+    encoder = MoeEncoder(telling, domain="river", device="cpu")
+    encoder.copy_model(tmp_path / "copy")
+    again = MoeEncoder(tmp_path / "copy", domain="river", device="cpu")
+    assert (again.space, again.query_tower) == (encoder.space, encoder.query_tower)
+    found, expected = again.encode_documents(DOCUMENTS), encoder.encode_documents(DOCUMENTS)
+    np.testing.assert_array_equal(found.vectors, expected.vectors)
+
+
+def test_transformers_opens_a_folder_that_tells_documents(telling):
+    opened = AutoModel.from_pretrained(telling).state_dict()
+    stored = load_file(telling / "model.safetensors")
+    assert set(stored) <= set(opened)
+    for name, weights in stored.items():
+        np.testing.assert_array_equal(opened[name].numpy(), weights)
+
+
+def test_what_tells_other_domains_is_damaged(telling, tmp_path):
+    shutil.copytree(telling, tmp_path / "moe")
+    DocumentDomains.fit([["tax"], ["river"], ["card"]]).save(tmp_path / "moe")
+    with pytest.raises(ArtifactError, match="tells 3 domains apart, the model has 2"):
+        MoeEncoder(tmp_path / "moe", domain="law").encode_documents(DOCUMENTS)
+
+
+def test_token_vectors_of_documents_are_of_their_own_domains(telling):
+    law, river = (MoeEncoder(telling, domain=domain, device="cpu", precision="float32") for domain in DOMAINS)
+    for encoder in (law, river):
+        encoded, tokens = encoder.encode_document_tokens(DOCUMENTS)
+        np.testing.assert_allclose(encoded.vectors, law.encode_documents(DOCUMENTS).vectors, atol=1e-6)
+        means = np.stack([one.mean(axis=0) for one in tokens])
+        means /= np.linalg.norm(means, axis=1, keepdims=True)
+        np.testing.assert_allclose(means, encoded.vectors, atol=1e-5)

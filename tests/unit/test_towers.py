@@ -23,6 +23,7 @@ from routeret.types import Document, LabelledQuery
 
 DOCUMENTS = [*documents_of("fruit"), *documents_of("ships")]
 OTHER = HashingEncoder(48)
+UNMEASURED = TowerExpert("other", OTHER, 1.0, np.zeros(0, dtype=np.uint64), model="hashing-48")
 
 
 @pytest.fixture
@@ -136,13 +137,35 @@ def test_a_share_fuses_the_rankings_of_two_spaces(tmp_path, how):
 
 def test_a_measured_model_is_routed_to_where_it_helps(tmp_path):
     data = write_dataset(tmp_path / "ships", train=(0, 1, 2, 3, 4))
-    measured = measured_model(OTHER, name="other", model="hashing-48", data=[data], base=ENCODER)
+    measured = measured_model(UNMEASURED, data=[data], base=ENCODER)
     (corpus,) = measured.pilots.corpora
     assert corpus.home_experts == ("other",)
-    assert measured.gains["ships"].shape == (4,)
-    assert measured.expert.strength == (0.3, 0.5, 0.7, 1.0)[int(np.argmax(measured.gains["ships"].round(9)))]
+    gains = measured.scores[0].gains[:, 0]
+    assert gains.shape == (1, 4)  # of five train queries one stands for dev
+    assert measured.expert.strength == (0.3, 0.5, 0.7, 1.0)[int(np.argmax(gains[0].round(9)))]
+    np.testing.assert_allclose(corpus.gains["other"][0], gains[0], atol=1e-6)
     keys = sorted(document.content_key for document in documents_of("ships"))
     assert measured.expert.known_documents.tolist() == keys
+
+
+def test_a_measured_model_is_tested_with_shares_that_other_queries_chose(tmp_path, monkeypatch):
+    data = write_dataset(tmp_path / "ships", train=(0, 1, 2), test=(3, 4))
+    (data / "qrels" / "test.tsv").rename(data / "qrels" / "dev.tsv")
+    # Each of two queries gains at a share of its own and loses at the other's.
+    gains = np.array([[0.6, -0.4, -0.9, -0.9], [-0.4, 0.6, -0.9, -0.9]], dtype=np.float32)
+    monkeypatch.setattr("routeret.training.towers.tower_gains", lambda *_, **__: gains)
+    measured = measured_model(UNMEASURED, data=[data], base=ENCODER)
+    np.testing.assert_allclose(measured.scores[0].gains.mean(axis=0)[0], [0.1, 0.1, -0.9, -0.9], atol=1e-6)
+    assert measured.expert.strength == 0.3
+    assert (measured.difference.mean, measured.difference.n) == (pytest.approx(-0.4), 2)
+    scores = {"difference": measured.difference.as_dict(), "helpful": False}
+    assert measured.expert.details == {"scores": scores}
+
+
+def test_a_model_without_data_has_no_difference():
+    measured = measured_model(UNMEASURED, data=[], base=ENCODER)
+    assert (measured.expert.strength, measured.expert.details, measured.scores) == (1.0, {}, ())
+    assert (measured.difference.mean, measured.difference.p_value, measured.difference.n) == (0.0, 1.0, 0)
 
 
 def test_it_is_saved_and_loaded_by_reference(tmp_path):

@@ -18,7 +18,7 @@ from routeret.errors import (
 from routeret.experts import load_expert
 from routeret.measures import measure
 from routeret.routing import PilotLibrary
-from routeret.training import train_expert
+from routeret.training import expert_report, train_expert
 from routeret.training.choosing import DevScores, choose
 from routeret.training.embedded import embed_dataset
 from routeret.training.linear import LinearRecipe, TrainingSet, fit_linear
@@ -215,6 +215,21 @@ def test_no_query_is_judged_by_an_option_that_it_chose():
     np.testing.assert_allclose(choice.gains[0], [-0.4, -0.4], rtol=1e-5)
 
 
+def test_noise_is_refused_at_the_nominal_rate(monkeypatch):
+    monkeypatch.setattr("routeret.significance.RESAMPLES", 400)
+    rng, n_honest, n_flattered = np.random.default_rng(0), 0, 0
+    for seed in range(1000):
+        # One fit at four strengths, each strength like the one before, none worth more than the base.
+        gains = rng.normal(0, 0.2, (40, 4)).cumsum(axis=1) / np.sqrt(np.arange(1, 5))
+        options = (0.5 + gains[:, None]).astype(np.float32)
+        choice = choose([DevScores("noise", np.full(40, 0.5, dtype=np.float32), options)], seed=seed)
+        n_honest += expert_report.is_helpful(expert_report.tested_over_sets(choice.gains, seed=seed))
+        n_flattered += expert_report.is_helpful(expert_report.tested_over_sets(choice.chosen, seed=seed))
+    # 50 of 1,000 are what p < 0.05 allows; testing the queries that chose accepts more.
+    assert 10 < n_honest <= 50
+    assert n_flattered > 60
+
+
 def test_one_dev_query_is_enough_to_choose():
     choice = choose([scores_of([[0.0, 0.1], [0.0, 0.2]], n=1)], strengths=(0.5, 1.0))
     assert (choice.fit, choice.strength) == (1, 1.0)
@@ -395,9 +410,9 @@ def test_an_expert_that_helps_is_written_with_its_pilots(tmp_path):
 def test_an_expert_that_does_not_help_is_not_written_unless_forced(tmp_path):
     data = write_foreign(tmp_path / "noise", shuffled=True)
     short = LinearRecipe(checkpoints=(5,), batch=32, n_negatives=45)
-    with pytest.raises(ExpertNotHelpfulError, match=r"'guess' changes nDCG@10 on dev by .* --force"):
+    with pytest.raises(ExpertNotHelpfulError, match=r"'guess' changes nDCG@10 on dev by .* --force \(force=True\)$"):
         train_expert("guess", [data], out=tmp_path / "expert", base=ENCODER, recipe=short)
-    assert not (tmp_path / "expert").exists()
+    assert list(tmp_path.iterdir()) == [data]
     report = train_expert("guess", [data], out=tmp_path / "expert", base=ENCODER, recipe=short, force=True)
     assert not report.helpful
     assert load_expert(tmp_path / "expert").details["scores"]["helpful"] is False

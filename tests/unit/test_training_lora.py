@@ -304,10 +304,24 @@ def test_an_expert_that_does_not_help_is_not_written_unless_forced(data, base, t
     lazy = LoraRecipe(learning_rates=(1e-9,), checkpoints=(1,), batch=8)
     with pytest.raises(ExpertNotHelpfulError, match=r"'law' changes nDCG@10 on dev by .* --force"):
         train_expert("law", [data], out=tmp_path / "law", kind="lora", base=base, recipe=lazy)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".law-1e-09.training"]
     forced = train_expert("law", [data], out=tmp_path / "law", kind="lora", base=base, recipe=lazy, force=True)
     assert not forced.helpful
     assert load_expert(tmp_path / "law").name == "law"
+    assert list(tmp_path.iterdir()) == [tmp_path / "law"]
+
+
+def test_a_refused_expert_is_forced_without_training_again(data, base, tmp_path, monkeypatch):
+    lazy = LoraRecipe(learning_rates=(1e-9, 2e-9), checkpoints=(1, 3), batch=8)
+    whole, n_steps = lora.many_positives, []
+    monkeypatch.setattr(lora, "many_positives", lambda *found, **how: n_steps.append(1) or whole(*found, **how))
+    with pytest.raises(ExpertNotHelpfulError) as refused:
+        train_expert("law", [data], out=tmp_path / "law", kind="lora", base=base, recipe=lazy)
+    kept = f"{tmp_path / '.law-1e-09.training'}, {tmp_path / '.law-2e-09.training'}"
+    assert f"That trains nothing again, since the training is kept in {kept}; remove that" in str(refused.value)
+    train_expert("law", [data], out=tmp_path / "law", kind="lora", base=base, recipe=lazy, force=True)
+    assert len(n_steps) == 2 * 3
+    assert list(tmp_path.iterdir()) == [tmp_path / "law"]
 
 
 def test_a_loss_that_is_no_number_names_its_batch_and_keeps_what_was_good(data, base, tmp_path, monkeypatch):

@@ -93,6 +93,37 @@ def test_an_expert_that_does_not_help_is_not_written(base, data, tmp_path):
     assert load_expert(tmp_path / "out").name == "words"
 
 
+def test_a_refused_expert_is_forced_without_training_again(base, data, tmp_path, monkeypatch):
+    lazy = TowerRecipe(checkpoints=(1, 2), learning_rate=1e-9, batch=8)
+    whole, n_steps = tower_fit.symmetric, []
+    monkeypatch.setattr(tower_fit, "symmetric", lambda *found, **how: n_steps.append(1) or whole(*found, **how))
+
+    def train(**settings):
+        return train_two_tower("words", tasks_of(data), [data], out=tmp_path / "out", base=base, **settings)
+
+    for _ in range(2):
+        with pytest.raises(ExpertNotHelpfulError, match=r"trains nothing again, since .* kept in .*\.out\.training;"):
+            train(recipe=lazy)
+    assert [path.name for path in tmp_path.glob(".out*")] == [".out.training"]
+    with pytest.raises(ArtifactError, match=r"interrupted or refused training with other .* \(seed: 0, now 1\)"):
+        train(recipe=lazy, seed=1)
+    train(recipe=lazy, force=True)
+    assert len(n_steps) == 2
+    assert list(tmp_path.glob(".out*")) == []
+
+
+def test_no_query_is_judged_at_a_share_that_it_chose(base, data, tmp_path, monkeypatch):
+    is_first_half = np.random.default_rng(0).permutation(8) % 2 == 0
+    gains = np.where(is_first_half[:, None], [0.6, -0.4, -0.9, -0.9], [-0.4, 0.6, -0.9, -0.9]).astype(np.float32)
+    monkeypatch.setattr("routeret.training.towers.tower_gains", lambda *_, **__: gains)
+    lazy = TowerRecipe(checkpoints=(1,), learning_rate=1e-9, batch=8)
+    report = train_two_tower("words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=lazy, force=True)
+    assert report.strength == 0.3
+    assert report.fused["words"] - report.base["words"] == pytest.approx(0.1, abs=1e-6)
+    assert report.difference.mean == pytest.approx(-0.4, abs=1e-6)
+    assert not report.helpful
+
+
 def test_a_loss_that_is_no_number_names_the_texts_of_its_batch(base, data, tmp_path, monkeypatch):
     monkeypatch.setattr(tower_fit, "symmetric", lambda scores, *_, **__: scores.sum() * float("nan"))
     with pytest.raises(TrainingDivergedError, match=r"step 0 is nan.*8 pairs of task 'words_train' that begin with '"):
@@ -131,6 +162,26 @@ def test_known_pairs_of_a_batch_are_positives_only_with_many_to_many(base, monke
     source = tower_fit._Source(TowerTask(graph), TowerRecipe(objective=objective, batch=2), seed=next(seeds))
     source.loss(Tower(base), 0)
     assert seen == [n_positives]
+
+
+def test_a_paper_is_no_negative_of_itself(base):
+    papers = dict(zip("abc", ASKED, strict=False))
+    pairs = np.array([[0, 1], [1, 0], [1, 2], [2, 1]])
+    graph = BipartiteGraph.from_edges("papers", pairs, left=papers, right=papers)
+    assert graph.itself_on_right.tolist() == [0, 1, 2]
+    # Two sides of different things hold nothing twice, though ids are the same.
+    others = BipartiteGraph.from_edges("g", np.array([[0, 0]]), left={"a": "b"}, right={"a": "x"})
+    assert others.itself_on_right.tolist() == [-1]
+    tower = Tower(base)
+    source = tower_fit._Source(TowerTask(graph, temperature=0.5), TowerRecipe(objective="one_way", batch=4), seed=0)
+    with tower.judging():
+        loss = source.loss(tower, 0).item()
+        vectors = tower.encode(list(papers.values()), precision="float32")
+    s = np.exp(vectors @ vectors.T / 0.5)
+    # a has only b, and c has only b; b has a and c, which push each other away.
+    expected = -(np.log(s[0, 1] / (s[0, 1] + s[0, 2])) + np.log(s[2, 1] / (s[2, 0] + s[2, 1]))) / 3
+    expected -= (np.log(s[1, 0] / (s[1, 0] + s[1, 2])) + np.log(s[1, 2] / (s[1, 0] + s[1, 2]))) / 6
+    assert loss == pytest.approx(expected, rel=2e-2)
 
 
 def _draws_the_diagonal(seed):
