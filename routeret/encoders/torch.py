@@ -360,7 +360,7 @@ class TorchEncoder:
     def has_token_vectors(self) -> bool:
         """Whether the mean of a text's token vectors is its vector, up to its length."""
         kinds = {module.kind for module in self._folder.modules[1:]}
-        return self._folder.pooling == "mean" and kinds <= {"Pooling", "Normalize"}
+        return self._folder.pooling == "mean" and {"Pooling"} <= kinds <= {"Pooling", "Normalize"}
 
     def _require_token_vectors(self) -> None:
         if not self.has_token_vectors:

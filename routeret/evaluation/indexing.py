@@ -165,12 +165,25 @@ def _opened(
 
 
 def _add_spaces(index: Index, towers: Sequence[TowerExpert], *, show_progress: bool) -> None:
-    """Give the documents of an index vectors in further spaces; those that are there are not made again."""
+    """Give the documents of an index vectors in further spaces; those that are there are not made again.
+
+    Tokens that an earlier evaluation kept in another precision are made anew.
+
+    Raises:
+        InputError: two experts compare tokens of one space in different precisions.
+    """
+    chosen: set[str] = set()
     for tower in towers:
-        held = index.info()["spaces"].get(tower.space.fingerprint, {"rows": 0})
-        lacks_tokens = tower.token_storage is not None and not held.get("tokens")
-        if held["rows"] < index.n_rows or lacks_tokens:
-            index.add_space(tower.encoder, tokens=tower.token_storage, show_progress=show_progress)
+        space, wanted = tower.space.fingerprint, tower.token_storage
+        held = index.info()["spaces"].get(space, {"rows": 0})
+        storage = held.get("tokens", {}).get("storage")
+        if wanted is not None and storage not in (None, wanted) and space not in chosen:
+            index.drop_tokens(tower.space)
+            storage = None
+        if wanted is not None:
+            chosen.add(space)
+        if held["rows"] < index.n_rows or wanted not in (None, storage):
+            index.add_space(tower.encoder, tokens=wanted, show_progress=show_progress)
 
 
 def _key(corpus: Corpus, chunker: Chunker) -> str:

@@ -12,6 +12,7 @@ from routeret.datasets import load_dataset
 from routeret.errors import ArtifactError, InputError
 from routeret.evaluation.evaluating import evaluate
 from routeret.evaluation.report import Report
+from routeret.evaluation.systems import known_systems, require_systems
 from routeret.packs import read_pack
 from routeret.training import build_pack
 from routeret.training.pack_recipe import PackRecipe, read_toml, require_fields, require_folders
@@ -199,28 +200,25 @@ def run_suite(
 
 
 def _require_measurable(suite: Suite) -> None:
-    """Do nothing if the data sets have the split, and the pack the experts that are named, before an hour of training.
+    """Do nothing if the data sets have the split, and there are the systems, before an hour of training.
 
     Raises:
         CorpusError: a set cannot be read, or lacks the split.
-        InputError: an expert is unknown.
+        InputError: a system is unknown.
     """
-    experts = [f"{_EXPERT}{expert.name}" for expert in suite.recipe.experts]
-    unknown = [name for name in suite.systems if name.startswith(_EXPERT) and name not in experts]
-    if unknown:
-        raise InputError(f"unknown system {unknown[0]!r}; the experts of [pack] are {', '.join(experts)}")
+    require_systems(suite.systems, known_systems([expert.name for expert in suite.recipe.experts]))
     for folder in {folder for folders in suite.folders_by_setting.values() for folder in folders}:
         load_dataset(folder).split(suite.split)
 
 
 def _remove_built(pack: Path) -> None:
     """Remove a pack, and what an interrupted build of it left beside it."""
-    for state in pack.parent.glob(f".{pack.name}-*.training"):
-        state.unlink()
     if pack.exists():
         # What is no pack was not built by a suite, and is not removed.
         read_pack(pack)
         shutil.rmtree(pack)
+    for state in pack.parent.glob(f".{pack.name}-*.training"):
+        state.unlink()
 
 
 def _require_same(suite: Suite, pack: Path) -> None:

@@ -40,6 +40,23 @@ _FIT_BY_SYSTEM: Mapping[str, Callable[[PilotLibrary, Sequence[PoolMember]], Rout
 }
 
 
+def known_systems(experts: Sequence[str]) -> list[str]:
+    """The names of all systems over a pool of some experts, in the order of the tables."""
+    of_experts = [f"{_EXPERT}{name}" for name in experts]
+    return system_order([BASE, LEXICAL, *_OTHERS, *_ORACLES, *ON_REQUEST, *of_experts])
+
+
+def require_systems(names: Sequence[str], known: Sequence[str]) -> None:
+    """Do nothing if systems are among those that there are.
+
+    Raises:
+        InputError: one is not.
+    """
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise InputError(f"unknown system {unknown[0]!r}; there are {', '.join(known)}")
+
+
 class Systems:
     """The systems over one pool."""
 
@@ -55,12 +72,9 @@ class Systems:
         """
         self._searcher = searcher
         self._experts = {f"{_EXPERT}{name}": name for name in searcher.pool.names}
-        usual = [BASE, LEXICAL, *_OTHERS, *_ORACLES, *self._experts]
-        known = system_order([*usual, *ON_REQUEST])
-        unknown = [name for name in names or () if name not in known]
-        if unknown:
-            raise InputError(f"unknown system {unknown[0]!r}; there are {', '.join(known)}")
-        wanted = set(usual if names is None else names)
+        known = known_systems(searcher.pool.names)
+        require_systems(names or (), known)
+        wanted = {name for name in known if name not in ON_REQUEST} if names is None else set(names)
         self._has_oracles = not wanted.isdisjoint(_ORACLES)
         if self._has_oracles:
             wanted.update(self._experts)

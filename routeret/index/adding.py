@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -26,6 +25,9 @@ BLOCK_DOCUMENTS = 4096
 
 BLOCK_DOCUMENTS_WITH_TOKENS = 512
 """The same where a space keeps token vectors, which take some hundred times the memory."""
+
+BLOCK_CHARACTERS_WITH_TOKENS = 1 << 20
+"""There a block ends with the document that brings it to so much text, since spans are as many as a text is long."""
 
 _MOST_PIECES = 100
 """A staged range is cut into so many at most, since every snapshot holds all of them."""
@@ -92,8 +94,11 @@ class Adder:
         What readers see changes with the last step; whoever stops before it changes nothing.
         """
         self._store.forget_places()
-        most = min(BLOCK_DOCUMENTS, BLOCK_DOCUMENTS_WITH_TOKENS) if self._token_formats else BLOCK_DOCUMENTS
-        blocks = _blocks(corpus, n_documents=most)
+        if self._token_formats:
+            most = min(BLOCK_DOCUMENTS, BLOCK_DOCUMENTS_WITH_TOKENS)
+            blocks = _blocks(corpus, n_documents=most, n_characters=BLOCK_CHARACTERS_WITH_TOKENS)
+        else:
+            blocks = _blocks(corpus, n_documents=BLOCK_DOCUMENTS)
         block = next(blocks)
         while block:
             fresh = self._fresh(block)
@@ -225,9 +230,19 @@ class Adder:
         return (first + starts[touched[starts]]).tolist(), []
 
 
-def _blocks(corpus: Corpus, *, n_documents: int) -> Iterator[list[tuple[Document, str]]]:
-    located = corpus.located()
-    while block := list(islice(located, n_documents)):
+def _blocks(
+    corpus: Corpus, *, n_documents: int, n_characters: int | None = None
+) -> Iterator[list[tuple[Document, str]]]:
+    """Documents with their places, so many at once, or fewer where their texts together reach some length."""
+    block: list[tuple[Document, str]] = []
+    length = 0
+    for document, place in corpus.located():
+        block.append((document, place))
+        length += len(document.title) + len(document.text)
+        if len(block) == n_documents or (n_characters is not None and length >= n_characters):
+            yield block
+            block, length = [], 0
+    if block:
         yield block
 
 

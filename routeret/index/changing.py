@@ -118,6 +118,7 @@ def embed_space(
             _require_kept_as(store, space.fingerprint, tokens)
             # Before anything is changed, since an encoder without tokens could never fill them.
             require_tokens(encoder, space=space.fingerprint)
+            _require_comparable(encoder)
         with store.transaction():
             if space.fingerprint not in store.spaces():
                 store.add_space(space, storage=storage)
@@ -166,6 +167,18 @@ def drop_space(folder: Path, fingerprint: str) -> None:
         streams = [folder / VECTORS / stream for stream in (fingerprint, *token_streams(fingerprint))]
         for path in (*streams, folder / ANN / fingerprint):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def drop_tokens(folder: Path, fingerprint: str) -> None:
+    """Forget the tokens of a space, and keep its vectors."""
+    with write_session(folder) as store:
+        if fingerprint not in store.token_formats():
+            raise InputError(f"index {folder.name!r} keeps no tokens of space {fingerprint}; there is nothing to drop")
+        with store.transaction():
+            store.remove_tokens(fingerprint)
+            store.count_commit()
+        for stream in token_streams(fingerprint):
+            shutil.rmtree(folder / VECTORS / stream, ignore_errors=True)
 
 
 def _remove(store: StoreWriter, numbers: set[int]) -> None:
@@ -249,6 +262,20 @@ def _embed_rows(
     with store.transaction():
         for one in appended:
             store.name(one)
+
+
+def _require_comparable(encoder: Encoder) -> None:
+    """Do nothing if an encoder gives tokens with the model that it has.
+
+    Raises:
+        InputError: it says that it does not.
+    """
+    if not getattr(encoder, "has_token_vectors", True):
+        raise InputError(
+            f"the model of space {encoder.space.fingerprint} has no token vectors whose mean is its pooled one, so no "
+            f"tokens can be kept; choose a model that pools by the mean with nothing but normalisation behind it, or "
+            f"keep no tokens"
+        )
 
 
 def _require_kept_as(store: StoreWriter, space: str, wanted: TokenStorage) -> None:

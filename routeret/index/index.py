@@ -284,6 +284,16 @@ class Index(Optimiser):
         changing.drop_space(self._folder, space.fingerprint)
         self.refresh()
 
+    def drop_tokens(self, space: Space) -> None:
+        """Forget the tokens of a space, also those that an interrupted :meth:`add_space` has left; the vectors stay.
+
+        Raises:
+            InputError: the index keeps no tokens of the space.
+            IndexLockedError: another process is changing the index.
+        """
+        changing.drop_tokens(self._folder, space.fingerprint)
+        self.refresh()
+
     def verify(self) -> list[Damage]:
         """Everything that is not as it was written; reads every file once."""
         return verify_index(self._folder)

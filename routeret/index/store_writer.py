@@ -187,12 +187,20 @@ class StoreWriter(Store):
 
     def remove_space(self, fingerprint: str) -> None:
         """Forget a space with its vectors and tokens."""
-        has_tokens = fingerprint in self.token_formats()
-        for table, column in (("spaces", "fingerprint"), *((("tokens", "space"),) if has_tokens else ())):
-            self._connection.execute(f"DELETE FROM {table} WHERE {column} = ?", (fingerprint,))
-        for stream in (fingerprint, *token_streams(fingerprint)):
-            for table in ("segments", "blocks"):
-                self._connection.execute(f"DELETE FROM {table} WHERE space = ?", (stream,))
+        self.remove_tokens(fingerprint)
+        self._connection.execute("DELETE FROM spaces WHERE fingerprint = ?", (fingerprint,))
+        self._remove_stream(fingerprint)
+
+    def remove_tokens(self, fingerprint: str) -> None:
+        """Forget the tokens of a space, which may have none; its vectors stay."""
+        if fingerprint in self.token_formats():
+            self._connection.execute("DELETE FROM tokens WHERE space = ?", (fingerprint,))
+        for stream in token_streams(fingerprint):
+            self._remove_stream(stream)
+
+    def _remove_stream(self, stream: str) -> None:
+        for table in ("segments", "blocks"):
+            self._connection.execute(f"DELETE FROM {table} WHERE space = ?", (stream,))
 
     def want_structure(self, wanted: dict[str, Any]) -> None:
         """Keep what the user wants of the search structures."""

@@ -27,7 +27,10 @@ ENDS = RowFormat("int64", 1)
 
 @runtime_checkable
 class TokenEncoder(Encoder, Protocol):
-    """An encoder that gives the token vectors of a document with its vector, by one pass."""
+    """An encoder that gives the token vectors of a document with its vector, by one pass.
+
+    One that can do so with some models only says whether it can with its own, by an attribute ``has_token_vectors``.
+    """
 
     def encode_document_tokens(self, documents: Sequence[Document]) -> tuple[EncodedDocuments, list[FloatArray]]:
         """What ``encode_documents`` gives, and of every document float32, shape (n_tokens, dim), at least one."""
@@ -78,14 +81,21 @@ def append_tokens(
     ]
     tails = [tail(stream) for stream in streams]
     next_files = [one.next_file for one in tails]
-    written = [Appended((), ()), Appended((), ())]
+    written: tuple[list[Appended], list[Appended]] = ([], [])
     for part in parts:
         ends = tails[0].next_row + np.cumsum(part.counts, dtype=np.int64)
         for place, rows in enumerate((part.vectors, ends[:, None])):
             if len(rows):
-                written[place] = written[place].joined(appenders[place].append(rows, tails[place]))
-                tails[place] = written[place].tail(next_file=next_files[place])
-    return written[0], written[1]
+                written[place].append(appenders[place].append(rows, tails[place]))
+                tails[place] = written[place][-1].tail(next_file=next_files[place])
+    return _together(written[0]), _together(written[1])
+
+
+def _together(parts: Sequence[Appended]) -> Appended:
+    """What was appended one after the other, at once: joining part to part would take the square of their number."""
+    segments = {(one.space, one.file): one for part in parts for one in part.segments}
+    digests = {(one.space, one.file, one.block): one for part in parts for one in part.digests}
+    return Appended(tuple(segments.values()), tuple(digests.values()))
 
 
 class StoredTokens:

@@ -97,6 +97,7 @@ def install(
             folder=free_expert_folder(folder, expert.name),
             pilots=_brought(contents, library, pilots),
             space=expert.space.fingerprint if isinstance(expert, TowerExpert) else None,
+            tokens=expert.token_storage if isinstance(expert, TowerExpert) else None,
         )
         router = _fit(folder, contents, library.joined(pilots), [*contents.expert_names, expert.name])
         write(folder / entry.folder)

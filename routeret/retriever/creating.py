@@ -1,5 +1,6 @@
 """A new retriever on disk: an empty index, a pack's experts and router or a base alone, and the manifest."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from routeret.chunking import Chunker
@@ -50,11 +51,10 @@ def create_folder(
         if pack is not None:
             for name, source in pack.expert_folders.items():
                 expert = load_expert(source)
-                own_space = None
+                entry = ExpertEntry(name=name, folder=f"experts/{name}")
                 if isinstance(expert, TowerExpert):
                     index.add_space(expert.encoder, storage=storage, tokens=expert.token_storage)
-                    own_space = expert.space.fingerprint
-                entry = ExpertEntry(name=name, folder=f"experts/{name}", space=own_space)
+                    entry = replace(entry, space=expert.space.fingerprint, tokens=expert.token_storage)
                 copy_folder(source, folder / entry.folder)
                 experts.append(entry)
             router = free_router_folder(folder)

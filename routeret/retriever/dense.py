@@ -22,6 +22,9 @@ compare, however many documents are asked for."""
 _INTERACTION_CANDIDATES = 500
 """How many documents are scored by late interaction, at least."""
 
+_TOKEN_ROWS = 512
+"""So many spans have their tokens in memory at once, whose vectors are some hundred times larger than pooled ones."""
+
 
 @dataclass(frozen=True, eq=False)
 class SpaceQueries:
@@ -55,7 +58,12 @@ class SpaceQueries:
         """Scores of some rows for a query with a share, by what it is compared with."""
         if self.queries.targets == "pooled":
             return self.queries.scores(place, index.vectors(rows, space=self.space))
-        return self.queries.scores(place, TokenTargets.of(*index.token_vectors(rows, space=self.space)))
+        scores: FloatArray = np.zeros(len(rows), dtype=np.float32)
+        for start in range(0, len(rows), _TOKEN_ROWS):
+            part = slice(start, start + _TOKEN_ROWS)
+            targets = TokenTargets.of(*index.token_vectors(rows[part], space=self.space))
+            scores[part] = self.queries.scores(place, targets)
+        return scores
 
     def depth(self, depth: int) -> int:
         """How many documents the vectors must find for so many to be scored well."""

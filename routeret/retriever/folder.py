@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from routeret import __version__
 from routeret.artifact import MANIFEST, new_folder, read_manifest, write_manifest
 from routeret.errors import ArtifactError
 from routeret.fusion import SpaceFusion
+from routeret.index.tokens import TokenStorage
 from routeret.space import Space
 
 KIND = "retriever"
@@ -29,12 +30,14 @@ class ExpertEntry:
         folder: where it stands, relative to the retriever's folder.
         pilots: names of the pilot corpora that came with it and leave with it.
         space: fingerprint of its own document space; None where it shares the base's.
+        tokens: precision of the documents' token vectors that it compares; None where it compares none.
     """
 
     name: str
     folder: str
     pilots: tuple[str, ...] = ()
     space: str | None = None
+    tokens: TokenStorage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,10 @@ class Contents:
         """Fingerprints of the spaces that experts brought."""
         return frozenset(entry.space for entry in self.experts if entry.space is not None)
 
+    def compares_tokens(self, space: str, storage: str) -> bool:
+        """Whether an expert compares tokens of a space (its fingerprint) that are kept in a precision."""
+        return any(entry.space == space and entry.tokens == storage for entry in self.experts)
+
     @property
     def expert_names(self) -> tuple[str, ...]:
         """The experts' names, in the order in which they were added."""
@@ -90,10 +97,7 @@ class Contents:
             "routeret": __version__,
             "base": {"model": self.model, "space": self.space.as_dict(), "query_tower": self.query_tower},
             "pack": self.pack,
-            "experts": [
-                {"name": entry.name, "folder": entry.folder, "pilots": list(entry.pilots), "space": entry.space}
-                for entry in self.experts
-            ],
+            "experts": [{**asdict(entry), "pilots": list(entry.pilots)} for entry in self.experts],
             "router": self.router,
             "lexical_weight": self.lexical_weight,
             "space_fusion": self.space_fusion,
@@ -126,7 +130,9 @@ class Contents:
             pack=manifest["pack"],
             experts=tuple(
                 # Retrievers of the first versions held no expert with a space of its own.
-                ExpertEntry(entry["name"], entry["folder"], tuple(entry["pilots"]), entry.get("space"))
+                ExpertEntry(
+                    entry["name"], entry["folder"], tuple(entry["pilots"]), entry.get("space"), entry.get("tokens")
+                )
                 for entry in manifest["experts"]
             ),
             router=manifest["router"],

@@ -46,19 +46,23 @@ def require_own_space(index: Reader, space: Space, *, of: str) -> None:
 
 
 def drop_unnamed_spaces(index: Index, contents: Contents, *, keep: TowerExpert | None = None) -> None:
-    """Forget the spaces that no expert of a retriever needs, left behind by one that was never installed or is gone.
+    """Forget the spaces and the tokens that no expert of a retriever needs.
 
-    What a call left behind that was to keep other tokens in the space of ``keep`` is forgotten too.
+    They were left behind by an expert that was never installed, or is gone.
 
     Args:
         index: open for writing.
         contents: what the retriever's manifest says.
-        keep: an expert whose space stays though no expert needs it yet.
+        keep: an expert whose space and tokens stay though no expert needs them yet.
     """
     held = index.info()["spaces"]
     for space in index.spaces[1:]:
-        if space.fingerprint in contents.own_spaces:
-            continue
-        tokens = held[space.fingerprint].get("tokens", {}).get("storage")
-        if keep is None or space != keep.space or tokens not in (None, keep.token_storage):
+        is_kept = keep is not None and space == keep.space
+        if space.fingerprint not in contents.own_spaces and not is_kept:
             index.drop_space(space)
+            continue
+        tokens = held[space.fingerprint].get("tokens")
+        if tokens is None or contents.compares_tokens(space.fingerprint, tokens["storage"]):
+            continue
+        if not is_kept or keep is None or tokens["storage"] != keep.token_storage:
+            index.drop_tokens(space)

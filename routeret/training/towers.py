@@ -62,7 +62,8 @@ def measured_model(
 ) -> MeasuredTower:
     """Measure an expert that was made of any model, as it compares queries with documents.
 
-    Where it compares tokens, those of all documents of the data sets are held in memory, in the expert's precision.
+    Where it compares tokens, those of all documents of the data sets are held in memory, as float16, or as float32
+    where the expert keeps them as int8.
 
     Args:
         expert: of any strength.

@@ -9,9 +9,10 @@ from word_tokens import WordTokens, kept, tokens_by_id
 from routeret.corpus import Corpus
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import ArtifactError, InputError
-from routeret.index import Index, changing
+from routeret.index import Index, changing, segments
 from routeret.index import adding as adding_module
 from routeret.index.row_format import RowFormat
+from routeret.index.tokens import PackedTokens, append_tokens
 from routeret.types import Document, EncodedDocuments
 
 BASE, OWN = HashingEncoder(dim=8), WordTokens(dim=12)
@@ -169,6 +170,39 @@ def test_blocks_are_small_where_tokens_are_kept(tmp_path, monkeypatch):
     assert calls == [2, 1]
 
 
+def test_blocks_are_small_where_texts_are_long(tmp_path, monkeypatch):
+    monkeypatch.setattr(adding_module, "BLOCK_CHARACTERS_WITH_TOKENS", 7)
+    calls = []
+    embed = WordTokens.encode_document_tokens
+
+    def noting(encoder, documents):
+        calls.append(sorted(document.id for document in documents))
+        return embed(encoder, documents)
+
+    monkeypatch.setattr(WordTokens, "encode_document_tokens", noting)
+    # 1, 7, 6, 2 and 1 characters: a block ends with the document that brings it to 7.
+    texts = {"c": "x", "a": "red tea", "d": "a milk", "e": "ab", "f": "y"}
+    with Index.create(tmp_path / "kb", BASE.space) as index:
+        index.add_space(OWN, tokens="fp16")
+        index.add(corpus(texts), BOTH)
+        require_tokens_of(index, texts, "fp16")
+        assert index.verify() == []
+    assert calls == [["a", "c"], ["d", "e"], ["f"]]
+
+
+def test_tokens_are_dropped_and_the_vectors_stay(index, storage):
+    before = index.info()["spaces"][SPACE.fingerprint]
+    index.drop_tokens(SPACE)
+    held = index.info()["spaces"][SPACE.fingerprint]
+    assert held == {name: value for name, value in before.items() if name != "tokens"}
+    assert not list(index.folder.glob("vectors/*.tokens")) + list(index.folder.glob("vectors/*.ends"))
+    assert index.verify() == []
+    with pytest.raises(InputError, match=f"keeps no tokens of space {SPACE.fingerprint}; there is nothing to drop"):
+        index.drop_tokens(SPACE)
+    index.add_space(OWN, tokens={"fp16": "int8", "int8": "fp16"}[storage])
+    require_tokens_of(index, TEXTS, {"fp16": "int8", "int8": "fp16"}[storage])
+
+
 def test_what_cannot_be_kept_is_refused_and_changes_nothing(index, storage, tmp_path):
     other = {"fp16": "int8", "int8": "fp16"}[storage]
     with pytest.raises(InputError, match=f"as {storage}, wanted is {other}"):
@@ -215,6 +249,37 @@ def test_dropping_the_space_removes_its_tokens(index):
     assert index.verify() == []
     index.add_space(OWN)
     assert "tokens" not in index.info()["spaces"][SPACE.fingerprint]
+
+
+def test_many_parts_are_written_as_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(segments, "BLOCK_ROWS", 3)
+    monkeypatch.setattr(segments, "SEGMENT_ROWS", 7)
+    row_format, counts = RowFormat("fp16", 2), np.array([2, 0, 5, 1, 9, 0])
+    tokens = np.arange(34, dtype=np.float16).reshape(17, 2)
+    ends = np.cumsum(counts)
+    parts = [
+        PackedTokens(tokens[end - count : end], counts[row : row + 1])
+        for row, (count, end) in enumerate(zip(counts, ends, strict=True))
+    ]
+    written = [
+        append_tokens(
+            tmp_path / name,
+            given,
+            space="s",
+            row_format=row_format,
+            tail=lambda _: segments.tail_behind(None, None, next_file=0),
+        )
+        for name, given in (("one", [PackedTokens(tokens, counts)]), ("many", parts))
+    ]
+    assert written[0] == written[1]
+    assert [(one.file, one.first_row, one.n_rows) for one in written[1][0].segments] == [
+        ("000000.f16", 0, 7),
+        ("000001.f16", 7, 7),
+        ("000002.f16", 14, 3),
+    ]
+    for stream, content in (("s.tokens", tokens), ("s.ends", ends)):
+        files = sorted((tmp_path / "many" / "vectors" / stream).iterdir())
+        assert b"".join(path.read_bytes() for path in files) == content.tobytes()
 
 
 def test_a_reader_keeps_its_tokens_while_the_index_is_compacted(index, storage):

@@ -198,8 +198,9 @@ def test_an_interrupted_build_goes_on(file, tmp_path, monkeypatch, e5_model):
         (
             '"expert:up"',
             '"expert:down"',
-            "unknown system 'expert:down'; the experts of .* are expert:up, expert:multit",
+            "unknown system 'expert:down'; there are base, .*, expert:multitask, expert:up",
         ),
+        ('"expert:up"', '"routd"', "unknown system 'routd'; there are base, bm25, hybrid, routed"),
         ("seed = 0", 'seed = 0\ncache = "c"', "a 'cache', but embeddings are kept in 'work'; remove it"),
         ("seed = 0", "", r"\[pack\] of the suite .* lacks the field 'seed'"),
         ('name = "up"', 'name = "up"\nkind = "tree"', r"expert 'up' of \[pack\] of the suite .* has the kind 'tree'"),

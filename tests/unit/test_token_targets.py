@@ -6,8 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from letters import write_letters
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+from transformers import AutoTokenizer
 
 from routeret.chunking import SentenceWindows
+from routeret.corpus import Corpus
 from routeret.datasets import load_dataset
 from routeret.encoders import HashingEncoder, TorchEncoder
 from routeret.errors import InputError
@@ -15,9 +19,10 @@ from routeret.evaluation.indexing import indexes_of
 from routeret.experts import TowerExpert, load_expert
 from routeret.experts.tower import TowerQueries
 from routeret.index import Index
+from routeret.index.reading import Reader
 from routeret.index.row_format import RowFormat
 from routeret.late_interaction import TokenTargets, soft_late_interaction
-from routeret.retriever import Retriever
+from routeret.retriever import Retriever, dense
 from routeret.training.document_tokens import DocumentTokens
 from routeret.training.embedded import embed_dataset
 from routeret.training.measuring import divide
@@ -140,6 +145,24 @@ def test_temperature_0_is_max_sim(kb, model, encoder):
     require_scores(kb, encoder, DOCUMENTS, score)
 
 
+def test_few_spans_have_their_tokens_in_memory_at_once(kb, model, encoder, monkeypatch):
+    kb.add_model(model, name="fine", interaction=0.0, token_storage="fp16")
+    read, asked = Reader.token_vectors, []
+
+    def noting(reader, rows, *, space):
+        asked.append(len(rows))
+        return read(reader, rows, space=space)
+
+    monkeypatch.setattr(dense, "_TOKEN_ROWS", 4)
+    monkeypatch.setattr(Reader, "token_vectors", noting)
+
+    def score(query, document):
+        return max_sim(query, encoder.encode_document_tokens([document])[1][0])
+
+    require_scores(kb, encoder, DOCUMENTS, score)
+    assert asked == [4, 2]
+
+
 def test_the_best_span_gives_the_score_of_a_document(model, encoder, tmp_path):
     chunker = SentenceWindows(size=20, overlap=0)
     document = Document(id="long", text="River bank and water. Tax return on a card.")
@@ -167,6 +190,39 @@ def test_the_indexes_of_an_evaluation_hold_the_tokens_that_experts_compare(encod
             assert held["rows"] == 8
     # Every document is one letter between two special tokens.
     assert held["tokens"]["tokens"] == 24
+
+
+def indexed_tokens(dataset, towers, cache, *, merged=False):
+    """The precision in which the index of an evaluation keeps tokens, and how many rows have theirs."""
+    with indexes_of([dataset], BASE, towers=towers, merged=merged, cache=cache, show_progress=False) as indexes:
+        held = indexes["words"].index.info()["spaces"][towers[0].space.fingerprint]
+        return held["tokens"]["storage"], held["rows"]
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_an_evaluation_never_compares_tokens_of_another_precision_from_its_cache(encoder, tmp_path, merged):
+    dataset, cache = load_dataset(write_letters(tmp_path / "words")), tmp_path / "cache"
+    half = TowerExpert("half", encoder, 1.0, np.zeros(0, dtype=np.uint64), interaction=0.1, token_storage="fp16")
+    byte, pooled = replace(half, name="byte", token_storage="int8"), replace(half, name="pooled", token_storage=None)
+    assert indexed_tokens(dataset, [half], cache, merged=merged) == ("fp16", 8)
+    assert indexed_tokens(dataset, [pooled, byte], cache, merged=merged) == ("int8", 8)
+    assert indexed_tokens(dataset, [byte, pooled], cache, merged=merged) == ("int8", 8)
+    with pytest.raises(InputError, match="as int8, wanted is fp16"):
+        indexed_tokens(dataset, [byte, half], cache, merged=merged)
+    assert indexed_tokens(dataset, [half], cache, merged=merged) == ("fp16", 8)
+
+
+def test_a_model_without_comparable_tokens_leaves_its_space_as_it_is(tiny_models, tmp_path):
+    dense = TorchEncoder(tiny_models.write(tmp_path / "dense", dense=8), device="cpu", precision="float32")
+    with Index.create(tmp_path / "kb", BASE.space) as index:
+        index.add(Corpus.of(DOCUMENTS), BASE)
+        index.add_space(dense)
+        with pytest.raises(InputError, match="has no token vectors whose mean is its pooled one"):
+            index.add_space(dense, tokens="fp16")
+        held = index.info()["spaces"][dense.space.fingerprint]
+        assert (held["rows"], "tokens" in held) == (6, False)
+        index.add(Corpus.of([Document(id="more", text="bank")]), [BASE, dense])
+        assert index.info()["spaces"][dense.space.fingerprint]["rows"] == 7
 
 
 def test_removing_the_expert_forgets_the_tokens(kb, model, encoder):
@@ -202,7 +258,28 @@ def test_experts_of_one_space_share_its_tokens(kb, model, encoder):
 
     require_scores(kb, encoder, [*DOCUMENTS, Document(id="more", text="bank card")], score)
     kb.remove_expert("fine")
+    assert "tokens" not in kb.info()["spaces"][encoder.space.fingerprint]
     assert len(kb.search("a river", 7, expert="pooled")) == 7
+    kb.add_model(model, name="finer", interaction=0.0, token_storage="fp16")
+    assert kb.info()["spaces"][encoder.space.fingerprint]["tokens"]["storage"] == "fp16"
+
+
+def test_tokens_that_were_never_finished_do_not_stop_documents_from_coming(kb, model, encoder, monkeypatch):
+    kb.add_model(model, name="pooled", interaction=0.1)
+    with monkeypatch.context() as patched:
+        patched.setattr(TorchEncoder, "encode_document_tokens", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            kb.add_model(model, name="fine", interaction=0.0, token_storage="int8")
+    assert len(kb.search("a river", 6, expert="pooled")) == 6
+    kb.add([Document(id="more", text="bank card")])
+    held = kb.info()["spaces"][encoder.space.fingerprint]
+    assert (held["rows"], "tokens" in held) == (7, False)
+    kb.add_model(model, name="fine", interaction=0.0, token_storage="fp16")
+    assert len(kb.search("a river", 7, expert="fine")) == 7
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def test_the_precision_travels_with_the_expert(encoder, tmp_path):
@@ -220,13 +297,21 @@ def test_the_precision_travels_with_the_expert(encoder, tmp_path):
     [
         ("tiny", {"token_storage": "fp16"}, "keeps documents' tokens as fp16 without interaction"),
         ("tiny", {"token_storage": "fp32", "interaction": 0.1}, "token storage is 'fp32', expected one of fp16, int8"),
+        ("static", {"interaction": 0.1}, "interaction 0.1 and a TorchEncoder"),
         ("hashing", {"token_storage": "fp16", "interaction": 0.1}, "interaction 0.1 and a HashingEncoder"),
     ],
 )
-def test_an_expert_that_cannot_compare_tokens_is_refused(encoder, encoder_of, settings, message):
-    chosen = encoder if encoder_of == "tiny" else BASE
+def test_an_expert_that_cannot_compare_tokens_is_refused(encoder, tmp_path, encoder_of, settings, message):
+    chosen = {"tiny": encoder, "static": static_model(encoder, tmp_path), "hashing": BASE}[encoder_of]
     with pytest.raises(InputError, match=message):
         TowerExpert("fine", chosen, 0.5, np.zeros(0, dtype=np.uint64), model="hashing-32", **settings)
+
+
+def static_model(like, folder):
+    """A model without layers: a text is the mean of what is looked up for its tokens."""
+    static = StaticEmbedding(AutoTokenizer.from_pretrained(like.folder), embedding_dim=8)
+    SentenceTransformer(modules=[static], device="cpu").save(str(folder / "static"), create_model_card=False)
+    return TorchEncoder(folder / "static", device="cpu")
 
 
 def test_tokens_for_queries_of_one_vector_are_refused():

@@ -1,0 +1,218 @@
+"""Write the tables of docs/experts.md from the reports in eval/results/experts: python eval/make_experts_page.py.
+
+A study that has not been run, or not to its end, has no section, or one of what there is.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from routeret.evaluation import update_document
+from routeret.evaluation.layout import Cell, Table, markdown, signed, system_order
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "experts.md"
+MARKER = "results"
+RESULTS = ROOT / "eval" / "results" / "experts"
+
+Figures = Mapping[str, Any]
+
+
+def main() -> None:
+    update_document(PAGE, MARKER, content=content())
+
+
+def content() -> str:
+    """All sections whose study has been run."""
+    sections = {
+        "cocitation": cocitation,
+        "work": work,
+        "moe": mixtures,
+        "lora": adapters,
+        "routerretriever": suite,
+    }
+    written = []
+    for name, section in sections.items():
+        file = RESULTS / f"{name}.json"
+        if file.exists():
+            written.append(section(json.loads(file.read_text(encoding="utf-8"))))
+    return "\n\n".join(written)
+
+
+def cocitation(values: Figures) -> str:
+    """Encoders tuned on co-citations, beside the base and a linear expert."""
+    runs = list(values["runs"].values())
+    ndcg = values["base"]["ndcg@10"]
+    rows: list[tuple[Cell, ...]] = [("base", ndcg, *pair_cells([values["base"]["pairs"]]), "")]
+    for name, words in (("alone", "tuned, alone"), ("fused", "tuned, beside the base"), ("linear", "linear expert")):
+        test = values["mean"][name]
+        pairs = pair_cells([run["alone"]["pairs"] for run in runs]) if name == "alone" else (None,) * 3
+        rows.append((words, ndcg + test["mean"], *pairs, interval(test)))
+    seconds = mean([run["seconds"] for run in runs])
+    table = Table(
+        ("", "nDCG@10", "F1max", "ratio", "ROC AUC", "difference in nDCG@10"),
+        tuple(rows),
+        (
+            f"{counted(len(runs), 'training')}, {values['mined']['pairs']} mined pairs and "
+            f"{values['mined']['pairs_of_train_queries']} of train queries; mean of {seconds / 60:.1f} minutes each",
+        ),
+    )
+    return f"## Co-citations: acl_cocite, {values['split']} queries\n\n{markdown(table)}"
+
+
+def pair_cells(pairs: Sequence[Figures]) -> tuple[Cell, ...]:
+    return tuple(mean([one[key] for one in pairs]) for key in ("f1_max", "ratio", "roc_auc"))
+
+
+def work(values: Figures) -> str:
+    """Objectives and scorers on work titles, and what a query costs."""
+    parts = ["## Objectives and late interaction: work titles"]
+    split = "test" if "rows" in values["splits"].get("test", {}) else "dev"
+    by_row = values["splits"][split].get("rows", {})
+    for name in sorted({name for sets in by_row.values() for name in sets}, reverse=True):
+        rows: list[tuple[Cell, ...]] = []
+        for row, sets in by_row.items():
+            figures = sets.get(name)
+            if figures is not None:
+                test = figures.get("against_base", {}).get("map")
+                recall = values_of_candidates(values, split, row, name)
+                measures = (figures["map"], figures["rp@10"], figures["ndcg@10"])
+                rows.append((row.replace("/", ", scored "), *measures, interval(test), recall))
+        header = ("trained, scored", "MAP", "RP@10", "nDCG@10", "MAP against the base", "recall of 500 candidates")
+        seeds = max(figures["n_seeds"] for sets in by_row.values() for figures in sets.values())
+        parts += [
+            f"{name}, {split} queries; {counted(seeds, 'training')} of each.",
+            markdown(Table(header, tuple(rows))),
+        ]
+    if "latency" in values:
+        parts.append(latency(values["latency"]))
+    return "\n\n".join(parts)
+
+
+def values_of_candidates(values: Figures, split: str, row: str, name: str) -> Cell:
+    """Mean over seeds of the share of the best ten that is among 500 candidates found by pooled vectors."""
+    config, scorer = row.split("/")
+    runs = [run["rows"][scorer][name] for run in values["splits"][split]["runs"][config].values()]
+    found = [run["recall_of_candidates"]["500"] for run in runs if "recall_of_candidates" in run]
+    return mean(found) if found else None
+
+
+def latency(values: Figures) -> str:
+    ways = {
+        "bi_encoder": "one vector",
+        "late_over_all": "late interaction with all",
+        "late_over_500": "with 500 candidates",
+    }
+    rows = tuple(
+        (words, f"{values[key]['ms']:.1f}", f"{values[key].get('ratio', 1):.2f}") for key, words in ways.items()
+    )
+    notes = (
+        f"{values['n_timed']} queries of {values['set']}, one at a time, {counted(values['threads'], 'thread')}; "
+        f"{values['n_documents']} cached documents",
+    )
+    return markdown(Table(("", "ms a query", "ratio"), rows, notes))
+
+
+def mixtures(values: Figures) -> str:
+    """One mixture of experts beside one encoder a domain, and encoders beside experts of the query side."""
+    base = values["mean"]["base"]
+    header = (
+        "",
+        "alone",
+        "beside the base",
+        "training, min",
+        "MB",
+        "KB per 1000 documents",
+        "documents to embed",
+        "passes",
+    )
+    rows: list[tuple[Cell, ...]] = [("base", base["alone"], None, None, None, None, None, 1)]
+    for system, figures in values["mean"].items():
+        if system != "base":
+            cost = values["costs"]["systems"][system]
+            size = mean([run["bytes"] for run in values["runs"][system].values()]) / 1e6
+            passes = cost["passes_a_query"]
+            rows.append(
+                (
+                    system,
+                    figures["alone"],
+                    figures["fused"],
+                    f"{figures['processor_seconds'] / 60:.1f}",
+                    f"{size:.1f}",
+                    round(cost["vector_bytes_per_1000_documents"] / 1000),
+                    cost["documents_to_embed"],
+                    passes["beside_base"] if isinstance(passes, dict) else passes,
+                )
+            )
+    compared = tuple(
+        (words, interval(forms["alone"]), interval(forms["fused"])) for words, forms in values["compared"].items()
+    )
+    seeds = max(figures["n_seeds"] for figures in values["mean"].values())
+    about = (
+        f"nDCG@10, mean over {', '.join(values['data'])}, {values['split']} queries; "
+        f"{counted(seeds, 'training')} of each. Minutes are of one processor core at work, judging on dev included."
+    )
+    return "\n\n".join(
+        [
+            "## One mixture of experts, one encoder a domain, and experts of the query side",
+            about,
+            markdown(Table(header, tuple(rows))),
+            markdown(Table(("difference in nDCG@10", "alone", "beside the base"), compared)),
+        ]
+    )
+
+
+def adapters(values: Figures) -> str:
+    """LoRA beside linear experts."""
+    rows: list[tuple[Cell, ...]] = []
+    for name, one in values["sets"].items():
+        if "lora" in one:
+            rows.append(
+                (
+                    name,
+                    one["base"],
+                    one["linear"]["ndcg"],
+                    one["lora"]["ndcg"],
+                    f"{one['linear']['seconds']:.0f}",
+                    f"{one['lora']['seconds']:.0f}",
+                    f"{one['linear']['bytes'] / 1e6:.2f}",
+                    f"{one['lora']['bytes'] / 1e6:.2f}",
+                    f"{one['linear']['query']['ratio']:.2f}",
+                    f"{one['lora']['query']['ratio']:.2f}",
+                )
+            )
+    header = (
+        "nDCG@10 on dev", "base", "linear", "LoRA", "linear, s", "LoRA, s", "linear, MB", "LoRA, MB",
+        "query, linear", "query, LoRA",
+    )  # fmt: skip
+    notes = ("seconds of training; a query's time is relative to the base alone, on the same machine",)
+    return f"## Linear and LoRA experts\n\n{markdown(Table(header, tuple(rows), notes))}"
+
+
+def suite(values: Figures) -> str:
+    """The experiment of RouterRetriever."""
+    reports = values["reports"]
+    names = system_order({name for report in reports.values() for name in report["mean"]})
+    rows = tuple(
+        (name, *(report["mean"].get(name, {}).get("ndcg@10") for report in reports.values())) for name in names
+    )
+    header = ("nDCG@10, mean over sets", *reports)
+    return f"## RouterRetriever's experiment, with LoRA experts\n\n{markdown(Table(header, rows))}"
+
+
+def interval(test: Figures | None) -> str:
+    """A mean difference with its 95 % interval."""
+    return "-" if test is None else f"{signed(test['mean'])} ({signed(test['low'])} to {signed(test['high'])})"
+
+
+def counted(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+if __name__ == "__main__":
+    main()
