@@ -53,6 +53,16 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     write_file(path, (json.dumps(values, indent=2, ensure_ascii=False, sort_keys=True) + "\n").encode())
 
 
+def require_free(path: Path) -> None:
+    """Do nothing if there is nothing at a path yet.
+
+    Raises:
+        ArtifactError: there is.
+    """
+    if path.exists():
+        raise ArtifactError(f"{path} exists already; choose another folder or remove it first")
+
+
 @contextmanager
 def new_folder(path: Path, *, replace: bool = False, into_empty: bool = False) -> Iterator[Path]:
     """Give a temporary folder that becomes ``path`` if the block ends well, and vanishes if it does not.
@@ -65,8 +75,8 @@ def new_folder(path: Path, *, replace: bool = False, into_empty: bool = False) -
     Raises:
         ArtifactError: something is at ``path`` already, perhaps since another process has just written it.
     """
-    if path.exists() and not replace and not (into_empty and path.is_dir() and not any(path.iterdir())):
-        raise ArtifactError(f"{path} exists already; choose another folder or remove it first")
+    if not replace and not (into_empty and path.is_dir() and not any(path.iterdir())):
+        require_free(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.tmp-", dir=path.parent))
     try:

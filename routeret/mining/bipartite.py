@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from routeret.artifact import require_free
 from routeret.corpus import Corpus
-from routeret.errors import ArtifactError, CorpusError, InputError
+from routeret.errors import CorpusError, InputError
 from routeret.mining.edges import Edge, read_edges
 from routeret.mining.entities import once_each, text_of
 from routeret.mining.graph import BipartiteGraph
@@ -94,8 +95,7 @@ def mine_bipartite(
     name = out.name if name is None else name
     if not name.strip():
         raise InputError(f"the graph is called {name!r}; give it a name, or a folder that has one")
-    if out.exists():
-        raise ArtifactError(f"{out} exists already; choose another folder or remove it first")
+    require_free(out)
     sides = _Sides(Corpus.of(left), Corpus.of(right), swap=swap)
     listed = _Listed()
     for path in paths:

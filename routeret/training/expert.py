@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from routeret import __version__
-from routeret.artifact import remove_leftovers
+from routeret.artifact import remove_leftovers, require_free
 from routeret.encoders import DEFAULT_BASE, load_encoder
-from routeret.errors import ArtifactError, ExpertNotHelpfulError, InputError
+from routeret.errors import ExpertNotHelpfulError, InputError
 from routeret.experts.names import require_expert_name
 from routeret.protocols import Encoder
 from routeret.routing.pilots import PilotLibrary
@@ -77,8 +77,7 @@ def train_expert(
     recipe = _checked_recipe(kind, recipe)
     if isinstance(data, str | Path) or not data:
         raise InputError(f"data is {data!r}, expected a list of at least one BEIR folder")
-    if out.exists():
-        raise ArtifactError(f"{out} exists already; choose another folder or remove it first")
+    require_free(out)
     encoder = load_encoder(base, device=device)
     if isinstance(recipe, LoraRecipe):
         require_layers(encoder)

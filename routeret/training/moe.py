@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from routeret.artifact import new_folder, remove_leftovers
+from routeret.artifact import new_folder, remove_leftovers, require_free
 from routeret.datasets import load_dataset
-from routeret.encoders import DEFAULT_BASE, TorchEncoder, load_encoder
-from routeret.errors import ArtifactError, ExpertNotHelpfulError, InputError
+from routeret.encoders import DEFAULT_BASE, TorchEncoder
+from routeret.errors import ExpertNotHelpfulError, InputError
 from routeret.experts.names import require_expert_name
 from routeret.protocols import Encoder
 from routeret.training.document_domains import DocumentDomainsReport, fit_document_domains
 from routeret.training.fitting import DevScore, FitState
-from routeret.training.tower import Tower
+from routeret.training.tower import Tower, trainable
 from routeret.training.tower_fit import fit_to_tasks
 from routeret.training.tower_negatives import prepared
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
@@ -114,11 +114,8 @@ def train_moe(
 
     out, recipe = Path(out), recipe or TowerRecipe()
     _require_domains(domains)
-    if out.exists():
-        raise ArtifactError(f"{out} exists already; choose another folder or remove it first")
-    dense = load_encoder(base, device=device)
-    if not isinstance(dense, TorchEncoder):
-        raise InputError(f"the base is a {type(dense).__name__}, expected a sentence-transformers model")
+    require_free(out)
+    dense = trainable(base, device=device)
     classifier, told = fit_document_domains(
         {domain.name: [text for task in domain.tasks for text in task.graph.right_texts] for domain in domains},
         seed=seed,

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from routeret.encoders import load_encoder
 from routeret.encoders.adapted import transformer_of
 from routeret.encoders.torch import Precision, TorchEncoder, without_bars
 from routeret.errors import InputError
 from routeret.experts.tower import TowerQueries
+from routeret.protocols import Encoder
 from routeret.space import NO_TOKEN_LIMIT
 from routeret.types import FloatArray
 
@@ -21,6 +23,23 @@ if TYPE_CHECKING:
 _TEXTS_AT_ONCE = 64
 _TEXTS_PER_PASS = 16
 """On a processor a batch goes through the transformer in parts of like length, since padding costs what text costs."""
+
+
+def trainable(base: str | Path | Encoder, *, device: str | None) -> TorchEncoder:
+    """The encoder of a base, if a tower can be made of it.
+
+    Args:
+        base: by name or folder, or its encoder.
+        device: where it runs.
+
+    Raises:
+        InputError: it is no PyTorch model.
+        ModelNotFoundError: it is nowhere on this machine.
+    """
+    encoder = load_encoder(base, device=device)
+    if not isinstance(encoder, TorchEncoder):
+        raise InputError(f"the base is a {type(encoder).__name__}, expected a sentence-transformers model")
+    return encoder
 
 
 class Tower:

@@ -4,14 +4,14 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from routeret.artifact import remove_leftovers
+from routeret.artifact import remove_leftovers, require_free
 from routeret.datasets import load_dataset
-from routeret.encoders import DEFAULT_BASE, TorchEncoder, load_encoder
-from routeret.errors import ArtifactError, ExpertNotHelpfulError, InputError
+from routeret.encoders import DEFAULT_BASE, TorchEncoder
+from routeret.errors import ExpertNotHelpfulError, InputError
 from routeret.experts.names import require_expert_name
 from routeret.protocols import Encoder
 from routeret.training.fitting import FitState
-from routeret.training.tower import Tower
+from routeret.training.tower import Tower, trainable
 from routeret.training.tower_fit import fit_to_tasks
 from routeret.training.tower_negatives import prepared
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
@@ -65,11 +65,8 @@ def train_two_tower(
     require_expert_name(name)
     if isinstance(data, str | Path) or not data:
         raise InputError(f"data is {data!r}, expected a list of at least one BEIR folder")
-    if out.exists():
-        raise ArtifactError(f"{out} exists already; choose another folder or remove it first")
-    encoder = load_encoder(base, device=device)
-    if not isinstance(encoder, TorchEncoder):
-        raise InputError(f"the base is a {type(encoder).__name__}, expected a sentence-transformers model")
+    require_free(out)
+    encoder = trainable(base, device=device)
     sets = [DevSet.of(load_dataset(one), encoder, cache=cache, show_progress=show_progress) for one in data]
     tasks = prepared(tasks, encoder, recipe)
     state = FitState.beside(out, settings=settings_of(tasks, sets, recipe, encoder, seed=seed))
