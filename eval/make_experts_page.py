@@ -37,7 +37,7 @@ def content() -> str:
         file = RESULTS / f"{name}.json"
         if file.exists():
             written.append(section(json.loads(file.read_text(encoding="utf-8"))))
-    return "\n\n".join(written)
+    return "\n\n".join(section for section in written if section)
 
 
 def cocitation(values: Figures) -> str:
@@ -115,7 +115,12 @@ def latency(values: Figures) -> str:
 
 
 def mixtures(values: Figures) -> str:
-    """One mixture of experts beside one encoder a domain, and encoders beside experts of the query side."""
+    """One mixture of experts beside one encoder a domain, and encoders beside experts of the query side.
+
+    Nothing while the study is under way: its means come at its end.
+    """
+    if "mean" not in values:
+        return ""
     base = values["mean"]["base"]
     header = (
         "",
