@@ -11,16 +11,15 @@ fits other ranks, scales and temperatures instead, at one learning rate, and kee
 
 import argparse
 import json
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from timing import medians
 
 from routeret.artifact import write_json
 from routeret.encoders import DEFAULT_BASE, TorchEncoder
@@ -201,19 +200,8 @@ def query_seconds(expert: LinearExpert | LoraExpert, texts: tuple[str, ...], enc
         batch = QueryBatch((text,), encoder.encode_queries([text]))
         expert.encode_queries(batch, strengths=np.ones(1, dtype=np.float32))
 
-    base, full = medians(texts, lambda text: encoder.encode_queries([text]), with_expert)
+    base, full = medians(texts, lambda text: encoder.encode_queries([text]), with_expert, most=TIMED_QUERIES)
     return {"base_seconds": base, "with_expert_seconds": full, "ratio": full / base}
-
-
-def medians(texts: tuple[str, ...], *calls: Callable[[str], Any]) -> list[float]:
-    """Median seconds of every call over some texts; the calls take turns, so that a busy machine slows all of them."""
-    seconds: list[list[float]] = [[] for _ in calls]
-    for text in (texts[:1] * 3 + texts)[: TIMED_QUERIES + 3]:
-        for call, found in zip(calls, seconds, strict=True):
-            start = time.perf_counter()
-            call(text)
-            found.append(time.perf_counter() - start)
-    return [statistics.median(found[3:]) for found in seconds]
 
 
 def strengths(

@@ -16,15 +16,15 @@ against the base, against one-way and against many-to-many InfoNCE, all three wi
 
 import argparse
 import json
-import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from timing import medians
 
 from routeret.artifact import write_file, write_json
 from routeret.datasets import Dataset, load_dataset
@@ -440,7 +440,7 @@ def latency(encoder: TorchEncoder, asked: Asked, *, temperature: float) -> dict[
         best = top_k(queries.scores(0, documents[rows[0]])[None], 10).rows
         return np.take_along_axis(rows, best, axis=1)
 
-    one, over_all, over_candidates = medians(texts, bi_encoder, late_over_all, late_over_candidates)
+    one, over_all, over_candidates = medians(texts, bi_encoder, late_over_all, late_over_candidates, most=TIMED_QUERIES)
     shares = []
     for text in texts:
         queries = queries_of(text)
@@ -460,17 +460,6 @@ def latency(encoder: TorchEncoder, asked: Asked, *, temperature: float) -> dict[
         f"late_over_{PRODUCT}": {"ms": 1000 * over_candidates, "ratio": over_candidates / one},
         "recall_of_candidates": recall_by_shortcut(shares),
     }
-
-
-def medians(texts: list[str], *calls: Callable[[str], Any]) -> list[float]:
-    """Median seconds of every call over some texts; the calls take turns, so that a busy machine slows all of them."""
-    seconds: list[list[float]] = [[] for _ in calls]
-    for text in (texts[:1] * 3 + texts)[: TIMED_QUERIES + 3]:
-        for call, found in zip(calls, seconds, strict=True):
-            start = time.perf_counter()
-            call(text)
-            found.append(time.perf_counter() - start)
-    return [statistics.median(found[3:]) for found in seconds]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ STUDY = Path(__file__).parents[2] / "eval" / "lora_study.py"
 
 @pytest.fixture
 def study(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(STUDY.parent))
     spec = importlib.util.spec_from_file_location("lora_study", STUDY)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

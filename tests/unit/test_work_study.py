@@ -17,6 +17,7 @@ STUDY = Path(__file__).parents[2] / "eval" / "work_study.py"
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     """The study over letters: n of the first third is an occupation's alternative title, n of the last its title."""
+    monkeypatch.syspath_prepend(str(STUDY.parent))
     spec = importlib.util.spec_from_file_location("work_study", STUDY)
     module = importlib.util.module_from_spec(spec)
     # A dataclass looks up the module that it stands in.
