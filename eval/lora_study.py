@@ -15,7 +15,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -28,11 +28,12 @@ from routeret.evaluation.provenance import installed_versions
 from routeret.experts import LinearExpert, LoraExpert
 from routeret.routing import STRENGTHS
 from routeret.significance import paired_test
-from routeret.training.choosing import DevScores, choose, score_checkpoints
-from routeret.training.linear import LinearRecipe, fit_linear
+from routeret.training.choosing import DevScores, choose
+from routeret.training.linear import LinearRecipe
 from routeret.training.lora import AskedSet, LoraRecipe, fit_lora
 from routeret.training.material import Material
 from routeret.training.scoring import JudgedQueries
+from routeret.training.trained import trained_linear as trained_in_library
 from routeret.types import FloatArray, QueryBatch
 
 DATA = Path(__file__).parent / "data"
@@ -125,20 +126,11 @@ def settings(material: Material, encoder: TorchEncoder, recipe: LoraRecipe, *, s
 def trained_linear(material: Material, *, seed: int) -> tuple[LinearExpert, dict[str, Any]]:
     start = time.perf_counter()
     recipe = LinearRecipe()
-    fits = fit_linear(material.training, anchors=material.anchors.vectors, recipe=recipe, seed=seed)
-    scores = score_checkpoints(fits, material.dev)
+    trained = trained_in_library("linear", material, recipe, seed=seed, show_progress=False)
     seconds = time.perf_counter() - start
-    choice = choose(scores, seed=seed)
-    expert = LinearExpert(
-        name="linear",
-        weight=fits[choice.fit].weight,
-        strength=choice.strength,
-        space=material.encoder.space,
-        query_tower=material.encoder.query_tower,
-        known_documents=material.known_documents,
-    )
-    grid: list[dict[str, float]] = [{"steps": fit.steps} for fit in fits]
-    return expert, {"seconds": seconds, "recipe": recipe.as_dict(), **summary(scores, grid, seed=seed)}
+    grid: list[dict[str, float]] = [{"steps": steps} for steps in recipe.checkpoints]
+    figures = {"seconds": seconds, "recipe": recipe.as_dict(), **summary(trained.scores, grid, seed=seed)}
+    return cast("LinearExpert", trained.expert), figures
 
 
 def trained_lora(

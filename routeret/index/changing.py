@@ -288,5 +288,5 @@ def _require_kept_as(store: StoreWriter, space: str, wanted: TokenStorage) -> No
     if kept is not None and kept.storage != wanted:
         raise InputError(
             f"index {store.folder.name!r} keeps tokens of space {space} as {kept.storage}, wanted is {wanted}; take "
-            f"{kept.storage}, or drop that space first"
+            f"{kept.storage}, or drop its tokens first"
         )

@@ -57,12 +57,12 @@ def drop_unnamed_spaces(index: Index, contents: Contents, *, keep: TowerExpert |
     """
     held = index.info()["spaces"]
     for space in index.spaces[1:]:
-        is_kept = keep is not None and space == keep.space
-        if space.fingerprint not in contents.own_spaces and not is_kept:
+        coming = keep if keep is not None and space == keep.space else None
+        if coming is None and space.fingerprint not in contents.own_spaces:
             index.drop_space(space)
             continue
         tokens = held[space.fingerprint].get("tokens")
         if tokens is None or contents.compares_tokens(space.fingerprint, tokens["storage"]):
             continue
-        if not is_kept or keep is None or tokens["storage"] != keep.token_storage:
+        if coming is None or tokens["storage"] != coming.token_storage:
             index.drop_tokens(space)
