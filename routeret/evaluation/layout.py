@@ -7,6 +7,9 @@ from routeret.types import BASE, LEXICAL
 
 Cell = str | int | float | None
 
+EXPERT = "expert:"
+"""How the name of a system begins that is one expert alone."""
+
 _ORDER = (
     BASE,
     LEXICAL,

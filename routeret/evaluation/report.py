@@ -9,7 +9,7 @@ from typing import Any
 
 from routeret.artifact import write_json
 from routeret.errors import ArtifactError, InputError
-from routeret.evaluation.layout import Table, aligned, markdown, system_order
+from routeret.evaluation.layout import EXPERT, Table, aligned, markdown, system_order
 from routeret.evaluation.provenance import Provenance
 from routeret.measures import MEASURES, NDCG
 
@@ -215,7 +215,7 @@ class Report:
 
     def _default_systems(self) -> list[str]:
         names = system_order(self.mean)
-        return [name for name in names if not name.startswith("expert:")] or names
+        return [name for name in names if not name.startswith(EXPERT)] or names
 
 
 def _across(

@@ -11,6 +11,7 @@ from routeret.artifact import differing_files, sha256_of, write_json
 from routeret.datasets import load_dataset
 from routeret.errors import ArtifactError, InputError
 from routeret.evaluation.evaluating import evaluate
+from routeret.evaluation.layout import EXPERT
 from routeret.evaluation.report import Report
 from routeret.evaluation.systems import known_systems, require_systems
 from routeret.packs import read_pack
@@ -21,7 +22,6 @@ from routeret.types import BASE
 Setting = Literal["separate", "merged"]
 """One index a data set, or one index for all."""
 
-_EXPERT = "expert:"
 _PACK = "pack"
 _EMBEDDINGS = "embeddings"
 
@@ -137,7 +137,7 @@ class SuiteReport:
         parts = []
         for setting, report in self.reports.items():
             parts += [f"{self.suite}, {setting}", report.table()]
-            if experts := [name for name in report.mean if name.startswith(_EXPERT)]:
+            if experts := [name for name in report.mean if name.startswith(EXPERT)]:
                 parts.append(report.table(systems=[BASE, *experts]))
         return "\n\n".join(parts)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from routeret.errors import InputError
-from routeret.evaluation.layout import system_order
+from routeret.evaluation.layout import EXPERT, system_order
 from routeret.evaluation.oracles import DATASET_ORACLE, QUERY_ORACLE
 from routeret.protocols import PoolMember
 from routeret.retriever.pool import Pool
@@ -29,7 +29,6 @@ ROUTED_HYBRID = "routed_hybrid"
 ON_REQUEST = ("dataset_router", "classifier_head", "expert_classifiers")
 """The systems that are measured only where they are named: the routers that RouterRetriever was compared with."""
 
-_EXPERT = "expert:"
 _ORACLES = (DATASET_ORACLE, QUERY_ORACLE)
 _OTHERS = ("hybrid", ROUTED, ROUTED_HYBRID, "centroid", MULTITASK, "average", "uniform", "known_index")
 _FIT_BY_SYSTEM: Mapping[str, Callable[[PilotLibrary, Sequence[PoolMember]], Router]] = {
@@ -42,7 +41,7 @@ _FIT_BY_SYSTEM: Mapping[str, Callable[[PilotLibrary, Sequence[PoolMember]], Rout
 
 def known_systems(experts: Sequence[str]) -> list[str]:
     """The names of all systems over a pool of some experts, in the order of the tables."""
-    of_experts = [f"{_EXPERT}{name}" for name in experts]
+    of_experts = [f"{EXPERT}{name}" for name in experts]
     return system_order([BASE, LEXICAL, *_OTHERS, *_ORACLES, *ON_REQUEST, *of_experts])
 
 
@@ -71,7 +70,7 @@ class Systems:
             InputError: a name is unknown.
         """
         self._searcher = searcher
-        self._experts = {f"{_EXPERT}{name}": name for name in searcher.pool.names}
+        self._experts = {f"{EXPERT}{name}": name for name in searcher.pool.names}
         known = known_systems(searcher.pool.names)
         require_systems(names or (), known)
         wanted = {name for name in known if name not in ON_REQUEST} if names is None else set(names)
