@@ -30,6 +30,7 @@ def content() -> str:
         "work": work,
         "moe": mixtures,
         "lora": adapters,
+        "document_tokens": document_tokens,
         "routerretriever": suite,
     }
     written = []
@@ -193,6 +194,29 @@ def adapters(values: Figures) -> str:
     )  # fmt: skip
     notes = ("seconds of training; a query's time is relative to the base alone, on the same machine",)
     return f"## Linear and LoRA experts\n\n{markdown(Table(header, tuple(rows), notes))}"
+
+
+def document_tokens(values: Figures) -> str:
+    """Documents compared by one vector and by one a token, with the base as it is."""
+    rows: list[tuple[Cell, ...]] = []
+    for name, one in values["sets"].items():
+        ndcg, n_documents = one["base"]["ndcg"], one["n_documents"]
+        rows.append((name, "one vector of each", ndcg, None, None, kilobytes(one["base"]["bytes"], n_documents)))
+        for way, found in one["ways"].items():
+            of_way = (ndcg + found["alone"]["mean"], interval(found["alone"]), interval(found["fused"]))
+            rows.append((name, way, *of_way, kilobytes(found["bytes"], n_documents)))
+    header = (
+        f"{values['split']} queries", "compared by", "nDCG@10 alone", "difference alone", "difference beside the base",
+        "KB a document",
+    )  # fmt: skip
+    notes = (
+        "the base as it is, trained with one vector a text; the share beside the base is the best on these queries",
+    )
+    return f"## Token vectors of documents\n\n{markdown(Table(header, tuple(rows), notes))}"
+
+
+def kilobytes(size: int, n_documents: int) -> str:
+    return f"{size / n_documents / 1000:.2f}"
 
 
 def suite(values: Figures) -> str:
