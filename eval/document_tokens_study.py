@@ -130,8 +130,7 @@ class Embedded:
 
 
 def expert_of(encoder: TorchEncoder, temperature: float, storage: TokenStorage | None) -> TowerExpert:
-    known = np.zeros(0, dtype=np.uint64)
-    return TowerExpert("by_tokens", encoder, 1.0, known, str(encoder.folder), {}, temperature, storage)
+    return TowerExpert("by_tokens", encoder, model=str(encoder.folder), interaction=temperature, token_storage=storage)
 
 
 def bytes_of(n_documents: int, n_tokens: int, storage: TokenStorage | None, *, dim: int) -> int:

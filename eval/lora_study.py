@@ -138,7 +138,7 @@ def trained_lora(
 ) -> tuple[LoraExpert, dict[str, Any]]:
     start = time.perf_counter()
     (division,), (training,), (judged,) = material.divisions, material.training, material.dev
-    fits, scores = fit_lora(
+    found = fit_lora(
         encoder,
         [AskedSet(division.train.texts, training)],
         dev=[(division.dev.texts, judged)],
@@ -148,6 +148,7 @@ def trained_lora(
         show_progress=True,
     )
     seconds = time.perf_counter() - start
+    fits, scores = found.fits, found.scores
     choice = choose(scores, seed=seed)
     expert = LoraExpert(
         name="lora",

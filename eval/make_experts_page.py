@@ -15,6 +15,8 @@ ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "experts.md"
 MARKER = "results"
 RESULTS = ROOT / "eval" / "results" / "experts"
+PAIR_MEASURES = {"f1_max": "F1max", "threshold": "at cosine", "ratio": "ratio", "roc_auc": "ROC AUC"}
+"""Measures of pairs by their key in the reports; see routeret.pair_measures."""
 
 Figures = Mapping[str, Any]
 
@@ -31,6 +33,8 @@ def content() -> str:
         "moe": mixtures,
         "lora": adapters,
         "document_tokens": document_tokens,
+        "hard_negatives": hard_negatives,
+        "mixture_retriever": mixture_retriever,
         "routerretriever": suite,
     }
     written = []
@@ -48,11 +52,13 @@ def cocitation(values: Figures) -> str:
     rows: list[tuple[Cell, ...]] = [("base", ndcg, *pair_cells([values["base"]["pairs"]]), "")]
     for name, words in (("alone", "tuned, alone"), ("fused", "tuned, beside the base"), ("linear", "linear expert")):
         test = values["mean"][name]
-        pairs = pair_cells([run["alone"]["pairs"] for run in runs]) if name == "alone" else (None,) * 3
+        pairs = (None,) * len(PAIR_MEASURES)
+        if name == "alone":
+            pairs = pair_cells([run["alone"]["pairs"] for run in runs])
         rows.append((words, ndcg + test["mean"], *pairs, interval(test)))
     seconds = mean([run["seconds"] for run in runs])
     table = Table(
-        ("", "nDCG@10", "F1max", "ratio", "ROC AUC", "difference in nDCG@10"),
+        ("", "nDCG@10", *PAIR_MEASURES.values(), "difference in nDCG@10"),
         tuple(rows),
         (
             f"{counted(len(runs), 'training')}, {values['mined']['pairs']} mined pairs and "
@@ -63,7 +69,7 @@ def cocitation(values: Figures) -> str:
 
 
 def pair_cells(pairs: Sequence[Figures]) -> tuple[Cell, ...]:
-    return tuple(mean([one[key] for one in pairs]) for key in ("f1_max", "ratio", "roc_auc"))
+    return tuple(mean([one[key] for one in pairs]) for key in PAIR_MEASURES)
 
 
 def work(values: Figures) -> str:
@@ -76,11 +82,14 @@ def work(values: Figures) -> str:
         for row, sets in by_row.items():
             figures = sets.get(name)
             if figures is not None:
-                test = figures.get("against_base", {}).get("map")
+                tests = [figures.get(f"against_{other}", {}).get("map") for other in ("base", "many_to_many")]
                 recall = values_of_candidates(values, split, row, name)
                 measures = (figures["map"], figures["rp@10"], figures["ndcg@10"])
-                rows.append((row.replace("/", ", scored "), *measures, interval(test), recall))
-        header = ("trained, scored", "MAP", "RP@10", "nDCG@10", "MAP against the base", "recall of 500 candidates")
+                rows.append((row.replace("/", ", scored "), *measures, *map(interval, tests), recall))
+        header = (
+            "trained, scored", "MAP", "RP@10", "nDCG@10", "MAP against the base", "MAP against many_to_many, pooled",
+            "recall of 500 candidates",
+        )  # fmt: skip
         seeds = max(figures["n_seeds"] for sets in by_row.values() for figures in sets.values())
         parts += [
             f"{name}, {split} queries; {counted(seeds, 'training')} of each.",
@@ -165,8 +174,15 @@ def mixtures(values: Figures) -> str:
             about,
             markdown(Table(header, tuple(rows))),
             markdown(Table(("difference in nDCG@10", "alone", "beside the base"), compared)),
+            mixtures_pairs(values),
         ]
     )
+
+
+def mixtures_pairs(values: Figures) -> str:
+    """How well every system tells pairs that belong together from others, alone, on the mean over domains."""
+    rows = tuple((system, *pair_cells(list(figures["domains"].values()))) for system, figures in values["mean"].items())
+    return markdown(Table(("pairs, alone", *PAIR_MEASURES.values()), rows))
 
 
 def adapters(values: Figures) -> str:
@@ -213,6 +229,37 @@ def document_tokens(values: Figures) -> str:
         "the base as it is, trained with one vector a text; the share beside the base is the best on these queries",
     )
     return f"## Token vectors of documents\n\n{markdown(Table(header, tuple(rows), notes))}"
+
+
+def hard_negatives(values: Figures) -> str:
+    """Hard negatives of linear experts beside negatives by chance."""
+    rows: list[tuple[Cell, ...]] = []
+    for name, one in values["sets"].items():
+        rows.append((name, "base", one["base"], None))
+        for way, found in one["ways"].items():
+            against = interval(found["against_chance"]) if found is not one["ways"]["by chance"] else None
+            rows.append((name, way, one["base"] + found["gain"]["mean"], against))
+    header = (f"{values['split']} queries", "negatives", "nDCG@10", "difference to negatives by chance")
+    n_drawn, seeds = values["recipe"]["n_negatives"], counted(values["n_seeds"], "training")
+    notes = (f"linear experts, {n_drawn} negatives drawn a step, {seeds} of each",)
+    return f"## Hard negatives\n\n{markdown(Table(header, tuple(rows), notes))}"
+
+
+def mixture_retriever(values: Figures) -> str:
+    """A mixture behind the router, over one index of all its domains."""
+    report = values["report"]
+    sets = list(report["datasets"])
+    names = system_order(set(report["mean"]))
+    rows = tuple(
+        (name, *(report["datasets"][one]["systems"][name]["ndcg@10"] for one in sets), report["mean"][name]["ndcg@10"])
+        for name in names
+    )
+    told = mean(list(values["documents"]["accuracy"].values()))
+    notes = (
+        f"one index of {len(sets)} corpora, {values['split']} queries, nDCG@10, 1 training; words told its domain for "
+        f"{100 * told:.1f} % of held-out documents",
+    )
+    return f"## A mixture behind the router\n\n{markdown(Table(('', *sets, 'mean'), rows, notes))}"
 
 
 def kilobytes(size: int, n_documents: int) -> str:

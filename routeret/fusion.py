@@ -1,7 +1,7 @@
 """Several opinions about a query made one: query vectors mixed, scores added, ranks summed."""
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,14 +139,15 @@ def fuse_spaces(
     return total.astype(np.float32)
 
 
-def require_space_fusion(how: str) -> None:
-    """Do nothing if this is a way to fuse spaces.
+def require_space_fusion(how: str) -> SpaceFusion:
+    """Give a way to fuse spaces as such.
 
     Raises:
         InputError: it is not; those that are are named.
     """
     if how not in get_args(SpaceFusion):
         raise InputError(f"found space fusion {how!r}, expected one of: {', '.join(get_args(SpaceFusion))}")
+    return cast("SpaceFusion", how)
 
 
 def _spread_alike(scores: FloatArray, pattern: FloatArray, sample: BoolArray | None) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""What a run is worth: nDCG@10, MAP, MRR@10 and Recall@100 of every query as trec_eval defines them, and RP@k.
+"""What a run is worth: nDCG@10, MAP, MRR@10, RP@10 and Recall@100 of every query, by trec_eval's rules.
 
 Three rules of trec_eval matter when numbers are compared with those of other tools:
 
@@ -18,23 +18,24 @@ from routeret.types import FloatArray, Qrels, Run
 NDCG = "ndcg@10"
 """The measure by which systems are compared and chosen."""
 
-MEASURES = (NDCG, "map", "mrr@10", "recall@100")
+MEASURES = (NDCG, "map", "mrr@10", "rp@10", "recall@100")
 """The names of the measures that :func:`measure` gives, in the order of the tables."""
 
 PerQuery = dict[str, dict[str, float]]
 """Values by query id and measure."""
 
 _TREC_NAMES = {NDCG: "ndcg_cut_10", "map": "map", "mrr@10": "recip_rank", "recall@100": "recall_100"}
-_TREC_MEASURES = {"ndcg_cut.10", "map", "recip_rank", "recall.100"}
+_TREC_MEASURES = {"ndcg_cut.10", "map", "recip_rank", "P.10", "recall.100"}
 
 
 def measure(run: Run, qrels: Qrels, *, drop_self_hits: bool = False) -> PerQuery:
     """Give all measures of every judged query.
 
-    The means equal those of BEIR's ``EvaluateRetrieval.evaluate`` up to its rounding to 5 decimals, with one
-    difference: a judged query that the run lacks counts 0 here, where pytrec_eval leaves it out of the mean. As there,
-    a query whose judgements are all 0 counts 0, a query with an empty set of judgements does not count, and a query
-    of the run without judgements is ignored. ``map`` goes over the whole run: give runs of equal depth.
+    The means equal those of BEIR's ``EvaluateRetrieval.evaluate``, which has no RP@10 (see :func:`rp_at_k`), up to its
+    rounding to 5 decimals, with one difference: a judged query that the run lacks counts 0 here, where pytrec_eval
+    leaves it out of the mean. As there, a query whose judgements are all 0 counts 0, a query with an empty set of
+    judgements does not count, and a query of the run without judgements is ignored. ``map`` goes over the whole run:
+    give runs of equal depth.
 
     Args:
         run: scores by query id and document id; higher is better.
@@ -44,13 +45,13 @@ def measure(run: Run, qrels: Qrels, *, drop_self_hits: bool = False) -> PerQuery
             where the ids agree by chance.
 
     Returns:
-        For every query id of the qrels, in their order, the four values of :data:`MEASURES`, each in 0 to 1.
+        For every query id of the qrels, in their order, the values of :data:`MEASURES`, each in 0 to 1.
 
     Raises:
         InputError: a score is not a number that can be ordered, or a grade is not an integer.
     """
     judged, values = _evaluated(run, qrels, _TREC_MEASURES, drop_self_hits=drop_self_hits)
-    return {query_id: _named(values.get(query_id)) for query_id in judged}
+    return {query_id: _named(values.get(query_id), grades) for query_id, grades in judged.items()}
 
 
 def rp_at_k(run: Run, qrels: Qrels, *, k: int = 10, drop_self_hits: bool = False) -> dict[str, float]:
@@ -74,9 +75,10 @@ def rp_at_k(run: Run, qrels: Qrels, *, k: int = 10, drop_self_hits: bool = False
     if k < 1:
         raise InputError(f"k is {k}; expected at least 1")
     judged, values = _evaluated(run, qrels, {f"P.{k}"}, drop_self_hits=drop_self_hits)
-    found = {query_id: values[query_id][f"P_{k}"] * k if query_id in values else 0.0 for query_id in judged}
-    relevant = {query_id: sum(grade > 0 for grade in grades.values()) for query_id, grades in judged.items()}
-    return {query_id: round(found[query_id]) / max(1, min(k, relevant[query_id])) for query_id in judged}
+    return {
+        query_id: _r_precision(values[query_id][f"P_{k}"], k, grades) if query_id in values else 0.0
+        for query_id, grades in judged.items()
+    }
 
 
 def mean_measures(per_query: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -180,11 +182,18 @@ def _require_numbers(query_id: str, hits: dict[str, float]) -> None:
         )
 
 
-def _named(values: Mapping[str, float] | None) -> dict[str, float]:
+def _r_precision(precision: float, k: int, grades: Mapping[str, int]) -> float:
+    """Precision at k, made relative to the most that k hits can have."""
+    n_relevant = sum(grade > 0 for grade in grades.values())
+    return round(precision * k) / max(1, min(k, n_relevant))
+
+
+def _named(values: Mapping[str, float] | None, grades: Mapping[str, int]) -> dict[str, float]:
     if values is None:
         return dict.fromkeys(MEASURES, 0.0)
     named = {name: float(values[trec_name]) for name, trec_name in _TREC_NAMES.items()}
+    named["rp@10"] = _r_precision(values["P_10"], 10, grades)
     # trec_eval has no cut-off for the reciprocal rank; a value below that of rank 10 is a first hit after rank 10.
     if named["mrr@10"] < 1 / 10.5:
         named["mrr@10"] = 0.0
-    return named
+    return {name: named[name] for name in MEASURES}

@@ -44,6 +44,7 @@ def bench_index(
     vectors: Path | None = None,
     encoder: str | Path | Encoder = DEFAULT_BASE,
     seed: int = 0,
+    device: str | None = None,
     work: Path | None = None,
     output: Path | None = None,
     show_progress: bool = False,
@@ -57,6 +58,7 @@ def bench_index(
         vectors: an export or an index with the corpora's vectors; by default the encoder makes them.
         encoder: writes the corpora's queries, and their documents.
         seed: where all chance starts.
+        device: where an encoder that is named runs.
         work: a folder for data and stores, made if need be; what was put there is removed. By default a temporary one.
         output: a JSON file, written after every store, so that an interrupted run keeps what it has.
         show_progress: draw a progress bar on stderr.
@@ -75,7 +77,9 @@ def bench_index(
         partial(make_synthetic, n_documents=size, clusters=Clusters(seed=seed)) for size in sorted(set(sizes))
     ]
     if corpora:
-        makers.append(_real(corpora, vectors, encoder, seed=seed, show_progress=show_progress))
+        makers.append(
+            _real(corpora, vectors, load_encoder(encoder, device=device), seed=seed, show_progress=show_progress)
+        )
     datasets: list[dict[str, Any]] = []
     report = {
         "kind": KIND,
@@ -118,12 +122,12 @@ def _checked(sizes: Sequence[int], corpora: Sequence[Path], stores: Sequence[str
 
 
 def _real(
-    corpora: Sequence[Path], vectors: Path | None, encoder: str | Path | Encoder, *, seed: int, show_progress: bool
+    corpora: Sequence[Path], vectors: Path | None, encoder: Encoder, *, seed: int, show_progress: bool
 ) -> Callable[[Path], BenchData]:
     return partial(
         make_real,
         corpora=corpora,
-        encoder=load_encoder(encoder),
+        encoder=encoder,
         vectors=open_vectors(vectors) if vectors else None,
         seed=seed,
         show_progress=show_progress,

@@ -12,6 +12,7 @@ from routeret.chunking import Chunker, chunker_from_dict
 from routeret.corpus import Corpus
 from routeret.encoders import load_encoder
 from routeret.errors import InputError
+from routeret.fusion import SpaceFusion
 from routeret.index import ChangeReport, Exported
 from routeret.index.row_format import Storage
 from routeret.retriever import Retriever
@@ -26,6 +27,7 @@ def build_index(
     base: str | Path | None = None,
     chunker: Chunker | None = None,
     storage: Storage = "fp16",
+    space_fusion: SpaceFusion = "scores",
     prefix_ids: bool = False,
     device: str | None = None,
     download: bool = False,
@@ -34,7 +36,7 @@ def build_index(
     """Build an index in a folder beside ``path`` and move it there when it is whole.
 
     A build that was interrupted goes on where it stopped when the same call is made again: documents that were
-    embedded and kept are not embedded twice. Another pack, base, chunker or storage begins anew.
+    embedded and kept are not embedded twice. Another pack, base, chunker, storage or fusion begins anew.
 
     Args:
         path: the index's folder; must not exist.
@@ -43,6 +45,7 @@ def build_index(
         base: a base model without experts, instead of a pack.
         chunker: cuts documents into spans; by default a document is one span.
         storage: precision of the stored vectors.
+        space_fusion: how the scores of several spaces become one; see :meth:`Retriever.create`.
         prefix_ids: make every id ``<corpus>/<id>``.
         device: where the model runs.
         download: fetch a model that is not on this machine.
@@ -60,7 +63,13 @@ def build_index(
     chosen, named = pack_and_base(pack, base)
     encoder = load_encoder(named, device=device, download=download)
     create = partial(
-        create_folder, base=encoder, model=model_name(named), pack=chosen, chunker=chunker, storage=storage
+        create_folder,
+        base=encoder,
+        model=model_name(named),
+        pack=chosen,
+        chunker=chunker,
+        storage=storage,
+        space_fusion=space_fusion,
     )
     with (
         unfinished_index(path, create=create, resume=True) as folder,
@@ -79,6 +88,7 @@ def import_index(
     pack: str | Path | None = None,
     base: str | Path | None = None,
     storage: Storage | None = None,
+    space_fusion: SpaceFusion | None = None,
     device: str | None = None,
     download: bool = False,
     show_progress: bool = False,
@@ -92,6 +102,7 @@ def import_index(
         pack: the pack of experts, for a new index.
         base: a base model without experts, for a new index.
         storage: precision of the stored vectors of a new index; by default half precision.
+        space_fusion: how the scores of several spaces become one in a new index; by default ``"scores"``.
         device: where the model of a new index runs.
         download: fetch a model that is not on this machine.
         show_progress: draw a progress bar on stderr.
@@ -100,15 +111,16 @@ def import_index(
         ArtifactError: the folder is no export, or is damaged; or ``path`` is no index.
         SpaceMismatchError: the export's vectors are of another space than the index's.
         DuplicateIdError: an id is in the index with another content.
-        InputError: the index is there, and a pack, a base or a storage was given; or the export's chunker cannot cut
-            its documents as it did.
+        InputError: the index is there, and a pack, a base, a storage or a fusion was given; or the export's chunker
+            cannot cut its documents as it did.
         IndexLockedError: another process is writing, or building the same index.
     """
     path = Path(path)
     exported = Exported(folder)
     n_by_corpus = {exported.corpus.name: len(exported)}
     if path.exists():
-        _require_unset(path, {"--pack": pack, "--base": base, "--storage": storage})
+        given = {"--pack": pack, "--base": base, "--storage": storage, "--space-fusion": space_fusion}
+        _require_unset(path, given)
         with Retriever.open(path) as retriever:
             change = retriever.import_documents(exported, show_progress=show_progress)
             return BuildReport.of(_copied(change), index=path, n_documents=len(retriever), n_by_corpus=n_by_corpus)
@@ -122,6 +134,7 @@ def import_index(
         pack=chosen,
         chunker=chunker_from_dict(exported.chunker),
         storage=storage or "fp16",
+        space_fusion=space_fusion or "scores",
     )
     # Nothing is embedded, so an import that was interrupted loses little by beginning anew.
     with (

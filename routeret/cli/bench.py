@@ -61,6 +61,7 @@ def command() -> None:
     help="What is measured beside the index; an empty text is nothing.",
 )
 @options.seed
+@options.device
 @click.option("--work", type=options.folder, metavar="FOLDER", help="Where data and stores stand meanwhile.")
 @click.option(
     "--output", "output_file", type=options.folder, callback=options.existing_parent, metavar="FILE", help="Write JSON."
@@ -72,6 +73,7 @@ def index(
     vectors: Path | None,
     stores: str,
     seed: int,
+    device: str | None,
     work: Path | None,
     output_file: Path | None,
     as_json: bool,
@@ -79,7 +81,8 @@ def index(
     """Measure building, opening, searching, filtering and changing an index.
 
     Other stores hold the same vectors and answer the same queries in the same run. A million documents take up to an
-    hour and 8 GB of disk.
+    hour and 8 GB of disk. A model runs for the queries of corpora and, without --vectors, for their documents; the
+    stores themselves are measured on the CPU.
     """
     if not sizes and not corpora:
         raise click.UsageError("Give --sizes N,N... or --corpus FOLDER, or both.")
@@ -91,6 +94,7 @@ def index(
         stores=_names(stores),
         vectors=vectors,
         seed=seed,
+        device=device,
         work=work,
         output=output_file,
         show_progress=True,

@@ -25,6 +25,7 @@ from routeret.cli.command import Command
 )
 @options.chunker
 @options.storage
+@options.space_fusion
 @options.prefix_ids
 @options.device
 @options.download
@@ -36,6 +37,7 @@ def command(
     base: str | None,
     chunker: str | None,
     storage: str | None,
+    space_fusion: str | None,
     prefix_ids: bool,
     device: str | None,
     download: bool,
@@ -50,6 +52,7 @@ def command(
     """
     from routeret.building import build_index
     from routeret.chunking import parse_chunker
+    from routeret.fusion import require_space_fusion
     from routeret.index.row_format import require_storage
 
     report = build_index(
@@ -59,6 +62,7 @@ def command(
         base=base,
         chunker=parse_chunker(chunker) if chunker else None,
         storage=require_storage(storage or "fp16"),
+        space_fusion=require_space_fusion(space_fusion or "scores"),
         prefix_ids=prefix_ids,
         device=device,
         download=download,

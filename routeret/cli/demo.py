@@ -16,8 +16,9 @@ from routeret.cli.command import Command
     ],
 )
 @click.option("--folder", type=options.folder, help="Keep the demo's indexes here. [default: a temporary folder]")
+@options.device
 @options.as_json
-def command(folder: Path | None, as_json: bool) -> None:
+def command(folder: Path | None, device: str | None, as_json: bool) -> None:
     """Run the main job on the data that ships with the package.
 
     In about two minutes: builds one index over small corpora of several domains, compares the base with routing on
@@ -25,7 +26,7 @@ def command(folder: Path | None, as_json: bool) -> None:
     """
     from routeret.demo import run_demo
 
-    report = run_demo(folder)
+    report = run_demo(folder, device=device)
     if as_json:
         output.print_json(report.as_dict())
     else:

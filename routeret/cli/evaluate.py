@@ -53,9 +53,9 @@ def command(
 ) -> None:
     """Measure base, experts and routing on BEIR folders.
 
-    A set's name is its folder's name. The table shows nDCG@10 of every system; the JSON has MAP, MRR@10 and
-    recall@100 too, the differences to the base with 95 % intervals, the mean weights, and the scores apart for
-    queries whose relevant documents the experts were trained on. With --chunker, a document's score is the best of
+    A set's name is its folder's name. The table shows nDCG@10 of every system; the JSON has MAP, MRR@10,
+    RP@10 and recall@100 too, the differences to the base with 95 % intervals, the mean weights, and the scores apart
+    for queries whose relevant documents the experts were trained on. With --chunker, a document's score is the best of
     its spans; an --index has the chunker that it was built with. Only --systems measures dataset_router,
     classifier_head and expert_classifiers, the routers that the paper of RouterRetriever compares with.
     """

@@ -66,6 +66,7 @@ def list_(index_folder: Path, as_json: bool) -> None:
     help="BEIR folders with train and dev queries, from which the router learns when the model helps; repeatable.",
 )
 @click.option("--query-prompt", metavar="TEXT", help="Put before every query. [default: the model's own]")
+@click.option("--document-prompt", metavar="TEXT", help="Put before every document. [default: the model's own]")
 @click.option(
     "--interaction",
     type=click.FloatRange(min=0),
@@ -89,6 +90,7 @@ def add(
     name: str | None,
     data: tuple[Path, ...],
     query_prompt: str | None,
+    document_prompt: str | None,
     interaction: float | None,
     targets: str | None,
     device: str | None,
@@ -107,6 +109,11 @@ def add(
         raise click.UsageError("--targets says what the tokens of a query are compared with; give --interaction too")
     if interaction is not None and model is None:
         raise click.UsageError("a trained expert brings its own way to score; --interaction goes with --model")
+    if model is None and (data or query_prompt is not None or document_prompt is not None):
+        raise click.UsageError(
+            "a trained expert brings its own prompts and pilots; --query-prompt, --document-prompt and --data go with "
+            "--model"
+        )
     gain = None
     with Retriever.open(index_folder, device=device) as retriever:
         if model is not None and name is not None:
@@ -115,6 +122,7 @@ def add(
                 name=name,
                 data=data,
                 query_prompt=query_prompt,
+                document_prompt=document_prompt,
                 interaction=interaction,
                 token_storage=_TOKEN_STORAGE_BY_TARGETS[targets or "pooled"],
                 show_progress=True,

@@ -21,6 +21,7 @@ from routeret.cli.command import Command
 @click.option("--pack", metavar="NAME", help="The pack of experts of a new index. [default: minilm-domains]")
 @click.option("--base", metavar="MODEL", help="A base model of a new index, by name or folder, without experts.")
 @options.storage
+@options.space_fusion
 @options.device
 @options.download
 @options.as_json
@@ -30,6 +31,7 @@ def command(
     pack: str | None,
     base: str | None,
     storage: str | None,
+    space_fusion: str | None,
     device: str | None,
     download: bool,
     as_json: bool,
@@ -37,9 +39,11 @@ def command(
     """Add the documents of an export to an index without embedding them.
 
     FOLDER is what routeret export wrote. An index that is not there is made as routeret build makes it, with the
-    chunker of the index that was exported; --pack, --base, --storage, --device and --download are for a new index.
+    chunker of the index that was exported; --pack, --base, --storage, --space-fusion, --device and --download are for
+    a new index.
     """
     from routeret.building import import_index
+    from routeret.fusion import require_space_fusion
     from routeret.index.row_format import require_storage
 
     report = import_index(
@@ -48,6 +52,7 @@ def command(
         pack=pack,
         base=base,
         storage=require_storage(storage) if storage else None,
+        space_fusion=require_space_fusion(space_fusion) if space_fusion else None,
         device=device,
         download=download,
         show_progress=True,

@@ -30,6 +30,12 @@ storage = click.option(
     help="Precision of the stored vectors. [default: fp16]",
 )
 
+space_fusion = click.option(
+    "--space-fusion",
+    type=click.Choice(["scores", "ranks"]),
+    help="How rankings of experts with documents of their own are fused with the base's. [default: scores]",
+)
+
 download = click.option("--download", is_flag=True, help="Fetch a model that is not on this machine.")
 
 filter_json = click.option(

@@ -91,6 +91,19 @@ def check_text(report: "CheckReport") -> str:
     return "\n".join(lines)
 
 
+def structures_text(found: Mapping[str, Any]) -> str:
+    """What searches every space of an index, each with its recall for all who write queries into it, worst first."""
+    structures = {"Search structure": found, **{f"Space {name}": one for name, one in found.get("spaces", {}).items()}}
+    lines = []
+    for title, one in structures.items():
+        lines.append(f"{title}: {one['factory']}, over {one.get('rows', one['rows_exact']):,} rows.")
+        ranked = sorted(one.get("recall", {}).items(), key=lambda item: item[1])
+        lines += [f"  recall {value:.4f} for queries of {name}" for name, value in ranked]
+        if one.get("reason"):
+            lines.append(f"  {one['reason']}")
+    return "\n".join(lines)
+
+
 def documents_text(n: int) -> str:
     """A number of documents in words."""
     return f"{n:,} document{'' if n == 1 else 's'}"

@@ -63,12 +63,13 @@ def info(name: str, as_json: bool) -> None:
 )
 @click.argument("recipe", type=options.folder)
 @click.option("--out", type=options.folder, required=True, metavar="FOLDER", help="The pack's folder; must not exist.")
+@options.device
 @options.as_json
-def build(recipe: Path, out: Path, as_json: bool) -> None:
+def build(recipe: Path, out: Path, device: str | None, as_json: bool) -> None:
     """Train the experts and the router of a recipe and write the pack to a folder."""
     from routeret.training import build_pack
 
-    report = build_pack(recipe, out=out, show_progress=True)
+    report = build_pack(recipe, out=out, device=device, show_progress=True)
     if as_json:
         output.print_json(report.as_dict())
     else:

@@ -22,8 +22,11 @@ from routeret.cli.command import Command
 @click.option(
     "--output", "output_file", type=options.folder, callback=options.existing_parent, metavar="FILE", help="Write JSON."
 )
+@options.device
 @options.as_json
-def command(file: Path, split: str | None, rebuild: bool, output_file: Path | None, as_json: bool) -> None:
+def command(
+    file: Path, split: str | None, rebuild: bool, output_file: Path | None, device: str | None, as_json: bool
+) -> None:
     """Run an experiment from one file: build its pack, measure it.
 
     FILE is TOML: a pack's recipe, the data sets and systems to measure, and a work folder. The pack is built if it is
@@ -33,7 +36,12 @@ def command(file: Path, split: str | None, rebuild: bool, output_file: Path | No
     from routeret.evaluation.suite import run_suite
 
     report = run_suite(
-        file, split=split, rebuild=rebuild, say=lambda news: click.echo(news, err=True), show_progress=True
+        file,
+        split=split,
+        rebuild=rebuild,
+        device=device,
+        say=lambda news: click.echo(news, err=True),
+        show_progress=True,
     )
     if output_file:
         report.save(output_file)

@@ -22,6 +22,7 @@ def command() -> None:
         "routeret train expert law --data statutes cases --out experts/law",
         "routeret train expert law --data statutes --anchor nfcorpus scifact --out experts/law",
         "routeret train expert law --data statutes --kind lora --out experts/law",
+        "routeret train expert law --data statutes --recipe law.toml --cache vectors --out experts/law",
         "routeret experts add kb experts/law",
     ],
 )
@@ -52,7 +53,21 @@ def command() -> None:
     help="BEIR folders of other domains, on whose queries the expert is kept close to the base; repeatable.",
 )
 @click.option("--base", metavar="MODEL", help="The base model, by name or folder. [default: all-MiniLM-L6-v2]")
-@click.option("--force", is_flag=True, help="Write the expert even if it does not help on dev.")
+@click.option(
+    "--recipe",
+    type=options.folder,
+    metavar="FILE",
+    help="A TOML file with fields of LinearRecipe or LoraRecipe, such as checkpoints = [60, 120].",
+)
+@click.option(
+    "--cache",
+    type=options.folder,
+    metavar="FOLDER",
+    help="Where vectors are kept, so that another call on the same texts does not embed them again.",
+)
+@click.option(
+    "--force", is_flag=True, help="Write the expert even if it does not help on dev, or a linear fit diverged later on."
+)
 @options.seed
 @options.device
 @options.as_json
@@ -63,6 +78,8 @@ def expert(
     kind: Literal["linear", "lora"],
     anchor: tuple[Path, ...],
     base: str | None,
+    recipe: Path | None,
+    cache: Path | None,
     force: bool,
     seed: int,
     device: str | None,
@@ -85,6 +102,8 @@ def expert(
         base=base or DEFAULT_BASE,
         device=device,
         seed=seed,
+        recipe=recipe,
+        cache=cache,
         force=force,
         show_progress=True,
     )

@@ -33,12 +33,19 @@ _SYSTEMS = ("base", "hybrid", "average", "routed", "routed_hybrid")
 _K = 3
 
 
-def run_demo(folder: Path | None = None, *, pack: str | Path = DEFAULT_PACK, show_progress: bool = True) -> DemoReport:
+def run_demo(
+    folder: Path | None = None,
+    *,
+    pack: str | Path = DEFAULT_PACK,
+    device: str | None = None,
+    show_progress: bool = True,
+) -> DemoReport:
     """Build, evaluate, explain and tune on the data inside the package; about two minutes on two cores.
 
     Args:
         folder: keep the indexes there, as ``kb`` and ``tatqa``; must not exist, or be empty. None removes them.
         pack: experts and router, by name or folder.
+        device: where the model runs.
         show_progress: draw progress bars on stderr.
 
     Raises:
@@ -50,12 +57,14 @@ def run_demo(folder: Path | None = None, *, pack: str | Path = DEFAULT_PACK, sho
     domains = sorted(path for path in DEMO_DATA.iterdir() if path.is_dir() and path != own)
     with _working_folder(folder) as working:
         kb = working / KB
-        built = build_index(kb, domains, pack=pack, prefix_ids=True, show_progress=show_progress)
-        evaluation = evaluate(domains, index=kb, merged=True, systems=_SYSTEMS, show_progress=show_progress)
-        with Retriever.open(kb) as retriever:
+        built = build_index(kb, domains, pack=pack, prefix_ids=True, device=device, show_progress=show_progress)
+        evaluation = evaluate(
+            domains, index=kb, merged=True, systems=_SYSTEMS, device=device, show_progress=show_progress
+        )
+        with Retriever.open(kb, device=device) as retriever:
             experts = retriever.expert_names
             answers = _answers(retriever, QUERIES)
-        tuning = _tune(working / OWN_CORPUS, own, pack=pack, show_progress=show_progress)
+        tuning = _tune(working / OWN_CORPUS, own, pack=pack, device=device, show_progress=show_progress)
     return DemoReport(
         folder=folder,
         n_documents=built.n_documents,
@@ -84,17 +93,17 @@ def _answers(retriever: Retriever, queries: Sequence[str]) -> tuple[Answer, ...]
     return tuple(Answer(routed=ours, base=theirs) for ours, theirs in zip(routed, base, strict=True))
 
 
-def _tune(index: Path, data: Path, *, pack: str | Path, show_progress: bool) -> Tuning:
+def _tune(index: Path, data: Path, *, pack: str | Path, device: str | None, show_progress: bool) -> Tuning:
     """Build an index of one corpus, tune it with its train queries, and measure its test queries before and after."""
-    built = build_index(index, [data], pack=pack, show_progress=show_progress)
+    built = build_index(index, [data], pack=pack, device=device, show_progress=show_progress)
 
     def measured() -> tuple[int, float]:
-        report = evaluate([data], index=index, systems=["routed_hybrid"], show_progress=show_progress)
+        report = evaluate([data], index=index, systems=["routed_hybrid"], device=device, show_progress=show_progress)
         values = report.mean["routed_hybrid"]
         return report.datasets[data.name].n_queries, values[NDCG] if values else 0.0
 
     n_queries, before = measured()
-    with Retriever.open(index) as retriever:
+    with Retriever.open(index, device=device) as retriever:
         tuned = retriever.tune(labelled_queries_of(data, split="train"), show_progress=show_progress)
     after = measured()[1] if tuned.installed else before
     return Tuning(

@@ -173,7 +173,7 @@ def add_adapter(
             f"that it was trained in"
         )
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=sorted(targets), lora_dropout=dropout)  # type: ignore[arg-type] # alpha may be any number
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         inject_adapter_in_model(config, transformer)
     # New modules are made for training, whatever the others are in.

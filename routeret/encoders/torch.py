@@ -116,6 +116,11 @@ class TorchEncoder:
         return self._device
 
     @property
+    def precision(self) -> Precision:
+        """Arithmetic of the document tower's transformer."""
+        return self._precision
+
+    @property
     def query_prompt(self) -> str:
         """Text put before every query."""
         return self._query_prompt

@@ -17,6 +17,7 @@ from routeret.experts.remembering import remembering
 from routeret.index import Index
 from routeret.packs import DEFAULT_PACK, read_pack
 from routeret.retriever import Retriever
+from routeret.retriever.own_spaces import common_fusion
 from routeret.retriever.pool import Pool, load_pool
 from routeret.retriever.searching import Searcher
 
@@ -57,8 +58,8 @@ def evaluate(
         show_progress: draw progress bars on stderr.
 
     Raises:
-        InputError: no data, two sets of one name, both a pack and an index, both a chunker and an index, or an unknown
-            pack or system.
+        InputError: no data, two sets of one name, both a pack and an index, both a chunker and an index, an unknown
+            pack or system, or a pack whose experts were measured with different fusions of spaces.
         CorpusError: a set cannot be read, lacks the split, or judges what it does not hold.
         UnknownDocumentError: a relevant document is not in the index.
     """
@@ -83,7 +84,11 @@ def evaluate(
         lexical_weight=chosen.lexical_weight,
     )
     # Every system asks the same queries of the same experts.
-    pool = replace(pool, experts=tuple(remembering(expert) for expert in pool.experts))
+    pool = replace(
+        pool,
+        experts=tuple(remembering(expert) for expert in pool.experts),
+        space_fusion=common_fusion(pool.tower_by_name.values()),
+    )
     with indexes_of(
         datasets,
         base,

@@ -16,7 +16,8 @@ from routeret.evaluation.report import Report
 from routeret.evaluation.systems import known_systems, require_systems
 from routeret.packs import read_pack
 from routeret.training import build_pack
-from routeret.training.pack_recipe import PackRecipe, read_toml, require_fields, require_folders
+from routeret.training.pack_recipe import PackRecipe, require_folders
+from routeret.training.recipe_file import read_toml, require_fields
 from routeret.types import BASE
 
 Setting = Literal["separate", "merged"]
@@ -147,6 +148,7 @@ def run_suite(
     *,
     split: str | None = None,
     rebuild: bool = False,
+    device: str | None = None,
     say: Callable[[str], None] | None = None,
     show_progress: bool = False,
 ) -> SuiteReport:
@@ -158,6 +160,7 @@ def run_suite(
         file: the suite, as :meth:`Suite.read` reads it.
         split: whose queries to measure; None takes the split of the file.
         rebuild: build the pack again, in place of the one that is there, which goes first.
+        device: where models run and LoRA experts are trained.
         say: is told whether the pack is built or taken; None tells nobody.
         show_progress: draw progress bars on stderr.
 
@@ -183,7 +186,7 @@ def run_suite(
     if say is not None:
         say(news)
     if not pack.exists():
-        build_pack(suite.recipe, out=pack, show_progress=show_progress)
+        build_pack(suite.recipe, out=pack, device=device, show_progress=show_progress)
     reports = {
         setting: evaluate(
             folders,
@@ -192,6 +195,7 @@ def run_suite(
             split=suite.split,
             systems=suite.systems,
             cache=suite.work / _EMBEDDINGS,
+            device=device,
             show_progress=show_progress,
         )
         for setting, folders in suite.folders_by_setting.items()

@@ -21,6 +21,9 @@ from routeret.types import FloatArray, HashArray
 Targets = Literal["pooled", "tokens"]
 """One vector of every document, or one of each of its tokens."""
 
+SPACE_FUSION = "space_fusion"
+"""Where the details of an expert say how its scores and the base's became comparable when it was measured."""
+
 _MODEL = "model"
 _DOCUMENTS = "documents.safetensors"
 
@@ -108,8 +111,8 @@ class TowerExpert:
 
     name: str
     encoder: TorchEncoder | HashingEncoder
-    strength: float
-    known_documents: HashArray
+    strength: float = 1.0
+    known_documents: HashArray = field(default_factory=lambda: np.zeros(0, dtype=np.uint64))
     model: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     interaction: float | None = None

@@ -90,8 +90,8 @@ class Index(Optimiser):
         Args:
             folder: its folder.
             chunker: what the index was created with; needed only to change an index whose chunker is a function.
-            probes: gives the queries on which the recall of a new search structure is measured, of the first space;
-                without it some are made of documents.
+            probes: gives the queries on which the recall of a new search structure of a space is measured; where it
+                gives none, and without it, some are made of documents.
             device: where rows of the first space are searched: ``"cpu"``, or a CUDA device such as ``"cuda:0"``, to
                 which the vectors are copied at the first search.
             verify: read everything and compare every checksum.

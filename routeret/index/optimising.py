@@ -17,8 +17,8 @@ from routeret.optional import is_installed
 from routeret.space import Space
 from routeret.types import FloatArray
 
-ProbeSource = Callable[[Reader], Mapping[str, FloatArray]]
-"""Gives queries by the name of who writes them, float32, shape (n_queries, dim)."""
+ProbeSource = Callable[[Reader, Space], Mapping[str, FloatArray]]
+"""Gives queries of a space by the name of who writes them, float32, shape (n_queries, dim); none where nobody does."""
 
 
 class Optimiser(Reader):
@@ -32,7 +32,7 @@ class Optimiser(Reader):
         Args:
             folder: the index's folder.
             store: open for reading.
-            probes: gives the queries on which the recall of a new structure of the first space is measured.
+            probes: gives the queries on which the recall of a new structure is measured.
             device: a GPU that searches the first space; None for the CPU.
         """
         super().__init__(folder, store, device=device)
@@ -120,7 +120,7 @@ class Optimiser(Reader):
             self._device,
             factory=factory,
             recall=recall,
-            probes=self._own_probes if probes is None else lambda: probes,
+            probes=(lambda: self._own_probes(space)) if probes is None else (lambda: probes),
             seed=seed,
             is_built_now=True,
         )
@@ -129,9 +129,9 @@ class Optimiser(Reader):
             self._searches[space.fingerprint] = search
         return search.info()
 
-    def _own_probes(self) -> Probes | None:
-        """Queries of whoever opened the index, to measure a structure of the first space on."""
-        return self._probes(self) if self._probes and len(self) else None
+    def _own_probes(self, space: Space) -> Probes | None:
+        """Queries of whoever opened the index, to measure the structure of a space on."""
+        return (self._probes(self, space) or None) if self._probes and len(self) else None
 
     def _derive(self) -> None:
         """Make what searches need now, and not at the first one."""
@@ -139,9 +139,11 @@ class Optimiser(Reader):
             vectors = self._vectors[space.fingerprint]
             if vectors.n_rows == self.n_rows and self._search_of(space).is_due and is_installed("faiss"):
                 wanted = self._store.structure()
-                probes = self._own_probes() if space == self.space else None
                 self.optimise(
-                    recall=wanted.get("recall", RECALL), factory=wanted.get("factory"), probes=probes, space=space
+                    recall=wanted.get("recall", RECALL),
+                    factory=wanted.get("factory"),
+                    probes=self._own_probes(space),
+                    space=space,
                 )
         if len(self):
             self.fulltext  # noqa: B018 - brought up to date when it is asked for

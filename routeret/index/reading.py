@@ -131,10 +131,9 @@ class Reader(DocumentReader):
             )
         return tokens.take(self._checked(rows, end=self.n_rows, what="row"))
 
-    @property
-    def has_structure(self) -> bool:
-        """Whether rows of the first space are found by a FAISS structure, and not by exact search alone."""
-        ann = self._search_of(self.space).ann
+    def has_structure(self, space: Space | None = None) -> bool:
+        """Whether rows of a space, by default the first, are found by a FAISS structure, not by exact search alone."""
+        ann = self._search_of(space or self.space).ann
         return ann is not None and ann.structure is not None
 
     def info(self) -> dict[str, Any]:
@@ -239,11 +238,11 @@ class Reader(DocumentReader):
             self._device,
             factory=self._gpu_factory,
             recall=recall,
-            probes=self._own_probes if probes is None else lambda: probes,
+            probes=(lambda: self._own_probes(space)) if probes is None else (lambda: probes),
         )
 
-    def _own_probes(self) -> Probes | None:
-        """Queries to measure a structure of the first space on; None where it has to make some of documents."""
+    def _own_probes(self, space: Space) -> Probes | None:  # noqa: ARG002 - a writer has some
+        """Queries to measure the structure of a space on; None where it has to make some of documents."""
         return None
 
     def _stored(self, space: Space) -> tuple[StoredVectors, RowFormat]:

@@ -16,7 +16,7 @@ from routeret.retriever.folder import (
     free_router_folder,
     remove_leftovers,
 )
-from routeret.retriever.own_spaces import require_embedded, require_own_space
+from routeret.retriever.own_spaces import require_embedded, require_fusion, require_own_space
 from routeret.retriever.pool import require_query_tower
 from routeret.routing import PilotLibrary, RouterSettings, UtilityRouter
 
@@ -30,9 +30,10 @@ def read_pilots(source: Path, expert: Expert | TowerExpert) -> PilotLibrary:
     """
     folder = source / "pilots"
     if not folder.is_dir():
+        command = "train tower or routeret train moe" if isinstance(expert, TowerExpert) else "train expert"
         raise InputError(
             f"expert {expert.name!r} has no pilots in {source}, so no router can tell when it helps; train it with: "
-            f"routeret train expert, which writes them"
+            f"routeret {command}, which writes them"
         )
     return PilotLibrary.load(folder)
 
@@ -49,12 +50,14 @@ def require_place(folder: Path, contents: Contents, expert: Expert | TowerExpert
     Raises:
         SpaceMismatchError: an adapter writes into another space, or was trained on another query tower; or an expert
             with a space of its own has the base's.
-        InputError: the name is taken or cannot name a folder, or the pilots were made with another base.
+        InputError: the name is taken or cannot name a folder, or the pilots were made with another base; or an expert
+            with a space of its own was measured with another fusion of spaces.
     """
     named = f"expert {expert.name!r}"
     require_free_name(folder, contents, expert.name)
     library_of(folder, contents).joined(pilots)
     if isinstance(expert, TowerExpert):
+        require_fusion(expert, contents.space_fusion, here=f"index {folder.name!r}")
         with Index.open(folder) as index:
             require_own_space(index, expert.space, of=named)
         return
@@ -80,7 +83,7 @@ def install(
 
     Raises:
         SpaceMismatchError: an adapter writes into another space, or was trained on another query tower.
-        InputError: its name is taken or cannot name a folder.
+        InputError: its name is taken or cannot name a folder, or it was measured with another fusion of spaces.
         ArtifactError: documents lack a vector in the expert's own space.
         IndexLockedError: another process is writing.
     """

@@ -12,6 +12,7 @@ from routeret.index.row_format import Storage
 from routeret.packs import DEFAULT_PACK, Pack, read_pack
 from routeret.protocols import Encoder
 from routeret.retriever.folder import Contents, ExpertEntry, copy_folder, free_router_folder, new_or_empty
+from routeret.retriever.own_spaces import require_fusion
 from routeret.retriever.pool import DEFAULT_LEXICAL_WEIGHT, require_query_tower
 
 
@@ -38,7 +39,7 @@ def create_folder(
 
     Raises:
         ArtifactError: something is at ``path`` already, or the pack is damaged.
-        InputError: there is no such storage or fusion.
+        InputError: there is no such storage or fusion, or an expert of the pack was measured with another fusion.
         SpaceMismatchError: the pack was made for another base.
     """
     if pack is not None:
@@ -53,6 +54,7 @@ def create_folder(
                 expert = load_expert(source)
                 entry = ExpertEntry(name=name, folder=f"experts/{name}")
                 if isinstance(expert, TowerExpert):
+                    require_fusion(expert, space_fusion, here=f"index {path.name!r}")
                     index.add_space(expert.encoder, storage=storage, tokens=expert.token_storage)
                     entry = replace(entry, space=expert.space.fingerprint, tokens=expert.token_storage)
                 copy_folder(source, folder / entry.folder)

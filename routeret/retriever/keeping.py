@@ -19,6 +19,7 @@ from routeret.retriever.loading import Loader
 from routeret.retriever.own_spaces import drop_unnamed_spaces
 from routeret.retriever.searching import Searcher
 from routeret.retriever.shared_lock import SharedLock
+from routeret.space import Space
 from routeret.types import Document
 
 Source = Corpus | Path | str | Iterable[Document | Mapping[str, Any]]
@@ -146,15 +147,20 @@ class DocumentKeeper:
             return index.compact()
 
     def optimise(self, *, recall: float = RECALL, factory: str | None = None) -> dict[str, Any]:
-        """Build the search structures again; gives what was built and measured for the base's space.
+        """Build the search structures of all spaces again; gives what was built and measured.
 
-        Nothing is embedded. Adding documents builds them by itself when it pays. The recall is measured on queries as
-        the base and every expert write them.
+        No document is embedded. Adding documents builds structures by itself when it pays. The recall is measured on
+        some hundred short queries made of documents, as the base and every expert write them, each in its own space.
 
         Args:
-            recall: which share of the ten nearest spans a search must find, for the worst of base and experts.
+            recall: which share of the ten nearest spans a search must find, for the worst of those who write into a
+                space.
             factory: a FAISS factory string, or ``"exact"``; None chooses by the number of spans. ``"CAGRA"`` is a graph
                 on the GPU that the retriever was opened with; it lasts as long as the retriever is open.
+
+        Returns:
+            Plain JSON values: the structure of the base's space and, where experts have brought spaces of their own,
+            those of these as ``spaces``, by fingerprint.
 
         Raises:
             InputError: FAISS cannot make the factory string, or the recall is out of range.
@@ -162,14 +168,11 @@ class DocumentKeeper:
         """
         if factory in GPU_FACTORIES:
             with self._using_index.shared():
-                probes = self._loader.probes(self._index) if len(self._index) else None
-                return self._index.optimise(recall=recall, factory=factory, probes=probes)
+                return self._optimised(self._index, self._index.space, recall=recall, factory=factory)
         with self._writing() as index:
-            probes = self._loader.probes(index) if len(index) else None
-            built = index.optimise(recall=recall, factory=factory, probes=probes)
-            for space in index.spaces[1:]:
-                index.optimise(recall=recall, factory=factory, space=space)
-            return built
+            built, *others = (self._optimised(index, space, recall=recall, factory=factory) for space in index.spaces)
+            fingerprints = [space.fingerprint for space in index.spaces[1:]]
+            return {**built, "spaces": dict(zip(fingerprints, others, strict=True))} if others else built
 
     def verify(self) -> CheckReport:
         """What is not as it was written, in documents, vectors, experts and router; reads every file once."""
@@ -200,6 +203,11 @@ class DocumentKeeper:
         with self._writing() as index:
             encoders = [exported, *self._loader.encoders()[1:]]
             return index.add(exported.corpus, encoders, total=len(exported), show_progress=show_progress)
+
+    def _optimised(self, index: Index, space: Space, *, recall: float, factory: str | None) -> dict[str, Any]:
+        """Build the structure of a space again; gives what was built, measured on queries of who writes into it."""
+        probes = self._loader.probes(index, space) if len(index) else None
+        return index.optimise(recall=recall, factory=factory, probes=probes or None, space=space)
 
     def _bring(
         self, mode: Mode, source: Source, *, prefix_ids: bool, total: int | None, show_progress: bool

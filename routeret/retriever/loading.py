@@ -12,6 +12,7 @@ from routeret.retriever.folder import Contents
 from routeret.retriever.pool import Pool, load_pool, require_query_tower
 from routeret.retriever.probing import probe_queries
 from routeret.retriever.searching import Searcher
+from routeret.space import Space
 from routeret.types import FloatArray
 
 
@@ -99,9 +100,9 @@ class Loader:
             by_space = {tower.space.fingerprint: tower.encoder for tower in towers}
             return [self.base(), *by_space.values()]
 
-    def probes(self, index: Reader) -> dict[str, FloatArray]:
-        """Queries to measure a search structure on, as the base and every expert write them."""
-        return probe_queries(index, self.searcher().pool)
+    def probes(self, index: Reader, space: Space) -> dict[str, FloatArray]:
+        """Queries to measure the search structure of a space on, as base and experts write them into it."""
+        return probe_queries(index, self.searcher().pool, space=space)
 
     def _loaded_pool(self) -> Pool:
         if self._pool is None:

@@ -1,7 +1,11 @@
 """The spaces that experts with documents of their own bring into a retriever's index; several may share one."""
 
-from routeret.errors import ArtifactError, SpaceMismatchError
+from collections.abc import Iterable
+
+from routeret.errors import ArtifactError, InputError, SpaceMismatchError
 from routeret.experts import TowerExpert
+from routeret.experts.tower import SPACE_FUSION
+from routeret.fusion import SpaceFusion, require_space_fusion
 from routeret.index import Index
 from routeret.index.reading import Reader
 from routeret.retriever.folder import Contents
@@ -42,6 +46,50 @@ def require_own_space(index: Reader, space: Space, *, of: str) -> None:
         raise SpaceMismatchError(
             f"{of} embeds documents as the base of index {index.folder.name!r} does (space {space.fingerprint}), so "
             f"it adds nothing; choose another model, or other prompts"
+        )
+
+
+def fusion_of(expert: TowerExpert) -> SpaceFusion:
+    """How spaces were fused when an expert's strength and its pilots were measured: by scores where nothing is said.
+
+    Raises:
+        InputError: its details name no such way.
+    """
+    return require_space_fusion(str(expert.details.get(SPACE_FUSION, "scores")))
+
+
+def common_fusion(experts: Iterable[TowerExpert]) -> SpaceFusion:
+    """The one way to fuse spaces that all experts were measured with; by scores where there are none.
+
+    Raises:
+        InputError: two of them were measured with different ones.
+    """
+    fusion_by_name = {expert.name: fusion_of(expert) for expert in experts}
+    if len(set(fusion_by_name.values())) > 1:
+        found = ", ".join(f"{name!r} with {fusion!r}" for name, fusion in fusion_by_name.items())
+        raise InputError(
+            f"the experts of a pack were measured with different fusions of spaces: {found}; train all of them with "
+            f"one space_fusion"
+        )
+    return next(iter(fusion_by_name.values()), "scores")
+
+
+def require_fusion(expert: TowerExpert, fusion: SpaceFusion, *, here: str) -> None:
+    """Do nothing if an expert was measured with the fusion by which it will be searched.
+
+    Args:
+        expert: brings a space.
+        fusion: of the retriever.
+        here: words for the retriever.
+
+    Raises:
+        InputError: it was measured with another one, so its strength and its pilots are those of another ranking.
+    """
+    found = fusion_of(expert)
+    if found != fusion:
+        raise InputError(
+            f"expert {expert.name!r} was measured with space fusion {found!r}, {here} fuses spaces by {fusion!r}; "
+            f"train the expert with space_fusion {fusion!r}, or make an index with --space-fusion {found}"
         )
 
 

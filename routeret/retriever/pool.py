@@ -1,4 +1,4 @@
-"""What answers queries together: a base encoder, experts that share its space, and the router that weighs them."""
+"""What answers queries together: a base encoder, experts in its space or their own, and the router over them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -5,8 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from routeret.encoders import named_encoder
 from routeret.errors import InputError
 from routeret.experts import TowerExpert, load_expert
@@ -19,6 +17,7 @@ from routeret.retriever.keeping import DocumentKeeper
 from routeret.retriever.own_spaces import require_own_space
 from routeret.routing import PilotLibrary
 from routeret.significance import PairedTest
+from routeret.space import Space
 from routeret.training import TuneReport, tune
 from routeret.training.towers import measured_model
 from routeret.types import LabelledQuery
@@ -46,7 +45,8 @@ class PoolKeeper(DocumentKeeper):
         Raises:
             ArtifactError: the folder is not an expert, or is damaged.
             SpaceMismatchError: the expert was trained on another base.
-            InputError: an expert of this name is there already, or the folder holds no pilots.
+            InputError: an expert of this name is there already, the folder holds no pilots, or they were measured with
+                another fusion of spaces than the retriever's.
             IndexLockedError: another process is writing.
         """
         source = Path(folder)
@@ -104,8 +104,6 @@ class PoolKeeper(DocumentKeeper):
         unmeasured = TowerExpert(
             name,
             encoder,
-            strength=1.0,
-            known_documents=np.zeros(0, dtype=np.uint64),
             model=model_name(model) or str(model),
             interaction=interaction,
             token_storage=token_storage,
@@ -201,10 +199,10 @@ class PoolKeeper(DocumentKeeper):
                         show_progress=show_progress,
                     )
             changing.install(self._folder, expert, pilots, write=write)
-        self._measure_structure()
+        self._measure_structure(expert.space)
 
-    def _measure_structure(self) -> None:
-        """See that the search structure finds what a new expert looks for."""
+    def _measure_structure(self, space: Space) -> None:
+        """See that the search structure of a space finds what a new expert looks for there."""
         with self._using_index.shared():
-            if self._index.has_structure:
-                self._index.measure(self._loader.probes(self._index))
+            if self._index.has_structure(space):
+                self._index.measure(self._loader.probes(self._index, space), space=space)

@@ -1,4 +1,4 @@
-"""Queries on which the recall of a search structure is measured: as the base and every expert write them.
+"""Queries on which the recall of a search structure is measured: as all write them who search its space.
 
 Adapted queries leave the distribution of the documents, so a structure that finds the base's nearest rows may miss
 theirs.
@@ -8,6 +8,7 @@ import numpy as np
 
 from routeret.index.reading import Reader
 from routeret.retriever.pool import Pool
+from routeret.space import Space
 from routeret.types import BASE, FloatArray, QueryBatch
 
 _QUERIES = 256
@@ -15,17 +16,27 @@ _LEAST_WORDS = 4
 _MOST_WORDS = 12
 
 
-def probe_queries(index: Reader, pool: Pool, *, seed: int = 0) -> dict[str, FloatArray]:
-    """Runs of 4 to 12 words from documents, drawn by chance, as query vectors.
+def probe_queries(index: Reader, pool: Pool, *, space: Space, seed: int = 0) -> dict[str, FloatArray]:
+    """Runs of 4 to 12 words from documents, drawn by chance, as query vectors of a space.
 
     Args:
         index: holds the documents.
         pool: base and experts; an expert of the base's space writes at its own strength.
+        space: the base's, or one that experts brought.
         seed: of the draw.
 
     Returns:
-        float32, shape (n_queries, dim), by the name of the expert, and ``"base"``.
+        float32, shape (n_queries, dim), by the name of the expert, in the base's space also by ``"base"``. Nothing
+        where nobody in the pool writes into the space.
     """
+    if space == pool.base.space:
+        return _of_first_space(_drawn_texts(index, seed=seed), pool)
+    towers = [tower for tower in pool.tower_by_name.values() if tower.space == space]
+    texts = _drawn_texts(index, seed=seed) if towers else ()
+    return {tower.name: tower.encode_queries(texts).vectors for tower in towers}
+
+
+def _drawn_texts(index: Reader, *, seed: int) -> tuple[str, ...]:
     rng = np.random.default_rng(seed)
     numbers = np.flatnonzero(index.live_documents)
     drawn = np.sort(rng.choice(numbers, size=min(_QUERIES, len(numbers)), replace=False))
@@ -35,8 +46,12 @@ def probe_queries(index: Reader, pool: Pool, *, seed: int = 0) -> dict[str, Floa
         n_words = int(rng.integers(_LEAST_WORDS, _MOST_WORDS + 1))
         start = int(rng.integers(0, max(1, len(words) - n_words + 1)))
         texts.append(" ".join(words[start : start + n_words]))
+    return tuple(texts)
+
+
+def _of_first_space(texts: tuple[str, ...], pool: Pool) -> dict[str, FloatArray]:
     base = pool.base.encode_queries(texts)
-    batch = QueryBatch(tuple(texts), base)
+    batch = QueryBatch(texts, base)
     probes = {BASE: base}
     for expert in pool.adapter_by_name.values():
         strengths = np.full(len(texts), expert.strength, dtype=np.float32)

@@ -60,7 +60,8 @@ class Retriever(PoolKeeper):
 
         Raises:
             ArtifactError: something is at ``path`` already, or the pack is damaged.
-            InputError: there is no such pack or storage.
+            InputError: there is no such pack, storage or fusion, or an expert of the pack was measured with another
+                fusion.
             ModelNotFoundError: the base model is nowhere on this machine.
             SpaceMismatchError: the pack was made for another base.
         """
@@ -105,7 +106,7 @@ class Retriever(PoolKeeper):
             folder,
             chunker=chunker,
             device=searching_device(device),
-            probes=lambda opened: loader.probes(opened),
+            probes=lambda opened, space: loader.probes(opened, space),
         )
         loader = Loader(index, contents, base=contents.model if base is None else base, device=device)
         return cls(folder, index, loader)
@@ -155,6 +156,7 @@ class Retriever(PoolKeeper):
             "pack": contents.pack,
             "experts": list(contents.expert_names),
             "lexical_weight": contents.lexical_weight,
+            "space_fusion": contents.space_fusion,
         }
 
     def search(

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from routeret.artifact import sha256_of, write_file
-from routeret.corpus import scan
+from routeret.corpus import Corpus, scan
 from routeret.datasets import Dataset
 from routeret.errors import ArtifactError
 from routeret.lines import beir_file
 from routeret.progress import track
 from routeret.protocols import Encoder
 from routeret.space import Space
-from routeret.training.linear import TrainingSet
 from routeret.training.scoring import JudgedQueries
+from routeret.training.training_set import TrainingSet
 from routeret.types import BoolArray, Document, FloatArray, HashArray, IntArray
 
 _ENCODED_AT_ONCE = 512
@@ -71,6 +71,7 @@ class EmbeddedSet:
         n_truncated: how many documents the encoder's token limit cut.
         queries_by_split: the splits that were asked for and exist.
         checksums: SHA-256 by file name, of everything that was read.
+        corpus: the documents by row, to be read again.
     """
 
     name: str
@@ -82,10 +83,11 @@ class EmbeddedSet:
     n_truncated: int
     queries_by_split: Mapping[str, EmbeddedQueries]
     checksums: Mapping[str, str]
+    corpus: Corpus
 
     def training_set(self, queries: EmbeddedQueries) -> TrainingSet:
         """What an expert is fitted to."""
-        return TrainingSet(self.name, queries.vectors, self.documents, queries.relevant)
+        return TrainingSet(self.name, queries.vectors, self.documents, queries.relevant, query_ids=queries.ids)
 
     def judged(self, queries: EmbeddedQueries) -> JudgedQueries:
         """What an expert is measured on."""
@@ -135,6 +137,7 @@ def embed_dataset(
         n_truncated=int(truncated.sum()),
         queries_by_split={split: queries for split, queries in queries_by_split.items() if len(queries)},
         checksums=_checksums(dataset, present),
+        corpus=dataset.corpus,
     )
 
 
@@ -155,7 +158,7 @@ def _embedded_documents(
         return {"vectors": vectors, "truncated": truncated}
 
     texts = (space.joined(title=document.title, text=document.text) for document in documents)
-    arrays = _cached(cache, ["documents", space.fingerprint, *texts], make=encode)
+    arrays = cached(cache, ["documents", space.fingerprint, *texts], make=encode)
     return arrays["vectors"], arrays["truncated"]
 
 
@@ -186,7 +189,7 @@ def _embedded_queries(
         _in_parts(encode_part, len(texts), description=description, unit="queries", show=show_progress)
         return {"vectors": vectors}
 
-    vectors = _cached(cache, ["queries", encoder.query_tower, *texts], make=encode)["vectors"]
+    vectors = cached(cache, ["queries", encoder.query_tower, *texts], make=encode)["vectors"]
     return EmbeddedQueries(
         ids=ids,
         texts=texts,
@@ -209,8 +212,17 @@ def _in_parts(encode_part: Callable[[slice], None], n_texts: int, *, description
         pass
 
 
-def _cached(cache: Path | None, key: Sequence[str], *, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """The arrays of a key, from the cache if they are there, otherwise made and kept."""
+def cached(cache: Path | None, key: Sequence[str], *, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """The arrays of a key, from a cache if they are there, otherwise made and kept.
+
+    Args:
+        cache: a folder; None keeps nothing.
+        key: what the arrays depend on; a word for them, and then the space or query tower and every text.
+        make: gives the arrays by name.
+
+    Raises:
+        ArtifactError: the file of the key is damaged.
+    """
     from safetensors import SafetensorError
     from safetensors.numpy import load_file, save
 

@@ -18,6 +18,7 @@ from routeret.training.linear import LinearRecipe
 from routeret.training.lora import LoraRecipe
 from routeret.training.material import Material
 from routeret.training.measuring import pilot_corpus
+from routeret.training.recipe_file import read_toml, recipe_of
 from routeret.training.trained import Trained, require_layers, trained_linear, trained_lora
 
 ExpertKind = Literal["linear", "lora"]
@@ -33,7 +34,7 @@ def train_expert(
     base: str | Path | Encoder = DEFAULT_BASE,
     device: str | None = None,
     seed: int = 0,
-    recipe: LinearRecipe | LoraRecipe | None = None,
+    recipe: LinearRecipe | LoraRecipe | Path | str | None = None,
     cache: Path | None = None,
     force: bool = False,
     show_progress: bool = False,
@@ -44,7 +45,8 @@ def train_expert(
     on dev. A set without a dev split gives a fifth of its train queries, at most 400, for that; the report says so.
 
     A training of kind "lora" that was interrupted goes on when the same call is repeated, and ends with the same
-    weights. The state of one whose expert was refused is kept in the same files.
+    weights. The state of one whose expert was refused is kept in the same files. A learning rate of that kind whose
+    loss is not finite ends there and counts with the checkpoints that it reached; the report says so.
 
     Args:
         name: of the expert.
@@ -57,20 +59,22 @@ def train_expert(
         base: the base model, by name or folder, or an encoder; a transformer where the kind is "lora".
         device: where the base model runs; None takes a CUDA device if there is one.
         seed: fixes every draw of the fit.
-        recipe: of the kind; its defaults where None.
+        recipe: of the kind, or a TOML file with some of its fields; the defaults where None.
         cache: a folder where vectors are kept between calls; None keeps none.
-        force: write the expert even if it does not help; after a refusal no adapter is trained again.
+        force: write the expert even if it does not help, or if its linear fit came to a loss that is not finite after
+            some checkpoint; after a refusal no adapter is trained again.
         show_progress: draw progress bars on stderr.
 
     Raises:
         ExpertNotHelpfulError: the expert does not beat the base on dev; the state of a LoRA training alone was written.
-        InputError: the name or the kind is not allowed, the recipe is one of the other kind, there is no data, or the
-            base has no layers to adapt.
+        InputError: the name or the kind is not allowed, the recipe is one of the other kind or cannot be read, there
+            is no data, or the base has no layers to adapt.
         CorpusError: a folder cannot be read, or has no train split.
         ArtifactError: there is something at ``out`` already, or beside it the state of an interrupted or refused
             training with other settings.
         ModelNotFoundError: the base is nowhere on this machine.
-        TrainingDivergedError: a loss is not finite; its batch is named.
+        TrainingDivergedError: a loss is not finite, and there is no checkpoint before it, or, for the kind "linear",
+            no ``force``; its batch is named.
     """
     out = Path(out)
     require_expert_name(name)
@@ -85,8 +89,9 @@ def train_expert(
     if isinstance(recipe, LoraRecipe):
         trained = trained_lora(name, material, recipe, out=out, seed=seed, show_progress=show_progress)
     else:
-        trained = trained_linear(name, material, recipe, seed=seed, show_progress=show_progress)
+        trained = trained_linear(name, material, recipe, seed=seed, show_progress=show_progress, settle=force)
     report = report_of(name, out, material, trained.scores, trained.choice, steps=trained.steps, seed=seed)
+    report = replace(report, diverged=trained.diverged)
     if not report.helpful and not force:
         raise ExpertNotHelpfulError(refusal(report, kept=[state.file for state in trained.states]))
     expert = replace(trained.expert, details=_details(report, material, trained, seed=seed))
@@ -99,17 +104,20 @@ def train_expert(
     return report
 
 
-def _checked_recipe(kind: str, recipe: LinearRecipe | LoraRecipe | None) -> LinearRecipe | LoraRecipe:
+def _checked_recipe(kind: str, recipe: LinearRecipe | LoraRecipe | Path | str | None) -> LinearRecipe | LoraRecipe:
     """The recipe of a kind.
 
     Raises:
-        InputError: there is no such kind, or the recipe is one of the other.
+        InputError: there is no such kind, the recipe is one of the other, or its file cannot be read.
     """
     recipes: dict[str, type[LinearRecipe | LoraRecipe]] = {"linear": LinearRecipe, "lora": LoraRecipe}
     if kind not in recipes:
         raise InputError(f"found the kind {kind!r}, expected one of {', '.join(recipes)}")
     if recipe is None:
         return recipes[kind]()
+    if isinstance(recipe, str | Path):
+        where = f"the recipe {recipe} of the kind {kind!r}"
+        return recipe_of(recipes[kind], read_toml(Path(recipe), what="recipe"), where=where)
     if not isinstance(recipe, recipes[kind]):
         raise InputError(f"kind {kind!r} came with a {type(recipe).__name__}, expected a {recipes[kind].__name__}")
     return recipe

@@ -64,6 +64,7 @@ class TrainReport:
         helpful: whether that is above 0 at p < 0.05; False only where writing was forced.
         sets: one a data set.
         n_truncated: documents that the base's token limit cut, by set.
+        diverged: what became of fits that ended before their last step, in words; none where all went well.
     """
 
     name: str
@@ -74,6 +75,7 @@ class TrainReport:
     helpful: bool
     sets: tuple[SetScore, ...]
     n_truncated: dict[str, int]
+    diverged: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -86,6 +88,7 @@ class TrainReport:
             "helpful": self.helpful,
             "sets": {score.name: score.as_dict() for score in self.sets},
             "truncated_documents": dict(self.n_truncated),
+            "diverged": list(self.diverged),
         }
 
 
@@ -159,7 +162,8 @@ def refusal(report: TrainReport, *, kept: Sequence[Path] = ()) -> str:
         f"{score.name}: base {score.base:.3f}, expert {score.expert:.3f} on {score.n_dev} queries"
         for score in report.sets
     )
-    return refusal_of(report.name, report.difference, by_set=by_set, more="training queries", kept=kept)
+    why = refusal_of(report.name, report.difference, by_set=by_set, more="training queries", kept=kept)
+    return ". ".join([why, *report.diverged])
 
 
 def refusal_of(name: str, difference: PairedTest, *, by_set: str, more: str, kept: Sequence[Path] = ()) -> str:

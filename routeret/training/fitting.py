@@ -3,6 +3,7 @@
 import glob
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,11 +89,13 @@ class Fitted:
         steps: after which the tower scored best on dev; of equal scores the earlier one.
         weights: the trained weights then, float32 by name.
         scores: by number of steps.
+        diverged: why the fit ended before its last step; None where it did not.
     """
 
     steps: int
     weights: Arrays
     scores: Mapping[int, DevScore]
+    diverged: str | None = None
 
 
 class FitState:
@@ -165,6 +168,7 @@ def fit_tower(
     schedule: Schedule,
     seed: int = 0,
     state: FitState | None = None,
+    settle: bool = False,
     show_progress: bool = False,
 ) -> Fitted:
     """Fit parameters step by step and keep the weights that score best on dev.
@@ -176,14 +180,17 @@ def fit_tower(
         parameters: what is trained, by name; they hold the starting values, and the last ones afterwards.
         loss: the loss of a step, counted from 0; a number with a gradient.
         batch_of: words for the batch of a step, for messages.
-        judge: scores the tower as it is now.
+        judge: scores the tower as it is now; it raises TrainingDivergedError where the tower's vectors are not finite.
         schedule: how long and how fast.
         seed: fixes what chance the loss itself uses (dropout).
         state: where the fit is kept on the way; None keeps nothing.
+        settle: where the fit diverges after a checkpoint was scored, take the best one and say in ``diverged`` what
+            happened. From the state that was kept, what was good is not trained again.
         show_progress: draw a progress bar on stderr.
 
     Raises:
-        TrainingDivergedError: a loss or gradient is not finite; the state before that step is kept.
+        TrainingDivergedError: a loss, a gradient or a vector of the tower is not finite, and ``settle`` does not ask
+            for a checkpoint before it, or there is none; the state before it is kept.
         ArtifactError: the state is damaged, or of other settings.
     """
     import torch
@@ -199,17 +206,24 @@ def fit_tower(
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step)
         optimizer.zero_grad()
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(_step_seed(seed, step))
             value = loss(step)
             value.backward()  # type: ignore[no-untyped-call]
         length = torch.nn.utils.clip_grad_norm_(list(parameters.values()), _LARGEST_GRADIENT)
         if not (torch.isfinite(value) and torch.isfinite(length)):
             run.save(step)
-            raise TrainingDivergedError(_diverged(step, value.item(), length.item(), batch_of(step), state))
+            found = (
+                f"the loss of step {step} is {value.item()}, its gradient has length {length.item()}, expected finite "
+                f"numbers; the batch is {batch_of(step)}"
+            )
+            return run.settled(found, settle=settle)
         optimizer.step()
         if step + 1 in schedule.checkpoints:
-            run.judged(step + 1, judge())
+            try:
+                run.judged(step + 1, judge())
+            except TrainingDivergedError as error:
+                return run.settled(f"after step {step} {error}; the batch is {batch_of(step)}", settle=settle)
         if step + 1 in schedule.checkpoints or time.monotonic() - saved_at > _SECONDS_BETWEEN_SAVES:
             run.save(step + 1)
             saved_at = time.monotonic()
@@ -252,15 +266,37 @@ class _Run:
 
     def judged(self, steps: int, score: DevScore) -> None:
         """Take a score of the weights as they are now."""
-        is_best = self._best is None or score.value > self._scores[self._best[0]].value
+        best = math.nan if self._best is None else self._scores[self._best[0]].value
+        is_best = score.value > best or math.isnan(best)
         self._scores[steps] = score
         if is_best:
             self._best = (steps, _copies(self._parameters))
 
-    def fitted(self) -> Fitted:
+    def fitted(self, *, diverged: str | None = None) -> Fitted:
         if self._best is None:
             raise InputError("the fit was never scored on dev; expected at least one checkpoint")
-        return Fitted(steps=self._best[0], weights=self._best[1], scores=dict(self._scores))
+        return Fitted(steps=self._best[0], weights=self._best[1], scores=dict(self._scores), diverged=diverged)
+
+    def settled(self, found: str, *, settle: bool) -> Fitted:
+        """The best checkpoint of a fit that diverged, where that is asked for; says what was found.
+
+        Raises:
+            TrainingDivergedError: it is not asked for, or there is no checkpoint.
+        """
+        slower = "train with a lower learning rate in a new place"
+        file = None if self._state is None else self._state.file
+        kept = f". What was good before it is kept in {file}" if file is not None and file.exists() else ""
+        if self._best is None:
+            raise TrainingDivergedError(
+                f"{found}{kept}. No checkpoint was scored before it: look at these texts, or {slower}"
+            )
+        steps, _ = self._best
+        best = f"The best checkpoint before it, after {steps} steps, scored {self._scores[steps].value:.4f} on dev"
+        if not settle:
+            raise TrainingDivergedError(
+                f"{found}{kept}. {best}: make an expert of it with --force (force=True), or {slower}"
+            )
+        return self.fitted(diverged=f"{found}. {best}, and was taken")
 
     def save(self, step: int) -> None:
         """Keep everything that the steps from this one on depend on."""
@@ -314,14 +350,6 @@ def _copies(parameters: Mapping[str, "torch.nn.Parameter"]) -> Arrays:
 
 def _step_seed(seed: int, step: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{step}".encode()).digest()[:7])
-
-
-def _diverged(step: int, loss: float, length: float, batch: str, state: FitState | None) -> str:
-    kept = "" if state is None else f"; the weights before that step are kept in {state.file}: remove it to start again"
-    return (
-        f"the loss of step {step} is {loss}, its gradient has length {length}, expected finite numbers; the batch is "
-        f"{batch}{kept}. Look at these texts, or train with a lower learning rate"
-    )
 
 
 def _difference(found: str, expected: str) -> str:

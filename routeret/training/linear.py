@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from routeret.errors import InputError
+from routeret.errors import InputError, TrainingDivergedError
 from routeret.progress import track
 from routeret.training.losses import many_positives
+from routeret.training.negatives import MARGIN
+from routeret.training.training_set import TrainingSet
 from routeret.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -18,55 +20,7 @@ LEAST_BATCH = 16
 """Queries a step and set at least, however many sets share a batch."""
 
 _LAST_RATE = 0.1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TrainingSet:
-    """Queries with the documents that answer them, among the documents that could.
-
-    Attributes:
-        name: shown in messages.
-        queries: float32, shape (n_queries, dim); the base's query embeddings.
-        documents: float32, shape (n_documents, dim).
-        positives: rows of the relevant documents of every query, at least one each.
-        companions: float32, shape (n_queries, dim); vectors that the expert's are averaged with before they are
-            scored. None scores the expert's alone.
-        added_scores: float32, shape (n_queries, n_documents); added to every cosine, for example a weighted lexical
-            score, so that the expert learns what the sum lacks. None adds nothing.
-    """
-
-    name: str
-    queries: FloatArray
-    documents: FloatArray
-    positives: tuple[IntArray, ...]
-    companions: FloatArray | None = None
-    added_scores: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        """Refuse arrays that do not fit together."""
-        n_queries, n_documents = len(self.queries), len(self.documents)
-        if n_queries == 0 or len(self.positives) != n_queries:
-            raise InputError(
-                f"training set {self.name!r} has {n_queries} queries and positives of {len(self.positives)}; "
-                f"expected at least one query, and its positives"
-            )
-        for number, rows in enumerate(self.positives):
-            if len(rows) == 0 or rows.min() < 0 or rows.max() >= n_documents:
-                raise InputError(
-                    f"query {number} of training set {self.name!r} has positives {rows.tolist()[:5]}; expected at "
-                    f"least one row from 0 to {n_documents - 1}"
-                )
-
-    def scale(self, temperature: float, *, unit_length: bool) -> float:
-        """What inner products are divided by where cosines would be divided by a temperature.
-
-        Args:
-            temperature: meant for cosines; inner products of longer vectors differ by more.
-            unit_length: whether vectors of the space have length 1.
-        """
-        if unit_length:
-            return temperature
-        return temperature * _mean_length(self.queries) * _mean_length(self.documents)
+_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +37,15 @@ class LinearRecipe:
         n_positives: positives drawn a query and step.
         anchor_weight: how much it costs to turn the queries of other domains; see :func:`fit_linear`.
         averaging: share of the newest map in the running average that is kept; 1 keeps the newest itself.
+        n_hard_negatives: of every query, beside the negatives that are drawn, mined from the base and from BM25. A
+            corpus of at most ``n_negatives`` documents is a candidate as a whole, so nothing is mined in it.
+        margin: a document that scores above the mean of the query's answers, less this share of it, is likely to be an
+            answer that nobody marked, so it is not mined. None mines whatever is not marked.
+        rounds: how often hard negatives are mined; from the second on from the expert of the round before as well.
+            Every round is fitted from the beginning, and the last one counts.
+        ignores_likely_answers: whether documents that the base scores above the margin are no negatives of that query
+            either when they were drawn or come with another query. A query whose answers the base does not find then
+            teaches little.
     """
 
     checkpoints: tuple[int, ...] = (75, 150, 300, 600)
@@ -94,6 +57,10 @@ class LinearRecipe:
     n_positives: int = 4
     anchor_weight: float = 5.0
     averaging: float = 0.05
+    n_hard_negatives: int = 0
+    margin: float | None = MARGIN
+    rounds: int = 1
+    ignores_likely_answers: bool = False
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""
@@ -102,6 +69,12 @@ class LinearRecipe:
         for name in ("batch", "n_negatives", "n_positives", "learning_rate", "temperature", "averaging"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} is {getattr(self, name)}, expected more than 0")
+        require_mining(self.n_hard_negatives, self.margin, self.rounds, ignores_likely=self.ignores_likely_answers)
+
+    @property
+    def n_drawn(self) -> int:
+        """Documents that are drawn a step; hard negatives matter in larger corpora alone."""
+        return self.n_negatives
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -121,6 +94,37 @@ class Checkpoint:
     weight: FloatArray
 
 
+class LinearFitDivergedError(TrainingDivergedError):
+    """A linear fit came to a loss or gradient that is not finite.
+
+    Attributes:
+        checkpoints: that were reached before, in order; may be none.
+    """
+
+    def __init__(self, message: str, checkpoints: Sequence[Checkpoint]) -> None:
+        """Keep what was good."""
+        super().__init__(message)
+        self.checkpoints = tuple(checkpoints)
+
+
+def require_mining(n_hard_negatives: int, margin: float | None, rounds: int, *, ignores_likely: bool) -> None:
+    """Do nothing if these settings of a recipe have a meaning.
+
+    Raises:
+        InputError: one is out of its range, there are several rounds and nothing is mined, or likely answers are to
+            be ignored and no margin says which.
+    """
+    if n_hard_negatives < 0 or rounds < 1 or (margin is not None and not 0 <= margin <= 1):
+        raise InputError(
+            f"n_hard_negatives is {n_hard_negatives}, margin {margin}, rounds {rounds}; expected at least 0, 0 to 1 or "
+            f"none, and at least 1"
+        )
+    if rounds > 1 and n_hard_negatives == 0:
+        raise InputError(f"rounds is {rounds} and n_hard_negatives 0; expected at least 1 of them, to mine in a round")
+    if ignores_likely and margin is None:
+        raise InputError("ignores_likely_answers is true and margin none; expected a margin of 0 to 1, such as 0.05")
+
+
 def fit_linear(
     sources: Sequence[TrainingSet],
     *,
@@ -133,9 +137,9 @@ def fit_linear(
     """Fit one map to the queries of one or several sets, in one run.
 
     The loss of a query is the mean over its positives p of -log(exp(p) / (exp(p) + sum over negatives of exp)), with
-    scores over a temperature; documents that answer the query never count as its negatives. To it comes
-    ``anchor_weight * (1 - cos(W-mapped q, q))`` on queries of other domains, which keeps the expert from turning what
-    it was not trained for.
+    scores over a temperature; documents that answer the query never count as its negatives, nor do those that the set
+    takes for likely answers. To it comes ``anchor_weight * (1 - cos(W-mapped q, q))`` on queries of other domains,
+    which keeps the expert from turning what it was not trained for.
 
     Args:
         sources: at least one; every step draws the same number of queries from each.
@@ -150,6 +154,8 @@ def fit_linear(
 
     Raises:
         InputError: there is no source, or dimensions differ.
+        LinearFitDivergedError: a loss or gradient is not finite; the batch is named, and the error holds the
+            checkpoints before it.
     """
     import torch
 
@@ -161,7 +167,7 @@ def fit_linear(
     weight = torch.zeros(dim, dim, requires_grad=True)
     optimizer = torch.optim.AdamW([weight], lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
     n_steps = recipe.checkpoints[-1]
-    kept = []
+    kept: list[Checkpoint] = []
     average = torch.zeros(dim, dim)
     for step in track(range(n_steps), description="fitting", unit="steps", show=show_progress):
         for group in optimizer.param_groups:
@@ -174,10 +180,12 @@ def fit_linear(
             loss = loss + recipe.anchor_weight * (1 - torch.cosine_similarity(turned, drawn)).mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        _require_finite_loss(step, loss, weight, fits, kept)
         optimizer.step()
         # An average over the last steps is as good as a run whose learning rate ends here.
         average.lerp_(weight.detach(), max(1 / (step + 1), recipe.averaging))
         if step + 1 in recipe.checkpoints:
+            _require_finite_map(step + 1, average, fits, kept)
             kept.append(Checkpoint(steps=step + 1, weight=average.numpy().copy()))
     return kept
 
@@ -196,6 +204,7 @@ class _Source:
         self._unit_length = unit_length
         self._n_batch = min(max(LEAST_BATCH, recipe.batch // n_sources), len(source.queries))
         self._waiting = np.zeros(0, dtype=np.int64)
+        self._batch = self._waiting
         self._column = np.full(len(source.documents), -1, dtype=np.int64)
         self._queries = torch.from_numpy(np.ascontiguousarray(source.queries))
         self._documents = torch.from_numpy(np.ascontiguousarray(source.documents))
@@ -206,20 +215,41 @@ class _Source:
         """The loss of the next batch, a number."""
         import torch
 
-        batch = self._next_batch()
+        batch = self._batch = self._next_batch()
         positives = [self._drawn(self._source.positives[query]) for query in batch]
         n_negatives = min(self._recipe.n_negatives, len(self._documents))
         negatives = self._rng.choice(len(self._documents), n_negatives, replace=False)
-        candidates = np.unique(np.concatenate([negatives, *positives]))
+        candidates = np.unique(np.concatenate([negatives, *positives, self._source.hard_rows(batch)]))
         lines, columns = self._known_positives(batch, candidates)
-        scores = self._mapped(batch, weight) @ self._documents[torch.from_numpy(candidates)].T
+        documents = self._documents[torch.from_numpy(candidates)]
+        scores = self._mapped(batch, weight) @ documents.T
         if self._source.added_scores is not None:
             added = self._source.added_scores[np.ix_(batch, candidates)].astype(np.float32)
             scores = scores + torch.from_numpy(added)
         scores = scores / self._scale
         is_positive = torch.zeros(scores.shape, dtype=torch.bool)
         is_positive[lines, columns] = True
-        return many_positives(scores, is_positive, against="negatives")
+        return many_positives(scores, is_positive, against="negatives", ignored=self._likely(batch, documents))
+
+    def described(self) -> str:
+        """Words for the batch of the last loss."""
+        ids = self._source.query_ids
+        named = ", ".join(repr(int(query) if ids is None else ids[query]) for query in self._batch[:_NAMED])
+        return f"{len(self._batch)} queries of set {self._source.name!r} that begin with {named}"
+
+    def can_be_mapped(self, weight: "torch.Tensor") -> bool:
+        """Whether a map leaves all queries finite and of a finite length."""
+        mapped = self._queries + self._queries @ weight.T
+        return bool(mapped.norm(dim=1).isfinite().all())
+
+    def _likely(self, batch: IntArray, documents: "torch.Tensor") -> "torch.Tensor | None":
+        """Which candidates are likely to answer a query of the batch, shape (n_in_batch, n_candidates)."""
+        import torch
+
+        if self._source.ignored_above is None:
+            return None
+        limits = torch.from_numpy(self._source.ignored_above[batch])
+        return self._queries[torch.from_numpy(batch)] @ documents.T > limits[:, None]
 
     def _next_batch(self) -> IntArray:
         """Every query comes once before one comes twice."""
@@ -258,6 +288,34 @@ class _Source:
         return mapped
 
 
+def _require_finite_loss(
+    step: int, loss: "torch.Tensor", weight: "torch.Tensor", fits: Sequence[_Source], kept: Sequence[Checkpoint]
+) -> None:
+    length = float("nan") if weight.grad is None else float(weight.grad.norm())
+    if not (np.isfinite(loss.item()) and np.isfinite(length)):
+        raise _diverged(f"the loss of step {step} is {loss.item()}, its gradient has length {length}", fits, kept)
+
+
+def _require_finite_map(
+    step: int, average: "torch.Tensor", fits: Sequence[_Source], kept: Sequence[Checkpoint]
+) -> None:
+    if not all(fit.can_be_mapped(average) for fit in fits):
+        raise _diverged(f"the map after step {step} gives query vectors without a length", fits, kept)
+
+
+def _diverged(found: str, fits: Sequence[_Source], kept: Sequence[Checkpoint]) -> LinearFitDivergedError:
+    """The error of a fit that stops, with the batch and with what was good before it."""
+    good = "No checkpoint was reached before it: look at these queries, or train with a lower learning rate"
+    if kept:
+        steps = ", ".join(str(point.steps) for point in kept)
+        good = (
+            f"What was fitted before it is good, after {steps} steps: train expert makes an expert of it with --force "
+            f"(force=True), or train with a lower learning rate"
+        )
+    batch = "; ".join(fit.described() for fit in fits)
+    return LinearFitDivergedError(f"{found}, expected finite numbers; the batch is {batch}. {good}", kept)
+
+
 def _common_dim(sources: Sequence[TrainingSet], anchors: FloatArray | None) -> int:
     if not sources:
         raise InputError("no training set was given; expected at least one")
@@ -267,7 +325,3 @@ def _common_dim(sources: Sequence[TrainingSet], anchors: FloatArray | None) -> i
     if len(dims) > 1:
         raise InputError(f"vectors have dimensions {sorted(dims)}; expected one, that of the base encoder")
     return int(dims.pop())
-
-
-def _mean_length(vectors: FloatArray) -> float:
-    return float(np.linalg.norm(vectors, axis=1).mean())

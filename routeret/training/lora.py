@@ -8,15 +8,17 @@ import numpy as np
 
 from routeret.encoders.adapted import Adapter, adaptable_layers, adapter_weights, add_adapter
 from routeret.encoders.torch import TorchEncoder
-from routeret.errors import InputError
+from routeret.errors import InputError, TrainingDivergedError
 from routeret.routing.pilots import STRENGTHS
 from routeret.training.choosing import DevScores, mean_gain
-from routeret.training.fitting import Batches, DevScore, FitState, Schedule, fit_tower
-from routeret.training.linear import LEAST_BATCH, TrainingSet
+from routeret.training.fitting import Batches, DevScore, FitState, Fitted, Schedule, fit_tower
+from routeret.training.linear import LEAST_BATCH, require_mining
 from routeret.training.losses import many_positives
 from routeret.training.material import Anchors
+from routeret.training.negatives import MARGIN
 from routeret.training.scoring import JudgedQueries
 from routeret.training.tower import Tower
+from routeret.training.training_set import TrainingSet
 from routeret.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -45,6 +47,15 @@ class LoraRecipe:
         anchor_weight: how much it costs to turn the queries of other domains; see :func:`fit_lora`.
         n_anchors: queries of other domains a step.
         max_tokens: longer queries are cut while training; None takes the base's limit.
+        n_hard_negatives: of every query, beside the candidates that are drawn, mined from the base and from BM25. A
+            corpus of at most ``n_candidates`` documents is a candidate as a whole, so nothing is mined in it.
+        margin: a document that scores above the mean of the query's answers, less this share of it, is likely to be an
+            answer that nobody marked, so it is not mined. None mines whatever is not marked.
+        rounds: how often hard negatives are mined; from the second on from the expert of the round before as well.
+            Every round is fitted from the beginning, and the last one counts.
+        ignores_likely_answers: whether documents that the base scores above the margin are no negatives of that query
+            either when they were drawn or come with another query. A query whose answers the base does not find then
+            teaches little.
     """
 
     learning_rates: tuple[float, ...] = (1e-3, 2e-3)
@@ -59,6 +70,10 @@ class LoraRecipe:
     anchor_weight: float = 5.0
     n_anchors: int = 16
     max_tokens: int | None = 128
+    n_hard_negatives: int = 0
+    margin: float | None = MARGIN
+    rounds: int = 1
+    ignores_likely_answers: bool = False
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""
@@ -71,6 +86,12 @@ class LoraRecipe:
                 raise InputError(f"{name} is {getattr(self, name)}, expected more than 0")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout is {self.dropout}, expected 0 to below 1")
+        require_mining(self.n_hard_negatives, self.margin, self.rounds, ignores_likely=self.ignores_likely_answers)
+
+    @property
+    def n_drawn(self) -> int:
+        """Documents that are drawn a step; hard negatives matter in larger corpora alone."""
+        return self.n_candidates
 
     def schedule(self, learning_rate: float) -> Schedule:
         """How long and how fast the fit of one rate is."""
@@ -114,6 +135,21 @@ class LoraFit:
     adapter: Adapter
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LoraFits:
+    """What came of all learning rates of a recipe.
+
+    Attributes:
+        fits: the adapters of every rate at every checkpoint that was reached, in this order; at least one.
+        scores: what each is worth on dev, by set.
+        diverged: by learning rate, why its fit ended before its last step; none where all went well.
+    """
+
+    fits: list[LoraFit]
+    scores: list[DevScores]
+    diverged: Mapping[float, str]
+
+
 def fit_lora(
     base: TorchEncoder,
     sources: Sequence[AskedSet],
@@ -124,13 +160,14 @@ def fit_lora(
     seed: int = 0,
     states: Mapping[float, FitState] | None = None,
     show_progress: bool = False,
-) -> tuple[list[LoraFit], list[DevScores]]:
+) -> LoraFits:
     """Fit an adapter at every learning rate of a recipe, on the queries of one or several sets at once.
 
     The loss of a query is that of :func:`~routeret.training.losses.many_positives`, against the negatives alone, over
     the whole corpus or a large part of it. To it comes ``anchor_weight * (1 - cos(adapted q, q))`` on queries of other
-    domains, as for linear experts. The transformer computes in bfloat16 where the hardware does; dev queries are
-    encoded in float32, as an index encodes them.
+    domains, as for linear experts. The transformer computes in the base's precision, by default bfloat16 where
+    the hardware has it; dev queries are encoded in float32, as an index encodes them. A rate whose loss or gradient is
+    not finite ends there, and counts with the checkpoints that it reached.
 
     Args:
         base: the encoder; it is not changed.
@@ -142,12 +179,9 @@ def fit_lora(
         states: where the fit of every learning rate is kept on the way. None keeps nothing.
         show_progress: draw progress bars on stderr.
 
-    Returns:
-        The adapters of every rate at every checkpoint, in this order, and what each is worth on dev, by set.
-
     Raises:
         InputError: there is no source or dev set, or the base has no layers to adapt.
-        TrainingDivergedError: a loss is not finite; the batch is named.
+        TrainingDivergedError: a loss is not finite, and no rate reached a checkpoint; the batch is named.
         ArtifactError: a state is damaged, or of other settings.
     """
     recipe = recipe or LoraRecipe()
@@ -156,17 +190,27 @@ def fit_lora(
     fitting = _Fitting(base, sources, dev, anchors, recipe, seed=seed)
     fits: list[LoraFit] = []
     options: list[list[FloatArray]] = [[] for _ in dev]
+    diverged: dict[float, str] = {}
     for rate in recipe.learning_rates:
         state = None if states is None else states[rate]
-        for steps, score in fitting.run(rate, state=state, show_progress=show_progress).items():
+        try:
+            fitted = fitting.run(rate, state=state, show_progress=show_progress)
+        except TrainingDivergedError as error:
+            diverged[rate] = str(error)
+            continue
+        if fitted.diverged is not None:
+            diverged[rate] = fitted.diverged
+        for steps, score in fitted.scores.items():
             fits.append(LoraFit(rate, steps, fitting.adapter(score)))
             for number, found in enumerate(options):
                 found.append(score.arrays[_options(number)])
+    if not fits:
+        raise TrainingDivergedError("; ".join(f"learning rate {rate:g}: {why}" for rate, why in diverged.items()))
     scores = [
         DevScores(judged.name, judged.ndcg_of(judged.queries), np.stack(found, axis=1))
         for (_, judged), found in zip(dev, options, strict=True)
     ]
-    return fits, scores
+    return LoraFits(fits, scores, diverged)
 
 
 class _Fitting:
@@ -209,8 +253,8 @@ class _Fitting:
         if anchors and recipe.anchor_weight > 0:
             self._pull = _Pull(anchors, self._tower, base, recipe, seed=seed)
 
-    def run(self, rate: float, *, state: FitState | None, show_progress: bool) -> Mapping[int, DevScore]:
-        """Fit from the beginning, or from the state; gives what every checkpoint is worth, with its weights."""
+    def run(self, rate: float, *, state: FitState | None, show_progress: bool) -> Fitted:
+        """Fit from the beginning, or from the state; the score of every checkpoint holds its weights."""
         self._tower.take(self._start)
         modules: Any = self._tower.transformer.modules()
         for module in modules:
@@ -225,8 +269,9 @@ class _Fitting:
             schedule=self._recipe.schedule(rate),
             seed=self._seed,
             state=state,
+            settle=True,
             show_progress=show_progress,
-        ).scores
+        )
 
     def adapter(self, score: DevScore) -> Adapter:
         """The adapter that got a score."""
@@ -281,14 +326,15 @@ class _Source:
 
         batch = self._batches.rows(step)
         positives = [self._source.training.positives[query] for query in batch]
-        candidates = self._candidates(step, positives)
+        candidates = self._candidates(step, [*positives, self._source.training.hard_rows(batch)])
         is_positive = torch.from_numpy(np.stack([np.isin(candidates, rows) for rows in positives]))
         queries = self._tower.vectors([self._source.texts[query] for query in batch], prompt=self._prompt)
         documents = self._documents
         if len(candidates) < len(documents):
             documents = documents[torch.from_numpy(candidates).to(documents.device)]
         scores = queries @ documents.T / self._scale
-        return many_positives(scores, is_positive.to(scores.device), against="negatives")
+        ignored = self._likely(batch, documents)
+        return many_positives(scores, is_positive.to(scores.device), against="negatives", ignored=ignored)
 
     def described(self, step: int) -> str:
         """Words for a step's batch."""
@@ -296,13 +342,23 @@ class _Source:
         texts = ", ".join(repr(self._source.texts[query][:80]) for query in batch[:_NAMED])
         return f"{len(batch)} queries of set {self._source.training.name!r} that begin with {texts}"
 
-    def _candidates(self, step: int, positives: Sequence[IntArray]) -> IntArray:
-        """Rows of the documents of a step, rising; all where there are few."""
+    def _likely(self, batch: IntArray, documents: "torch.Tensor") -> "torch.Tensor | None":
+        """Which candidates are likely to answer a query of the batch, shape (n_in_batch, n_candidates)."""
+        import torch
+
+        training = self._source.training
+        if training.ignored_above is None:
+            return None
+        limits = torch.from_numpy(training.ignored_above[batch]).to(documents.device)
+        return torch.from_numpy(training.queries[batch]).to(documents.device) @ documents.T > limits[:, None]
+
+    def _candidates(self, step: int, wanted: Sequence[IntArray]) -> IntArray:
+        """Rows of the documents of a step, rising, with those that are wanted; all where there are few."""
         n_documents = len(self._documents)
         if n_documents <= self._n_candidates:
             return np.arange(n_documents)
         drawn = np.random.default_rng([self._seed, step]).choice(n_documents, self._n_candidates, replace=False)
-        rows: IntArray = np.unique(np.concatenate([drawn, *positives]))
+        rows: IntArray = np.unique(np.concatenate([drawn, *wanted]))
         return rows
 
 

@@ -1,4 +1,4 @@
-"""Contrastive losses over a batch of scores: many positives a query, both directions, and the two of pairs."""
+"""Contrastive losses over a batch of scores: many positives a query, both directions, and that of pairs."""
 
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -68,7 +68,8 @@ def symmetric(
     """The mean of both directions, documents given queries and queries given documents; see :func:`many_positives`.
 
     It is half of L_{Y|Q} + L_{Q|Y} of Unified Work Embeddings (2511.07969), so that it stays comparable with the
-    loss of one direction.
+    loss of one direction. Where every query has one document of its own, it is multiple-negatives ranking (Henderson et
+    al., 1705.00652, section 4.4), both directions averaged as in 2401.15713.
 
     Args:
         scores: float32, shape (n_queries, n_documents); already divided by the temperature.
@@ -91,42 +92,22 @@ def symmetric(
     return (forward + backward) / 2
 
 
-def mnr(a: "torch.Tensor", b: "torch.Tensor", *, scale: float, ignored: "torch.Tensor | None" = None) -> "torch.Tensor":
-    """Multiple-negatives ranking: of all b, the one at the same place belongs to an a; and the other way round.
-
-    The loss of Henderson et al. (1705.00652, section 4.4), both directions averaged as in 2401.15713.
-
-    Args:
-        a: float32, shape (n_pairs, dim).
-        b: float32, same shape.
-        scale: what inner products are multiplied by; 1 over the temperature.
-        ignored: bool, shape (n_pairs, n_pairs); places where an a and a b of different pairs belong together, too.
-
-    Returns:
-        A number of at least 0, with gradients; 0 for a single pair.
-
-    Raises:
-        InputError: the shapes do not fit, or there is no pair.
-    """
-    import torch
-
-    _require_pairs(a, b)
-    same = torch.eye(len(a), dtype=torch.bool, device=a.device)
-    return symmetric(scale * (a @ b.T), same, against="all", ignored=ignored)
-
-
-def mnr_plus(a: "torch.Tensor", b: "torch.Tensor", *, scale: float = 1.0) -> "torch.Tensor":
+def mnr_plus(
+    a: "torch.Tensor", b: "torch.Tensor", *, scale: float = 1.0, ignored: "torch.Tensor | None" = None
+) -> "torch.Tensor":
     """Multiple-negatives ranking whose target is the pair most alike inside the two sides (2401.15713).
 
     The target of row i is where softmax((a a^T + b b^T) / 2) is largest in row i; it is one in both directions, whose
     losses are averaged. Among vectors of one length a pair is most like itself, so all targets are on the diagonal and
-    this is :func:`mnr`: the two differ for vectors of free length only, as the paper has them, where a long vector
-    draws the targets of others to itself.
+    this is :func:`symmetric` of the pairs: the two differ for vectors of free length only, as the paper has them, where
+    a long vector draws the targets of others to itself.
 
     Args:
         a: float32, shape (n_pairs, dim); not brought to length 1.
         b: float32, same shape.
         scale: what inner products are multiplied by; the paper has 1.
+        ignored: bool, shape (n_pairs, n_pairs); places that are no negatives, in either direction. A target stays one
+            where this is true as well.
 
     Returns:
         A number of at least 0, with gradients; the targets are constants. Equal likeness takes the lower row.
@@ -141,8 +122,14 @@ def mnr_plus(a: "torch.Tensor", b: "torch.Tensor", *, scale: float = 1.0) -> "to
         # The softmax keeps the order, and would round differences away.
         targets = (a @ a.T + b @ b.T).argmax(dim=1)
     scores = scale * (a @ b.T)
-    forward = torch.nn.functional.cross_entropy(scores, targets)
-    return (forward + torch.nn.functional.cross_entropy(scores.T, targets)) / 2
+    is_target = torch.nn.functional.one_hot(targets, len(a)).bool()
+    nothing = torch.zeros_like(is_target)
+    both = ((scores, nothing if ignored is None else ignored), (scores.T, nothing if ignored is None else ignored.T))
+    losses = [
+        torch.nn.functional.cross_entropy(one.masked_fill(left_out & ~is_target, -torch.inf), targets)
+        for one, left_out in both
+    ]
+    return (losses[0] + losses[1]) / 2
 
 
 def soft_late_scores(

@@ -10,10 +10,10 @@ import numpy as np
 from routeret.datasets import load_dataset
 from routeret.errors import CorpusError
 from routeret.protocols import Encoder
-from routeret.training.embedded import EmbeddedSet, embed_dataset
-from routeret.training.linear import TrainingSet
+from routeret.training.embedded import EmbeddedSet, cached, embed_dataset
 from routeret.training.measuring import Division, divide
 from routeret.training.scoring import JudgedQueries
+from routeret.training.training_set import TrainingSet
 from routeret.types import FloatArray, HashArray
 
 _ANCHORS_PER_SET = 600
@@ -38,11 +38,17 @@ class Anchors:
         return len(self.texts)
 
     @classmethod
-    def read(cls, folders: Sequence[Path | str], encoder: Encoder) -> "Anchors":
+    def read(cls, folders: Sequence[Path | str], encoder: Encoder, *, cache: Path | None = None) -> "Anchors":
         """Up to 600 train queries of every data set, dev queries where it has no train split.
+
+        Args:
+            folders: BEIR folders.
+            encoder: the base.
+            cache: a folder where vectors are kept between calls; None keeps none.
 
         Raises:
             CorpusError: a folder cannot be read, or has neither split.
+            ArtifactError: a file of the cache is damaged.
         """
         names, texts = [], []
         for folder in folders:
@@ -56,7 +62,12 @@ class Anchors:
             chosen = np.random.default_rng(0).permutation(len(asked))[:_ANCHORS_PER_SET]
             names.append(Path(folder).resolve().name)
             texts += [asked[number] for number in np.sort(chosen)]
-        return cls(tuple(names), tuple(texts), encoder.encode_queries(texts))
+        arrays = cached(
+            cache if texts else None,
+            ["queries", encoder.query_tower, *texts],
+            make=lambda: {"vectors": np.ascontiguousarray(encoder.encode_queries(texts))},
+        )
+        return cls(tuple(names), tuple(texts), arrays["vectors"])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +111,7 @@ class Material:
         sets = tuple(
             embed_dataset(load_dataset(one), encoder, cache=cache, show_progress=show_progress) for one in data
         )
-        return cls(encoder, sets, tuple(divide(one) for one in sets), Anchors.read(anchors, encoder))
+        return cls(encoder, sets, tuple(divide(one) for one in sets), Anchors.read(anchors, encoder, cache=cache))
 
     @property
     def training(self) -> list[TrainingSet]:

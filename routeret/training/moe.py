@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from routeret.artifact import new_folder, remove_leftovers, require_free
-from routeret.datasets import load_dataset
 from routeret.encoders import DEFAULT_BASE, TorchEncoder
 from routeret.errors import ExpertNotHelpfulError, InputError
 from routeret.experts.names import require_expert_name
+from routeret.fusion import SpaceFusion, require_space_fusion
 from routeret.protocols import Encoder
 from routeret.training.document_domains import DocumentDomainsReport, fit_document_domains
 from routeret.training.fitting import DevScore, FitState
@@ -20,7 +20,8 @@ from routeret.training.tower import Tower, trainable
 from routeret.training.tower_fit import fit_to_tasks
 from routeret.training.tower_negatives import prepared
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
-from routeret.training.tower_report import DevSet, TowerReport, judged, measured, refusal, settings_of
+from routeret.training.tower_report import DevSet, TowerReport, judged, measured, named_datasets, refusal, settings_of
+from routeret.training.tower_rounds import files_of_rounds, remove_states
 from routeret.training.towers import MeasuredTower
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class MoeDomain:
 
     Attributes:
         name: of the domain, and of the expert that it becomes.
-        tasks: pairs of the domain that belong together.
+        tasks: pairs of the domain that belong together; see :func:`balanced` for what they count.
         data: BEIR folders with train and, if possible, dev queries of the domain, which judge it.
     """
 
@@ -73,6 +74,7 @@ def train_moe(
     layers: Sequence[int] | None = None,
     recipe: TowerRecipe | None = None,
     device: str | None = None,
+    how: SpaceFusion = "scores",
     seed: int = 0,
     cache: Path | None = None,
     force: bool = False,
@@ -94,9 +96,12 @@ def train_moe(
         layers: numbers of the layers that get a feed-forward part a domain; None takes all.
         recipe: the defaults where None.
         device: where the model runs; None takes a CUDA device if there is one.
+        how: how their scores and the base's become comparable where they are measured, and in the retrievers that take
+            them.
         seed: fixes every draw.
         cache: a folder where the base's vectors are kept between calls; None keeps none.
-        force: write the experts of all domains, even of those that they do not help.
+        force: write the experts of all domains, even of those that they do not help, and if the training diverged
+            after a checkpoint.
         show_progress: draw progress bars on stderr.
 
     Returns:
@@ -105,30 +110,34 @@ def train_moe(
     Raises:
         ExpertNotHelpfulError: no domain's expert helps; nothing was written.
         InputError: there are fewer than two domains, one has no pairs or data or a name that is not allowed or fewer
-            than two different documents, or the base is no PyTorch model of a known architecture.
+            than two different documents, two data sets have one name, ``how`` is no choice, or the base is no PyTorch
+            model of a known architecture or cannot be trained so.
         CorpusError: a folder cannot be read, or has no train split.
         ArtifactError: there is something at ``out`` already, or an interrupted training with other settings.
-        TrainingDivergedError: a loss is not finite; its batch is named.
+        TrainingDivergedError: a loss is not finite, and there is no checkpoint before it or ``force`` is not given;
+            its batch is named.
     """
     from routeret.encoders.moe import upcycle
 
     out, recipe = Path(out), recipe or TowerRecipe()
     _require_domains(domains)
+    require_space_fusion(how)
+    datasets = {domain.name: named_datasets(domain.data) for domain in domains}
+    # Domains may share a folder, but no name.
+    named_datasets(list(dict.fromkeys(one.folder.resolve() for own in datasets.values() for one in own)))
     require_free(out)
     dense = trainable(base, device=device)
+    recipe.require_base(dense)
     classifier, told = fit_document_domains(
         {domain.name: [text for task in domain.tasks for text in task.graph.right_texts] for domain in domains},
         seed=seed,
     )
     sets = {
-        domain.name: [
-            DevSet.of(load_dataset(one), dense, cache=cache, show_progress=show_progress) for one in domain.data
-        ]
-        for domain in domains
+        name: [DevSet.of(one, dense, cache=cache, show_progress=show_progress) for one in own]
+        for name, own in datasets.items()
     }
     names = tuple(sets)
-    tasks = [replace(task, domain=domain.name) for domain in domains for task in domain.tasks]
-    tasks = prepared(tasks, dense, recipe)
+    tasks = prepared(balanced(domains), dense, recipe)
     settings = settings_of(tasks, [one for own in sets.values() for one in own], recipe, dense, seed=seed)
     state = FitState.beside(out, settings={**settings, "layers": None if layers is None else list(layers)})
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -145,6 +154,7 @@ def train_moe(
             recipe=recipe,
             seed=seed,
             state=state,
+            settle=force,
             show_progress=show_progress,
         )
         with new_folder(out) as written:
@@ -162,16 +172,31 @@ def train_moe(
                     fitted,
                     recipe,
                     model=str(out.resolve() / _MODEL),
+                    how=how,
                     seed=seed,
                 )
                 reports.append(report)
                 if report.helpful or force:
                     _with_documents(expert, told).save(written / _EXPERTS / domain.name)
             if not force and not any(report.helpful for report in reports):
-                raise ExpertNotHelpfulError(" ".join(refusal(report, kept=[state.file]) for report in reports))
-    state.remove()
+                raise ExpertNotHelpfulError(
+                    " ".join(refusal(report, kept=files_of_rounds(state, recipe)) for report in reports)
+                )
+    remove_states(state, recipe)
     remove_leftovers(out)
     return MoeReport(tuple(reports), told)
+
+
+def balanced(domains: Sequence[MoeDomain]) -> list[TowerTask]:
+    """The tasks of all domains, each with the name of its own; domains count alike, however many tasks they have.
+
+    Every step draws a batch from every task, so the weight of a task is divided by the number of its domain's tasks.
+    """
+    return [
+        replace(task, domain=domain.name, weight=task.weight / len(domain.tasks))
+        for domain in domains
+        for task in domain.tasks
+    ]
 
 
 def _judged(
@@ -193,7 +218,7 @@ def _with_documents(measured_tower: MeasuredTower, told: DocumentDomainsReport) 
 
 
 def _encoder_of(folder: Path, domain: str, *, like: TorchEncoder) -> "MoeEncoder":
-    """The encoder of a mixture's domain, with the prompts and the token limit of the dense one."""
+    """The encoder of a mixture's domain, with the prompts, the token limit and the precision of the dense one."""
     from routeret.encoders.moe import MoeEncoder
 
     return MoeEncoder(
@@ -201,6 +226,7 @@ def _encoder_of(folder: Path, domain: str, *, like: TorchEncoder) -> "MoeEncoder
         domain=domain,
         device=like.device,
         max_tokens=like.max_tokens,
+        precision=like.precision,
         query_prompt=like.query_prompt,
         document_prompt=like.document_prompt,
     )

@@ -65,7 +65,9 @@ class PackReport:
         }
 
 
-def build_pack(recipe: Path | str | PackRecipe, *, out: Path | str, show_progress: bool = False) -> PackReport:
+def build_pack(
+    recipe: Path | str | PackRecipe, *, out: Path | str, device: str | None = None, show_progress: bool = False
+) -> PackReport:
     """Train the experts and the router of a recipe and write the pack.
 
     The training of LoRA experts that was interrupted goes on when the same call is repeated, from files beside ``out``.
@@ -73,6 +75,7 @@ def build_pack(recipe: Path | str | PackRecipe, *, out: Path | str, show_progres
     Args:
         recipe: a TOML file, as :class:`PackRecipe` reads it, or what was read from one.
         out: the pack's folder; must not exist.
+        device: where the base runs and LoRA experts are trained.
         show_progress: draw progress bars on stderr.
 
     Raises:
@@ -84,7 +87,7 @@ def build_pack(recipe: Path | str | PackRecipe, *, out: Path | str, show_progres
     """
     start = time.perf_counter()
     read = recipe if isinstance(recipe, PackRecipe) else PackRecipe.read(recipe)
-    builder = _Builder(read, out=Path(out), show_progress=show_progress)
+    builder = _Builder(read, out=Path(out), device=device, show_progress=show_progress)
     with new_folder(Path(out)) as temporary:
         builder.write(temporary)
     builder.forget_states()
@@ -101,14 +104,14 @@ def build_pack(recipe: Path | str | PackRecipe, *, out: Path | str, show_progres
 class _Builder:
     """The steps of building a pack, in order."""
 
-    def __init__(self, recipe: PackRecipe, *, out: Path, show_progress: bool) -> None:
+    def __init__(self, recipe: PackRecipe, *, out: Path, device: str | None, show_progress: bool) -> None:
         self.recipe = recipe
         self._out = out
         self.scores: dict[str, Any] = {}
         self.lexical_weight = 0.0
         self._show = show_progress
         self._states: tuple[FitState, ...] = ()
-        self._encoder = load_encoder(recipe.base)
+        self._encoder = load_encoder(recipe.base, device=device)
         if any(expert.kind == "lora" for expert in recipe.experts):
             require_layers(self._encoder)
         self._sets: dict[str, EmbeddedSet] = {}

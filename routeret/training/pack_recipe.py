@@ -2,9 +2,8 @@
 
 import hashlib
 import json
-import tomllib
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +11,7 @@ from routeret.errors import InputError
 from routeret.experts.names import require_expert_name
 from routeret.training.expert import ExpertKind
 from routeret.training.lora import LoraRecipe
+from routeret.training.recipe_file import read_toml, recipe_of, require_fields
 
 _FIELDS = ("name", "base", "data", "cache", "notice", "seed", "experts", "sources", "lora")
 
@@ -105,44 +105,8 @@ class PackRecipe:
             sources=table.get("sources", {}),
             seed=table["seed"],
             checksum=_checksum({name: value for name, value in table.items() if name != "cache"}),
-            lora=_lora(table.get("lora", {}), where=f"the table [lora] of {where}"),
+            lora=recipe_of(LoraRecipe, table.get("lora", {}), where=f"the table [lora] of {where}"),
         )
-
-
-def read_toml(path: Path, *, what: str) -> dict[str, Any]:
-    """The fields of a TOML file.
-
-    Args:
-        path: the file.
-        what: a word for the file in messages.
-
-    Raises:
-        InputError: it is missing, or is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"the {what} {path} cannot be read: {error}") from error
-
-
-def require_fields(
-    table: Mapping[str, Any], *, known: Collection[str], needed: Collection[str] = (), where: str
-) -> None:
-    """Do nothing if a table has the fields that are needed, and none that is unknown.
-
-    Args:
-        table: by field.
-        known: the fields that it may have.
-        needed: those that it must have.
-        where: words for the table in messages.
-
-    Raises:
-        InputError: a field is missing or unknown; it is named.
-    """
-    if unknown := [name for name in table if name not in known]:
-        raise InputError(f"{where} has the unknown field {unknown[0]!r}; its fields are {', '.join(known)}")
-    if missing := [name for name in needed if name not in table]:
-        raise InputError(f"{where} lacks the field {missing[0]!r}; compare it with one that works")
 
 
 def require_folders(folders: Collection[Path]) -> None:
@@ -164,17 +128,6 @@ def _expert(entry: Mapping[str, Any], *, where: str) -> ExpertRecipe:
     if kind not in get_args(ExpertKind):
         raise InputError(f"{where} has the kind {kind!r}, expected one of {', '.join(get_args(ExpertKind))}")
     return ExpertRecipe(entry["name"], tuple(entry["sets"]), kind)
-
-
-def _lora(table: Mapping[str, Any], *, where: str) -> LoraRecipe:
-    require_fields(table, known=[one.name for one in fields(LoraRecipe)], where=where)
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
-    try:
-        return LoraRecipe(**values)
-    except InputError as error:
-        raise InputError(f"{where} cannot be used: {error}") from error
-    except TypeError as error:
-        raise InputError(f"{where} holds a value of the wrong type: {error}") from error
 
 
 def _checksum(table: Mapping[str, Any]) -> str:

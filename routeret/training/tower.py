@@ -10,7 +10,7 @@ import numpy as np
 from routeret.encoders import load_encoder
 from routeret.encoders.adapted import transformer_of
 from routeret.encoders.torch import Precision, TorchEncoder, without_bars
-from routeret.errors import InputError
+from routeret.errors import InputError, TrainingDivergedError
 from routeret.experts.tower import TowerQueries
 from routeret.protocols import Encoder
 from routeret.space import NO_TOKEN_LIMIT
@@ -45,7 +45,9 @@ def trainable(base: str | Path | Encoder, *, device: str | None) -> TorchEncoder
 class Tower:
     """A copy of an encoder's model, with weights of its own, to be trained.
 
-    Arithmetic is bfloat16 where the hardware has it, except for pooling and everything after it.
+    The transformer computes in the encoder's precision, which is bfloat16 where the hardware has it unless the encoder
+    was made with another; pooling and everything after it is float32. Queries are compared in float32, as an index
+    compares them.
     """
 
     def __init__(
@@ -94,10 +96,17 @@ class Tower:
         """
         return transformer_of(self.model)
 
-    def vectors(self, texts: Sequence[str], *, prompt: str = "", precision: Precision = "auto") -> "torch.Tensor":
-        """Vectors of texts, float32, shape (n_texts, dim), with gradients; of length 1 where the space's are."""
+    def vectors(self, texts: Sequence[str], *, prompt: str = "", precision: Precision | None = None) -> "torch.Tensor":
+        """Vectors of texts, float32, shape (n_texts, dim), with gradients; of length 1 where the space's are.
+
+        Args:
+            texts: any number, in passes of a size that suits the device.
+            prompt: put before every text.
+            precision: arithmetic of the transformer; None takes the encoder's.
+        """
         import torch
 
+        precision = precision or self._encoder.precision
         n_pass = _TEXTS_PER_PASS if self.model.device.type == "cpu" else len(texts)
         if len(texts) <= n_pass:
             return self._encoder.forward(self.model, list(texts), prompt=prompt, precision=precision)
@@ -112,10 +121,19 @@ class Tower:
 
     def tokens(self, texts: Sequence[str], *, prompt: str = "") -> "tuple[torch.Tensor, torch.Tensor]":
         """Token vectors of texts, float32, shape (n_texts, most tokens, dim), with gradients, and which are tokens."""
-        return self._encoder.forward_tokens(self.model, list(texts), prompt=prompt)
+        return self._encoder.forward_tokens(self.model, list(texts), prompt=prompt, precision=self._encoder.precision)
 
-    def encode(self, texts: Sequence[str], *, prompt: str = "", precision: Precision = "auto") -> FloatArray:
-        """Vectors of texts with the weights as they are now, float32, shape (n_texts, dim), without gradients."""
+    def encode(self, texts: Sequence[str], *, prompt: str = "", precision: Precision | None = None) -> FloatArray:
+        """Vectors of texts with the weights as they are now, float32, shape (n_texts, dim), without gradients.
+
+        Args:
+            texts: any number.
+            prompt: put before every text.
+            precision: arithmetic of the transformer; None takes the encoder's.
+
+        Raises:
+            TrainingDivergedError: a vector is not finite.
+        """
         import torch
 
         vectors: FloatArray = np.zeros((len(texts), self._encoder.dim), dtype=np.float32)
@@ -125,6 +143,12 @@ class Tower:
                 rows = order[start : start + _TEXTS_AT_ONCE]
                 part = self.vectors([texts[row] for row in rows], prompt=prompt, precision=precision)
                 vectors[rows] = part.cpu().numpy()
+        broken = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
+        if len(broken):
+            raise TrainingDivergedError(
+                f"the vectors of {len(broken)} of {len(texts)} texts, the first of them {texts[broken[0]][:80]!r}, are "
+                f"not finite numbers"
+            )
         return vectors
 
     def queries(self, texts: Sequence[str], *, interaction: float | None) -> TowerQueries:
@@ -135,7 +159,7 @@ class Tower:
             interaction: temperature of the soft late interaction; None compares one vector a query.
         """
         if interaction is None:
-            return TowerQueries(self.encode(texts, prompt=self._encoder.query_prompt))
+            return TowerQueries(self.encode(texts, prompt=self._encoder.query_prompt, precision="float32"))
         with self.judging():
             tokens = self._encoder.encode_query_tokens(texts, model=self.model)
         return TowerQueries.of_tokens(tokens, space=self._encoder.space, temperature=interaction)

@@ -1,4 +1,4 @@
-"""Hard negatives of a task: right texts that look like answers of a left text, to an encoder or to BM25."""
+"""Hard negatives of a task: right texts that look like answers of a left text, to encoders, to BM25, to the tower."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -9,8 +9,11 @@ import numpy as np
 from routeret.corpus import Corpus
 from routeret.encoders import HashingEncoder
 from routeret.index import Index
+from routeret.late_interaction import PooledTargets, soft_late_interaction
+from routeret.mining import BipartiteGraph
 from routeret.protocols import Encoder
 from routeret.training.negatives import MARGIN, HardNegatives, merged, mine, mine_scored
+from routeret.training.tower import Tower
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.types import Document, FloatArray, IntArray
 
@@ -30,7 +33,7 @@ def with_hard_negatives(
 
     Args:
         task: what is trained on.
-        encoders: the base, and, in a second round, the expert that was trained on the negatives of the first.
+        encoders: the base, and any others.
         n: negatives a left text, at least 1.
         lexical: take some from BM25 over the right texts, too.
         margin: how far below the scores of what belongs to a text a negative stays; see
@@ -43,8 +46,7 @@ def with_hard_negatives(
         InputError: there is neither an encoder nor BM25, or ``n`` or ``margin`` is out of its range.
     """
     graph = task.graph
-    positives = [graph.positives_of_left(row) for row in range(len(graph.left_ids))]
-    itself = [row[row >= 0] for row in graph.itself_on_right[:, None]]
+    positives, itself = _known(graph)
     documents = [Document(id=str(row), text=text) for row, text in enumerate(graph.right_texts)]
     sources = []
     for encoder in encoders:
@@ -60,8 +62,52 @@ def prepared(tasks: Sequence[TowerTask], base: Encoder, recipe: TowerRecipe) -> 
     """The tasks with the hard negatives that a recipe asks for, from the base and BM25, where they bring none."""
     n = recipe.n_hard_negatives
     return [
-        task if n == 0 or task.hard_negatives is not None else with_hard_negatives(task, [base], n=n) for task in tasks
+        task
+        if n == 0 or task.hard_negatives is not None
+        else with_hard_negatives(task, [base], n=n, margin=recipe.margin)
+        for task in tasks
     ]
+
+
+def mined_again(task: TowerTask, tower: Tower, recipe: TowerRecipe) -> TowerTask:
+    """The task with hard negatives of a further round: those that a trained tower finds, and the former ones, in turn.
+
+    The tower mines by the scores that it is trained with, by soft late interaction where the recipe asks for it.
+
+    Args:
+        task: with the hard negatives of the round before, if there are any.
+        tower: as it was trained in that round.
+        recipe: says how many, and how far they stay below what belongs to a text.
+    """
+    graph, own = task.graph, tower if task.domain is None else tower.in_domain(task.domain)
+    positives, itself = _known(graph)
+    documents = own.encode(graph.right_texts, prompt=own.document_prompt)
+    targets = PooledTargets.of(documents)
+
+    def score(part: slice) -> FloatArray:
+        asked = own.queries(graph.left_texts[part], interaction=recipe.interaction)
+        if asked.tokens is None:
+            return asked.vectors @ documents.T
+        return soft_late_interaction(asked.tokens, targets, temperature=asked.temperature)
+
+    found = mine_scored(
+        score,
+        positives,
+        n_documents=len(documents),
+        n=recipe.n_hard_negatives,
+        margin=recipe.margin,
+        excluded=itself,
+    )
+    sources = [found]
+    if task.hard_negatives is not None:
+        sources.append(HardNegatives(task.hard_negatives, np.zeros(len(positives), dtype=np.int64)))
+    return replace(task, hard_negatives=merged(sources, n=recipe.n_hard_negatives).rows)
+
+
+def _known(graph: BipartiteGraph) -> tuple[list[IntArray], list[IntArray]]:
+    """Of every left text the rows on the right that belong to it, and the row that is the text itself."""
+    positives = [graph.positives_of_left(row) for row in range(len(graph.left_ids))]
+    return positives, [row[row >= 0] for row in graph.itself_on_right[:, None]]
 
 
 def _mined_by_words(

@@ -8,8 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from routeret.datasets import Dataset
+from routeret.datasets import Dataset, load_dataset
 from routeret.encoders import TorchEncoder
+from routeret.errors import InputError
+from routeret.experts import TowerExpert
+from routeret.fusion import SpaceFusion
 from routeret.mining import BipartiteGraph
 from routeret.routing.pilots import STRENGTHS
 from routeret.significance import PairedTest
@@ -20,7 +23,7 @@ from routeret.training.measuring import Division, divide
 from routeret.training.scoring import JudgedQueries
 from routeret.training.tower import Tower
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
-from routeret.training.towers import MeasuredTower, measured_tower, tower_ndcg
+from routeret.training.towers import MeasuredTower, embedded_by, measured_expert, tower_ndcg
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class TowerReport:
             The number of steps was chosen on all of them, by what the tower is worth alone.
         helpful: whether that is above 0 at p < 0.05; False only where writing was forced.
         history: mean nDCG@10 of the tower alone on dev, by number of steps.
+        diverged: why the training ended before its last step; None where it did not. Only where writing was forced.
     """
 
     name: str
@@ -54,6 +58,7 @@ class TowerReport:
     difference: PairedTest
     helpful: bool
     history: dict[int, float]
+    diverged: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -69,6 +74,7 @@ class TowerReport:
             "difference": self.difference.as_dict(),
             "helpful": self.helpful,
             "history": {str(steps): value for steps, value in self.history.items()},
+            "diverged": self.diverged,
         }
 
 
@@ -107,6 +113,25 @@ class DevSet:
         return cls(dataset, embedded, divide(embedded), texts)
 
 
+def named_datasets(folders: Sequence[Path | str]) -> list[Dataset]:
+    """Open BEIR folders that are told apart by their names, as reports and pilots do.
+
+    Raises:
+        InputError: two folders have one name.
+        CorpusError: a folder cannot be read.
+    """
+    datasets: dict[str, Dataset] = {}
+    for folder in folders:
+        dataset = load_dataset(folder)
+        if dataset.name in datasets:
+            raise InputError(
+                f"found two data sets called {dataset.name!r}, {datasets[dataset.name].folder} and {folder}; expected "
+                f"names of their own, since results are kept by name: rename one folder, or leave it out"
+            )
+        datasets[dataset.name] = dataset
+    return list(datasets.values())
+
+
 def judged(
     tower: Tower, sets: Sequence[DevSet], *, interaction: float | None, documents_by: Tower | None = None
 ) -> DevScore:
@@ -139,6 +164,7 @@ def measured(
     recipe: TowerRecipe,
     *,
     model: str | None,
+    how: SpaceFusion,
     seed: int,
 ) -> tuple[TowerReport, MeasuredTower]:
     """Measure a trained encoder beside the base.
@@ -152,26 +178,27 @@ def measured(
         fitted: the outcome of the fit.
         recipe: of the fit.
         model: see :class:`~routeret.experts.TowerExpert`.
+        how: how its scores and the base's become comparable.
         seed: how the dev queries are halved, and of the test.
 
     Returns:
         The report, and the expert with its pilots.
     """
-    pairs = [(one.embedded, embed_dataset(one.dataset, tuned)) for one in sets]
-    towers = measured_tower(
-        name,
-        tuned,
-        pairs,
+    expert = TowerExpert(name, tuned, model=model, interaction=recipe.interaction, token_storage=recipe.token_storage)
+    owns = [embedded_by(expert, one.dataset) for one in sets]
+    towers = measured_expert(
+        expert,
+        [(one.embedded, own) for one, (own, _) in zip(sets, owns, strict=True)],
+        tokens=[tokens for _, tokens in owns],
         query_tower=sets[0].embedded.query_tower,
-        model=model,
-        interaction=recipe.interaction,
+        how=how,
         seed=seed,
     )
     share = towers.expert.strength
     alone = {}
-    for one, (embedded, own) in zip(sets, pairs, strict=True):
+    for one, (own, tokens) in zip(sets, owns, strict=True):
         asked = towers.expert.encode_queries(one.division.dev.texts)
-        alone[embedded.name] = float(tower_ndcg(own.judged(divide(own).dev), asked).mean())
+        alone[own.name] = float(tower_ndcg(own.judged(divide(own).dev), asked, tokens=tokens).mean())
     at_share = STRENGTHS.index(share)
     report = TowerReport(
         name=name,
@@ -185,8 +212,14 @@ def measured(
         difference=towers.difference,
         helpful=is_helpful(towers.difference),
         history={steps: score.value for steps, score in fitted.scores.items()},
+        diverged=fitted.diverged,
     )
-    details = {"recipe": recipe.as_dict(), "seed": seed, "scores": report.as_dict() | {"folder": out.name}}
+    details = {
+        **towers.expert.details,
+        "recipe": recipe.as_dict(),
+        "seed": seed,
+        "scores": report.as_dict() | {"folder": out.name},
+    }
     return report, replace(towers, expert=replace(towers.expert, details=details))
 
 
@@ -217,8 +250,13 @@ def settings_of(
         "seed": seed,
         "base": encoder.query_tower,
         "data": {one.embedded.name: dict(one.embedded.checksums) for one in sets},
-        "tasks": [[_digest(task.graph), task.weight, task.temperature, task.domain, _rows(task)] for task in tasks],
+        "tasks": [_as_settings(task, recipe) for task in tasks],
     }
+
+
+def _as_settings(task: TowerTask, recipe: TowerRecipe) -> list[Any]:
+    temperature = task.temperature_for(recipe.objective)
+    return [_digest(task.graph), task.weight, temperature, task.domain, _rows(task)]
 
 
 def _digest(graph: BipartiteGraph) -> str:

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from routeret.datasets import load_dataset
-from routeret.encoders import HashingEncoder, TorchEncoder
+from routeret.datasets import Dataset, load_dataset
 from routeret.errors import InputError
 from routeret.experts import TowerExpert
-from routeret.experts.tower import TowerQueries
+from routeret.experts.tower import SPACE_FUSION, TowerQueries
 from routeret.fusion import SpaceFusion, fuse_spaces
 from routeret.index.structures.best import top_k
 from routeret.late_interaction import PooledTargets, TokenTargets, soft_late_interaction
@@ -80,39 +79,25 @@ def measured_model(
     for folder in data:
         dataset = load_dataset(folder)
         embedded = embed_dataset(dataset, base, show_progress=show_progress)
-        encoder = DocumentTokens(expert)
-        sets.append((embedded, embed_dataset(dataset, encoder, show_progress=show_progress)))
-        tokens.append(encoder.targets())
+        own, targets = embedded_by(expert, dataset, show_progress=show_progress)
+        sets.append((embedded, own))
+        tokens.append(targets)
     return measured_expert(expert, sets, tokens=tokens, query_tower=base.query_tower, how=how)
 
 
-def measured_tower(
-    name: str,
-    encoder: TorchEncoder | HashingEncoder,
-    sets: Sequence[tuple[EmbeddedSet, EmbeddedSet]],
-    *,
-    query_tower: str,
-    model: str | None,
-    interaction: float | None = None,
-    how: SpaceFusion = "scores",
-    seed: int = 0,
-) -> MeasuredTower:
-    """Measure an encoder beside the base on the dev queries of data sets, and make an expert of it.
-
-    Its details hold :attr:`MeasuredTower.difference`, and whether that is enough to say that it helps.
+def embedded_by(
+    expert: TowerExpert, dataset: Dataset, *, show_progress: bool = False
+) -> tuple[EmbeddedSet, TokenTargets | None]:
+    """A data set as an expert embeds it, with the tokens of its documents where the expert compares them.
 
     Args:
-        name: of the expert.
-        encoder: has documents of its own.
-        sets: every data set as the base and as the encoder embed it.
-        query_tower: of the base.
-        model: see :class:`~routeret.experts.TowerExpert`.
-        interaction: temperature of its soft late interaction; None compares one vector a query.
-        how: how its scores and the base's become comparable.
-        seed: how the dev queries are halved, and of the test.
+        expert: of any strength.
+        dataset: with train and, if possible, dev queries.
+        show_progress: draw progress bars on stderr.
     """
-    expert = TowerExpert(name, encoder, 1.0, np.zeros(0, dtype=np.uint64), model, {}, interaction)
-    return measured_expert(expert, sets, query_tower=query_tower, how=how, seed=seed)
+    encoder = DocumentTokens(expert)
+    own = embed_dataset(dataset, encoder, show_progress=show_progress)
+    return own, encoder.targets()
 
 
 def measured_expert(
@@ -155,10 +140,10 @@ def measured_expert(
     choice = choose(scores, seed=seed) if scores else None
     difference = tested_over_sets(() if choice is None else choice.gains, seed=seed)
     known = np.concatenate([np.zeros(0, dtype=np.uint64), *(own.content_keys for _, own in sets)])
-    strength, details = STRENGTHS[-1], {}
+    strength, details = STRENGTHS[-1], {**expert.details, SPACE_FUSION: how}
     if choice is not None:
         strength = choice.strength
-        details = {"scores": {"difference": difference.as_dict(), "helpful": is_helpful(difference)}}
+        details["scores"] = {"difference": difference.as_dict(), "helpful": is_helpful(difference)}
     expert = replace(expert, strength=strength, known_documents=known, details=details)
     pilots_of_all = PilotLibrary(query_tower=query_tower, corpora=tuple(corpora))
     return MeasuredTower(expert, pilots_of_all, tuple(scores), difference)
@@ -231,16 +216,17 @@ def tower_scores(
     return soft_late_interaction(asked.tokens[part], targets, temperature=asked.temperature)
 
 
-def tower_ndcg(own: JudgedQueries, asked: TowerQueries) -> FloatArray:
+def tower_ndcg(own: JudgedQueries, asked: TowerQueries, *, tokens: TokenTargets | None = None) -> FloatArray:
     """Give nDCG@10 of the tower alone, float32, shape (n_queries,).
 
     Args:
         own: queries and documents in the tower's space.
         asked: the queries as the tower compares them with documents.
+        tokens: of the documents, where the queries are compared with them.
     """
     values = np.zeros(len(own.queries), dtype=np.float32)
     for start in range(0, len(values), _QUERIES_AT_ONCE):
         part = slice(start, start + _QUERIES_AT_ONCE)
-        scores = tower_scores(own, part, asked=asked)
+        scores = tower_scores(own, part, asked=asked, tokens=tokens)
         values[part] = ndcg_of_scores(scores, relevant=own.relevant[part], grades=own.grades[part])
     return values

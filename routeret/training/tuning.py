@@ -12,8 +12,9 @@ from routeret.experts.strength import applied
 from routeret.progress import track
 from routeret.significance import paired_test
 from routeret.training.belief import Belief, TuningRule
-from routeret.training.linear import LinearRecipe, TrainingSet, fit_linear
+from routeret.training.linear import LinearRecipe, fit_linear
 from routeret.training.scoring import ndcg_of_scores
+from routeret.training.training_set import TrainingSet
 from routeret.types import FloatArray, IntArray
 
 TUNING_RECIPE = LinearRecipe(

@@ -106,6 +106,18 @@ def test_repeatable_options_take_several_values_at_once():
     assert params["systems"] == ("centroid", "dataset_router")
 
 
+def test_whatever_runs_a_model_takes_a_device():
+    takes = {path for path, command in COMMANDS.items() if "device" in [one.name for one in command.params]}
+    assert takes == {
+        *((name,) for name in ("demo", "build", "add", "upsert", "sync", "search", "route", "optimise", "import")),
+        *((name,) for name in ("eval", "suite", "tune")),
+        *(("train", kind) for kind in ("expert", "tower", "moe")),
+        ("bench", "index"),
+        ("pack", "build"),
+        ("experts", "add"),
+    }
+
+
 def test_version():
     assert run("--version").output == f"routeret {__version__}\n"
 

@@ -296,6 +296,16 @@ def test_build_with_chunker_and_storage(docs, tmp_path):
     assert not (tmp_path / "kb2").exists()
 
 
+def test_an_index_keeps_the_fusion_it_was_made_with(docs, kb, tmp_path):
+    run("build", tmp_path / "ranked", docs, *BASE, "--space-fusion", "ranks")
+    run("export", kb, tmp_path / "out")
+    run("import", tmp_path / "out", tmp_path / "imported", *BASE, "--space-fusion", "ranks")
+    found = {name: run_json("info", tmp_path / name)["space_fusion"] for name in ("kb", "ranked", "imported")}
+    assert found == {"kb": "scores", "ranked": "ranks", "imported": "ranks"}
+    message = error_of("import", tmp_path / "out", kb, "--space-fusion", "scores")
+    assert "--space-fusion can be chosen for a new index only" in message
+
+
 def test_info_is_readable(kb):
     lines = run("info", kb).stdout.splitlines()
     assert lines[:3] == [f"folder: {kb}", "documents: 4", "rows: 4"]

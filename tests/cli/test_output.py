@@ -1,6 +1,6 @@
 """What people see."""
 
-from routeret.cli.output import fields_text, hits_text, routing_text, shortened
+from routeret.cli.output import fields_text, hits_text, routing_text, shortened, structures_text
 from routeret.types import Hit, Hits, Pilot, Routing
 
 ROUTED = Routing(
@@ -86,6 +86,20 @@ def test_fields():
         "in:",
         "  a: x, y",
         "  b: none",
+    ]
+
+
+def test_structures_of_two_spaces():
+    own = {"factory": "SQ8", "rows": 1200, "rows_exact": 3, "recall": {"law": 0.99}, "reason": "why"}
+    recall = {"base": 1.0, "bio": 0.9951}
+    found = {"factory": "exact", "rows_exact": 1200, "recall": recall, "spaces": {"3f9c1a": own}}
+    assert structures_text(found).splitlines() == [
+        "Search structure: exact, over 1,200 rows.",
+        "  recall 0.9951 for queries of bio",
+        "  recall 1.0000 for queries of base",
+        "Space 3f9c1a: SQ8, over 1,200 rows.",
+        "  recall 0.9900 for queries of law",
+        "  why",
     ]
 
 

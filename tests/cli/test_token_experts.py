@@ -31,7 +31,19 @@ def test_targets_are_kept_and_shown(kb, e5_model, targets, storage, n_bytes):
     assert {hit["id"] for hit in run_json("search", kb, "river", "--expert", "fine")["hits"]} == {"a", "b"}
 
 
+def test_a_model_takes_other_prompts_than_its_own(kb, e5_model):
+    model = ("--model", e5_model)
+    run("experts", "add", kb, *model, "--name", "own")
+    run("experts", "add", kb, *model, "--name", "other", "--document-prompt", "text: ", "--query-prompt", "q: ")
+    own, other = (load_expert(kb / "experts" / name) for name in ("own", "other"))
+    assert (own.space.document_prompt, own.encoder.query_prompt) == ("passage: ", "query: ")
+    assert (other.space.document_prompt, other.encoder.query_prompt) == ("text: ", "q: ")
+    assert len(run_json("info", kb)["spaces"]) == 3
+
+
 def test_options_that_say_nothing_are_refused(kb, e5_model):
+    for option in ("--query-prompt", "--document-prompt", "--data"):
+        assert f"{option}" in error_of("experts", "add", kb, kb, option, "x")
     model = ("--model", e5_model, "--name", "fine")
     assert "give --interaction too" in error_of("experts", "add", kb, *model, "--targets", "tokens")
     assert "--interaction goes with --model" in error_of("experts", "add", kb, kb, "--interaction", "1")

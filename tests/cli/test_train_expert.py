@@ -2,10 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from routeret.cli import main
+from routeret.encoders import HashingEncoder
+from routeret.experts import load_expert
 
 
 def run(*arguments):
@@ -46,3 +49,73 @@ def test_an_expert_of_either_kind_is_written(letters, tmp_path, kind, e5_model):
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["folder"] == str(out)
     assert json.loads((out / "manifest.json").read_text())["expert"] == kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [("linear", "checkpoints = [2, 3]\nmargin = 0.1\n"), ("lora", "checkpoints = [2, 3]\nlearning_rates = [1e-3]\n")],
+)
+def test_a_recipe_says_how_either_kind_is_fitted(letters, tmp_path, kind, text, e5_model):
+    out, recipe = tmp_path / "out", tmp_path / "letters.toml"
+    recipe.write_text(text)
+    result = run("--data", letters, "--out", out, "--kind", kind, "--base", e5_model, "--force", "--recipe", recipe)
+    assert result.exit_code == 0, result.stderr
+    used = json.loads((out / "manifest.json").read_text())["details"]["recipe"]
+    assert used["checkpoints"] == [2, 3]
+    if kind == "linear":
+        assert used["margin"] == 0.1
+    else:
+        assert used["learning_rates"] == [1e-3]
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "found"),
+    [
+        (
+            "linear",
+            "rank = 4\n",
+            "of the kind 'linear' has the unknown field 'rank'; its fields are checkpoints, batch",
+        ),
+        (
+            "lora",
+            "n_negatives = 4\n",
+            "of the kind 'lora' has the unknown field 'n_negatives'; its fields are learning_",
+        ),
+        ("linear", 'batch = "all"\n', "holds a value of the wrong type: batch is 'all', expected a whole number"),
+        ("linear", "rounds = 2\n", "cannot be used: rounds is 2 and n_hard_negatives 0"),
+        ("linear", "rounds: 2\n", "letters.toml cannot be read"),
+    ],
+)
+def test_a_recipe_that_cannot_be_used_is_named(letters, tmp_path, kind, text, found):
+    recipe = tmp_path / "letters.toml"
+    recipe.write_text(text)
+    result = run("--data", letters, "--out", tmp_path / "out", "--kind", kind, "--base", "hashing", "--recipe", recipe)
+    assert result.exit_code == 2
+    assert found in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_recipe_is_named(letters, tmp_path):
+    result = run("--data", letters, "--out", tmp_path / "out", "--base", "hashing", "--recipe", tmp_path / "none.toml")
+    assert result.exit_code == 2
+    assert f"the recipe {tmp_path / 'none.toml'} cannot be read" in result.stderr
+
+
+def test_a_repeated_call_takes_all_vectors_from_the_cache(letters, tmp_path, monkeypatch):
+    call = ["--data", letters, "--anchor", letters, "--base", "hashing", "--force", "--cache", tmp_path / "vectors"]
+    call.append("--out")
+    assert run(*call, tmp_path / "first").exit_code == 0
+    kept = sorted(file.name for file in (tmp_path / "vectors").iterdir())
+    # The train, dev and anchor queries are the same texts.
+    assert [name.split("-")[0] for name in kept] == ["documents", "queries"]
+
+    def refused(*_):
+        raise AssertionError("a text was embedded again")
+
+    monkeypatch.setattr(HashingEncoder, "encode_documents", refused)
+    monkeypatch.setattr(HashingEncoder, "encode_queries", refused)
+    result = run(*call, tmp_path / "second")
+    assert result.exit_code == 0, result.output
+    first, second = (load_expert(tmp_path / name).weight for name in ("first", "second"))
+    np.testing.assert_array_equal(first, second)
+    assert sorted(file.name for file in (tmp_path / "vectors").iterdir()) == kept

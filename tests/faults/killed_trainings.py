@@ -1,8 +1,8 @@
-"""Kill trainings of an expert at moments that hurt, and repeat each until it ends.
+"""Kill trainings of experts at moments that hurt, and repeat each until it ends.
 
 The state is written after every step. The first process that trains is never stopped. Others die by SIGKILL, one
-after the other, at moments of their own choosing and then at random ones; the last one ends. This prints, as JSON, what
-lay beside the expert after every death, and how many steps the last process still had to go.
+after the other, at moments of their own choosing and then at random ones; the last one ends. This prints, as JSON by
+the kind of training, what lay beside the expert after every death, and how many steps the last process still had to go.
 """
 
 import argparse
@@ -12,44 +12,66 @@ import random
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 # Imported once here, so that no child has to.
-import peft  # noqa: F401
+import bm25s  # noqa: F401
+import peft.utils.transformers_weight_conversion  # noqa: F401
 import sentence_transformers  # noqa: F401
+import sklearn.linear_model  # noqa: F401
 import transformers.models.bert.modeling_bert  # noqa: F401
 from safetensors import safe_open
 
+import routeret.encoders.moe  # noqa: F401
 from routeret import artifact
 from routeret.datasets import load_dataset
 from routeret.encoders import TorchEncoder
-from routeret.mining import graph_of_qrels
+from routeret.mining import graph_of_pairs, graph_of_qrels
 from routeret.routing import PilotLibrary
 from routeret.training import fitting, train_expert
 from routeret.training.lora import LoraRecipe
+from routeret.training.moe import MoeDomain, train_moe
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.two_tower import train_two_tower
 
-N_RANDOM = 3
+N_RANDOM = 2
 LONGEST_WAIT = 0.2  # seconds
 MOST_STEPS = 3
 N_EARLY = 6  # moments before the random ones
 
 
+RECIPE = TowerRecipe(checkpoints=(6, 16), learning_rate=2e-3, batch=8, max_tokens=12)
+
+
+def base_of(folder):
+    return TorchEncoder(folder / "base", device="cpu", precision="float32")
+
+
 def train_tower(folder, out):
-    recipe = TowerRecipe(checkpoints=(6, 16), learning_rate=2e-3, batch=8, max_tokens=12)
     tasks = [TowerTask(graph_of_qrels(load_dataset(folder / "letters"), "train"))]
-    base = TorchEncoder(folder / "base", device="cpu", precision="float32")
-    train_two_tower("letters", tasks, [folder / "letters"], out=out, base=base, recipe=recipe, force=True)
+    train_two_tower("letters", tasks, [folder / "letters"], out=out, base=base_of(folder), recipe=RECIPE, force=True)
+
+
+def train_on_pairs(folder, out):
+    """Documents that belong together, compared token by token, with hard negatives that the training mines itself."""
+    tasks = [TowerTask(graph_of_pairs(folder / "pairs.jsonl", folder / "letters"))]
+    recipe = replace(RECIPE, interaction=0.1, n_hard_negatives=2)
+    train_two_tower("letters", tasks, [folder / "letters"], out=out, base=base_of(folder), recipe=recipe, force=True)
+
+
+def train_mixture(folder, out):
+    data = [folder / "letters", folder / "rivers"]
+    domains = [MoeDomain(one.name, [TowerTask(graph_of_qrels(load_dataset(one), "train"))], [one]) for one in data]
+    train_moe(domains, out=out, base=base_of(folder), recipe=RECIPE, force=True)
 
 
 def train_lora(folder, out):
     recipe = LoraRecipe(learning_rates=(1e-2, 3e-2), checkpoints=(3, 9), rank=4, alpha=8.0, batch=8, dropout=0.1)
-    base = TorchEncoder(folder / "base", device="cpu", precision="float32")
-    train_expert("letters", [folder / "letters"], out=out, kind="lora", base=base, recipe=recipe, force=True)
+    train_expert("letters", [folder / "letters"], out=out, kind="lora", base=base_of(folder), recipe=recipe, force=True)
 
 
-TRAININGS = {"tower": train_tower, "lora": train_lora}
+TRAININGS = {"lora": train_lora, "moe": train_mixture, "pairs": train_on_pairs, "tower": train_tower}
 
 
 def die():
@@ -63,7 +85,7 @@ def die_half_written(descriptor):
 
 
 MOMENTS = {
-    # Where a call dies: of what, which one, and what happens instead of it.
+    # Where a call dies: of what, which one, and what happens instead of it; of writes, those of a state count.
     "before the first step": (fitting, "_step_seed", 1, lambda *_: die()),
     "half of the first state is written": (artifact.os, "fsync", 1, die_half_written),
     "the first state is in place": (artifact, "sync_folder", 1, lambda _: die()),
@@ -78,12 +100,22 @@ MOMENTS = {
 def dying(owner, name, at, instead):
     """Make a call of a function die."""
     whole, calls = getattr(owner, name), []
+    write, writing = fitting.FitState.write, []
 
     def call(*arguments):
-        calls.append(1)
-        return instead(*arguments) if len(calls) == at else whole(*arguments)
+        if owner not in (artifact, artifact.os) or writing:
+            calls.append(1)
+            if len(calls) == at:
+                return instead(*arguments)
+        return whole(*arguments)
+
+    def written(*arguments):
+        writing.append(1)
+        write(*arguments)
+        writing.clear()
 
     setattr(owner, name, call)
+    fitting.FitState.write = written
 
 
 def in_a_child(work, *, kill=None):
@@ -124,11 +156,11 @@ def found(folder):
 class Repeated:
     """One training that is begun again and again in the same place."""
 
-    def __init__(self, train, folder, seed):
-        self.place = folder / "killed"
+    def __init__(self, train, folder, place, seed):
+        self.place = place / "killed"
         self.place.mkdir()
         self._train = lambda: train(folder, self.place / "out")
-        self._note = folder / "steps"
+        self._note = place / "steps"
         self._rng = random.Random(seed)
 
     def dies(self, moment):
@@ -182,12 +214,12 @@ class Repeated:
         return int(self._note.read_text())
 
 
-def run(train, folder, seed):
+def run(train, folder, place, seed):
     """Train without a stop, and with many."""
-    fitting._SECONDS_BETWEEN_SAVES = -1.0
-    if not in_a_child(lambda: train(folder, folder / "whole" / "out")):
+    place.mkdir()
+    if not in_a_child(lambda: train(folder, place / "whole" / "out")):
         raise SystemExit("the training that nobody stopped was killed")
-    repeated, deaths = Repeated(train, folder, seed), {}
+    repeated, deaths = Repeated(train, folder, place, seed), {}
     for name in list(MOMENTS)[:N_EARLY]:
         deaths[name] = repeated.dies(MOMENTS[name])
     for number in range(N_RANDOM):
@@ -200,11 +232,16 @@ def run(train, folder, seed):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", choices=TRAININGS)
-    parser.add_argument("folder", type=Path, help="holds the model 'base' and the data set 'letters'")
+    parser.add_argument(
+        "folder",
+        type=Path,
+        help="holds the model 'base', the data sets 'letters' and 'rivers' and 'pairs.jsonl' of the letters' documents",
+    )
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    counts = run(TRAININGS[arguments.kind], arguments.folder, arguments.seed)
+    fitting._SECONDS_BETWEEN_SAVES = -1.0
+    folder = arguments.folder
+    counts = {kind: run(train, folder, folder / kind, arguments.seed) for kind, train in TRAININGS.items()}
     sys.stdout.write(json.dumps(counts, indent=2) + "\n")
 
 

@@ -6,28 +6,32 @@ import sys
 from pathlib import Path
 
 import pytest
-from letters import write_letters
+from letters import ANSWERS, write_letters
 
-N_STEPS = {"tower": 16, "lora": 2 * 9}
+N_STEPS = {"lora": 2 * 9, "moe": 16, "pairs": 16, "tower": 16}
 
 
-@pytest.fixture(params=sorted(N_STEPS))
-def killed(request, tiny_models, tmp_path):
-    """A kind of training, what its processes left behind, and the folder with both experts."""
-    tiny_models.write(tmp_path / "base")
-    write_letters(tmp_path / "letters")
+@pytest.fixture(scope="module")
+def killed(tiny_models, tmp_path_factory):
+    """What the processes of all kinds of training left behind, by kind, and the folder with their experts."""
+    folder = tmp_path_factory.mktemp("killed")
+    tiny_models.write(folder / "base")
+    write_letters(folder / "letters")
+    write_letters(folder / "rivers", answers=[f"river {letter}" for letter in ANSWERS], shift=3)
+    pairs = [{"a": f"d{number}", "b": f"d{number + 1}", "count": 1} for number in range(7)]
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
     script = Path(__file__).with_name("killed_trainings.py")
-    command = [sys.executable, script, request.param, tmp_path, "--seed", "3"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, script, folder, "--seed", "3"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return request.param, json.loads(done.stdout), tmp_path
+    return json.loads(done.stdout), folder
 
 
-def test_a_killed_training_ends_as_one_that_was_never_stopped(killed):
-    kind, counts, folder = killed
+@pytest.mark.parametrize("kind", sorted(N_STEPS))
+def test_a_killed_training_ends_as_one_that_was_never_stopped(killed, kind):
+    counts, folder = killed[0][kind], killed[1] / kind
     deaths = counts["deaths"]
     steps = [death["steps"] for death in deaths.values()]
-    assert len(deaths) == 11
+    assert len(deaths) == 10
     # Nothing that was kept is lost, and a step is trained at most once after it was kept.
     assert steps == sorted(steps)
     assert [deaths[name]["steps"] for name in ("before the first step", "half of the first state is written")] == [0, 0]

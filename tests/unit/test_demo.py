@@ -1,6 +1,7 @@
 """The demo's report, and the demo itself on a tiny pack."""
 
 import json
+from pathlib import Path
 
 import pytest
 from tiny_packs import write_pack
@@ -8,6 +9,7 @@ from tiny_packs import write_pack
 from routeret.demo import DemoReport, run_demo
 from routeret.demo.report import Answer, Tuning
 from routeret.demo.running import DEMO_DATA, QUERIES
+from routeret.encoders import load_encoder
 from routeret.errors import ArtifactError, InputError
 from routeret.evaluation import evaluate_runs
 from routeret.packs import DEFAULT_PACK, list_packs
@@ -157,9 +159,19 @@ def test_an_unknown_pack_leaves_nothing_behind(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_whole_demo_runs_without_a_model(tmp_path, capfd):
+def test_the_whole_demo_runs_without_a_model(tmp_path, capfd, monkeypatch):
     pack = write_pack(tmp_path / "tiny")
-    found = run_demo(tmp_path / "demo", pack=pack)
+    devices = []
+
+    def watched(model, *, device=None, download=False):
+        if isinstance(model, str | Path):
+            devices.append(device)
+        return load_encoder(model, device=device, download=download)
+
+    for module in ("building.new", "retriever.loading"):
+        monkeypatch.setattr(f"routeret.{module}.load_encoder", watched)
+    found = run_demo(tmp_path / "demo", pack=pack, device="cuda:7")
+    assert set(devices) == {"cuda:7"}
     assert found.n_documents == 1649
     assert len(found.evaluation.datasets) == 7
     assert [one.routed.query for one in found.answers] == list(QUERIES)

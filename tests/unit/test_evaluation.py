@@ -29,7 +29,7 @@ AT_2 = 0.63093
 
 
 def values(ndcg):
-    return {"ndcg@10": ndcg, "map": ndcg / 2, "mrr@10": ndcg / 4, "recall@100": 1.0}
+    return {"ndcg@10": ndcg, "map": ndcg / 2, "mrr@10": ndcg / 4, "rp@10": ndcg / 8, "recall@100": 1.0}
 
 
 def tiny_report():
@@ -205,6 +205,23 @@ def test_a_report_from_before_there_were_spans_says_that_documents_were_whole():
     values = tiny_report().to_json()
     del values["provenance"]["chunker"]
     assert Report.from_json(values) == tiny_report()
+
+
+def test_a_report_from_before_there_was_a_measure_has_none_of_it():
+    values = json.loads(json.dumps(tiny_report().to_json()))
+    for systems in (values["mean"], values["median"], *(one["systems"] for one in values["datasets"].values())):
+        for measures in systems.values():
+            if measures:
+                del measures["rp@10"]
+    old = Report.from_json(values)
+    assert old.table() == tiny_report().table()
+    rows = old.values(measure="rp@10", systems=["base", "routed"]).rows
+    assert rows == (
+        ("faq", 2, None, None),
+        ("notes", 1, None, None),
+        ("mean", "", None, None),
+        ("median", "", None, None),
+    )
 
 
 @pytest.mark.parametrize(

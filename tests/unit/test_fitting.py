@@ -1,5 +1,7 @@
 """The loop that fits towers, on a quadratic whose minimum is known."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,11 +12,13 @@ from routeret.training.fitting import Batches, DevScore, FitState, Schedule, fit
 TARGET = torch.tensor([3.0, -1.0])
 
 
-def a_fit(state=None, *, stop_at=None, n_steps=40, bad_step=None):
+def a_fit(state=None, *, stop_at=None, n_steps=40, bad_step=None, settle=False, seen=None):
     """Fit two numbers to a target; dropout makes the steps depend on chance."""
     weight = torch.nn.Parameter(torch.zeros(2))
 
     def loss(step):
+        if seen is not None:
+            seen.append(step)
         if step == stop_at:
             raise KeyboardInterrupt
         kept = torch.nn.functional.dropout(weight, p=0.25)
@@ -27,7 +31,9 @@ def a_fit(state=None, *, stop_at=None, n_steps=40, bad_step=None):
 
     schedule = Schedule(checkpoints=(10, 20, n_steps), learning_rate=0.2)
     names = "queries {}".format
-    return fit_tower({"w": weight}, loss, batch_of=names, judge=judge, schedule=schedule, seed=3, state=state)
+    return fit_tower(
+        {"w": weight}, loss, batch_of=names, judge=judge, schedule=schedule, seed=3, state=state, settle=settle
+    )
 
 
 def test_a_fit_nears_its_target_and_keeps_the_best_checkpoint():
@@ -62,6 +68,107 @@ def test_a_loss_that_is_no_number_stops_names_its_batch_and_keeps_what_was_good(
     assert values["step"] == 14
     assert np.isfinite(arrays["now/w"]).all()
     np.testing.assert_array_equal(a_fit(state).weights["w"], a_fit().weights["w"])
+
+
+def a_climb(dev, *, bad_step=None, settle=False, state=None):
+    """Raise one number at a constant gradient; the weights after every step get the next score of ``dev``."""
+    weight = torch.nn.Parameter(torch.zeros(1))
+    left = list(dev)
+
+    def judge():
+        score = left.pop(0)
+        if score is None:
+            raise TrainingDivergedError("the vectors of 1 of 2 texts are not finite numbers")
+        return DevScore(score, {})
+
+    def loss(step):
+        return (weight * float("inf" if step == bad_step else -1.0)).sum()
+
+    return fit_tower(
+        {"w": weight},
+        loss,
+        batch_of="queries {}".format,
+        judge=judge,
+        schedule=Schedule(checkpoints=(1, 2, 3, 4), learning_rate=1.0, warmup=0.0, weight_decay=0.0),
+        state=state,
+        settle=settle,
+    )
+
+
+def test_a_fit_that_diverges_settles_for_its_best_checkpoint():
+    # AdamW moves a number with a constant gradient by the learning rate, which is 1 and then 1 - 0.9 / 4.
+    whole = a_climb([0.25, 0.5, 0.375, 0.0])
+    assert (whole.steps, whole.diverged) == (2, None)
+    np.testing.assert_allclose(whole.weights["w"], [1.775], rtol=1e-6)
+    fitted = a_climb([0.25, 0.5, 0.375], bad_step=3, settle=True)
+    assert {steps: score.value for steps, score in fitted.scores.items()} == {1: 0.25, 2: 0.5, 3: 0.375}
+    assert fitted.steps == 2
+    np.testing.assert_array_equal(fitted.weights["w"], whole.weights["w"])
+    assert fitted.diverged == (
+        "the loss of step 3 is inf, its gradient has length inf, expected finite numbers; the batch is queries 3. "
+        "The best checkpoint before it, after 2 steps, scored 0.5000 on dev, and was taken"
+    )
+
+
+def test_a_fit_that_diverges_says_what_its_best_checkpoint_is_worth():
+    message = (
+        r"loss of step 3 is inf, its gradient has length inf.*the batch is queries 3\. The best checkpoint before it, "
+        r"after 2 steps, scored 0\.5000 on dev: make an expert of it with --force \(force=True\), or train with a "
+        r"lower learning rate in a new place$"
+    )
+    with pytest.raises(TrainingDivergedError, match=message):
+        a_climb([0.25, 0.5, 0.375], bad_step=3)
+
+
+@pytest.mark.parametrize("settle", [False, True])
+def test_without_a_checkpoint_there_is_nothing_to_settle_for(tmp_path, settle):
+    state = FitState.beside(tmp_path / "expert", settings={})
+    message = r"kept in .*\.expert\.training\. No checkpoint was scored before it: look at these texts, or train with"
+    with pytest.raises(TrainingDivergedError, match=message) as raised:
+        a_climb([], bad_step=0, settle=settle, state=state)
+    assert "force" not in str(raised.value)
+
+
+def test_a_kept_fit_settles_without_training_the_good_steps_again(tmp_path):
+    direct = a_fit(bad_step=34, settle=True)
+    assert set(direct.scores) == {10, 20}
+    state = FitState.beside(tmp_path / "expert", settings={"seed": 3})
+    with pytest.raises(TrainingDivergedError, match=r"after \d+ steps, scored -\d\.\d+ on dev"):
+        a_fit(state, bad_step=34)
+    for _ in range(2):
+        seen = []
+        fitted = a_fit(state, bad_step=34, settle=True, seen=seen)
+        assert seen == [34]
+        assert (fitted.steps, fitted.diverged) == (direct.steps, direct.diverged)
+        np.testing.assert_array_equal(fitted.weights["w"], direct.weights["w"])
+        assert {steps: score.value for steps, score in fitted.scores.items()} == {
+            steps: score.value for steps, score in direct.scores.items()
+        }
+
+
+@pytest.mark.parametrize("has_checkpoint", [False, True])
+def test_a_tower_that_cannot_be_scored_has_diverged(tmp_path, has_checkpoint):
+    state = FitState.beside(tmp_path / "expert", settings={})
+    dev = [0.25, None] if has_checkpoint else [None]
+
+    def climb(**settings):
+        return a_climb(dev, state=state, **settings)
+
+    message = rf"after step {len(dev) - 1} the vectors .* not finite numbers; the batch is queries {len(dev) - 1}"
+    with pytest.raises(TrainingDivergedError, match=message) as raised:
+        climb()
+    assert ("--force" in str(raised.value)) == ("kept in" in str(raised.value)) == state.file.exists() == has_checkpoint
+    if has_checkpoint:
+        dev = dev[1:]
+        fitted = climb(settle=True)
+        assert (fitted.steps, list(fitted.scores)) == (1, [1])
+        np.testing.assert_allclose(fitted.weights["w"], [1.0], rtol=1e-6)
+        assert "after step 1 the vectors" in fitted.diverged
+
+
+@pytest.mark.parametrize(("dev", "steps"), [([math.nan, 0.1, math.nan, 0.05], 2), ([0.3, math.nan, 0.3, 0.2], 1)])
+def test_a_dev_score_that_is_no_number_is_never_the_best(dev, steps):
+    assert a_climb(dev).steps == steps
 
 
 def test_a_state_of_other_settings_is_not_gone_on_from(tmp_path):

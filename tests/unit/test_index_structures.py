@@ -60,7 +60,7 @@ def test_it_is_built_when_it_pays(index, encoder):
     info = index.info()["structure"]
     assert (info["factory"], info["rows"], info["rows_exact"], info["is_due"]) == ("SQ8", 1000, 0, False)
     assert info["recall_worst"] >= 0.99
-    assert index.has_structure
+    assert index.has_structure()
     with Index.open(index.folder) as reader:
         assert reader.info()["structure"]["factory"] == "SQ8"
         for number in (0, 500, 999):

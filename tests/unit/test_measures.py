@@ -16,7 +16,15 @@ def test_all_measures_of_one_query_by_hand():
     assert values["ndcg@10"] == pytest.approx((2 + 1 / 2) / (2 + 1 / LOG3 + 1 / 2))
     assert values["map"] == pytest.approx((1 / 1 + 2 / 3) / 3)
     assert values["mrr@10"] == 1.0
+    assert values["rp@10"] == pytest.approx(2 / 3)
     assert values["recall@100"] == pytest.approx(2 / 3)
+
+
+def test_rp_at_10_looks_at_ten_hits():
+    # Relevant: 12 documents, of which those at ranks 1 and 10 are among the first ten hits, and that at 11 is not.
+    run = {"q": {f"d{rank:02}": -float(rank) for rank in range(1, 21)}}
+    qrels = {"q": {"d01": 1, "d10": 3, "d11": 1, **{f"x{number}": 1 for number in range(9)}}}
+    assert measure(run, qrels)["q"]["rp@10"] == 2 / 10 == rp_at_k(run, qrels)["q"]
 
 
 def test_score_decides_and_not_the_order_in_the_run():

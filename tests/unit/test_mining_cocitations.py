@@ -1,8 +1,9 @@
 import gzip
 import json
-import os
-import tracemalloc
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -311,27 +312,17 @@ def test_a_full_disk_is_told(tmp_path):
             graph.add((f"p{number}", f"d{number}") for number in range(10_000))
 
 
-def peak_of(tmp_path, n_edges):
-    """The most bytes that Python holds while a generated graph is mined: papers cite three documents in a row."""
-    listed = tmp_path / f"{n_edges}.csv"
-    with listed.open("w") as file:
-        file.write("citing,cited\n")
-        for number in range(n_edges):
-            paper = number // 3
-            file.write(f"p{paper},d{(paper * 7919 + number % 3) % (n_edges // 10)}\n")
-    tracemalloc.start()
-    try:
-        report = mine_cocitations(listed, out=tmp_path / f"{n_edges}.pairs")
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert report.edges == report.distinct_edges == n_edges
-    assert report.pairs > n_edges // 10
-    os.remove(listed)
-    return peak
+def status_of_this_process():
+    status = Path("/proc/self/status")
+    return status.read_text() if status.exists() else ""
 
 
+@pytest.mark.skipif("VmHWM:" not in status_of_this_process(), reason="the system does not tell the most memory held")
 def test_memory_hardly_grows_with_the_graph(tmp_path):
-    small, large = (peak_of(tmp_path, n_edges) for n_edges in (15_000, 60_000))
-    # Two bytes a paper are all that grows: 45,000 edges more are 20,000 papers and documents more.
-    assert large - small < 200_000
+    script = Path(__file__).with_name("mined_memory.py")
+    done = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    held = json.loads(done.stdout)
+    # Of 72,000 edges more, two bytes a paper stay in memory. A database that may keep its pages takes megabytes.
+    assert held["large"] - held["small"] < 1500
+    assert held["with an ample cache"] - held["large"] > 2000

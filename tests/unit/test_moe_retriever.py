@@ -4,14 +4,15 @@ import shutil
 
 import numpy as np
 import pytest
-from tiny_mixtures import DOCUMENTS, DOMAINS, write_mixture, write_telling_mixture
+from tiny_mixtures import DOCUMENTS, DOMAINS, TEXTS, write_mixture, write_telling_mixture
+from tiny_packs import pilot_corpus, write_expert
 
 from routeret.encoders import HashingEncoder
 from routeret.encoders.moe import MoeEncoder
 from routeret.experts import TowerExpert, load_expert, load_experts
 from routeret.retriever import Retriever
 from routeret.routing import RoutingBatch
-from routeret.training.towers import measured_tower
+from routeret.training.towers import measured_expert
 from routeret.types import Document
 
 BASE = HashingEncoder(32)
@@ -19,11 +20,26 @@ ASKED = {"law": "return of a tax", "river": "a bank of the river"}
 NEW = Document(id="new", text="river card")
 
 
-def write_experts(model, folder):
-    """An expert for every domain, which refers to the model; no queries were measured."""
+def write_experts(model, folder, *, how="scores"):
+    """An expert for every domain, which refers to the model; no queries were measured, with a fusion."""
     for domain in DOMAINS:
         encoder = MoeEncoder(model, domain=domain, device="cpu", precision="float32")
-        measured_tower(domain, encoder, [], query_tower=BASE.query_tower, model=str(model)).save(folder / domain)
+        expert = TowerExpert(domain, encoder, model=str(model))
+        measured_expert(expert, [], query_tower=BASE.query_tower, how=how).save(folder / domain)
+    return folder
+
+
+def write_measured_experts(model, folder):
+    """The same with pilots: each knows the documents of its own domain, helps there and harms the other."""
+    for domain in DOMAINS:
+        known = [document.content_key for document in DOCUMENTS if document.id[0] == domain[0]]
+        encoder = MoeEncoder(model, domain=domain, device="cpu", precision="float32")
+        expert = TowerExpert(domain, encoder, 1.0, np.array(known, dtype=np.uint64), model=str(model))
+        corpora = [
+            pilot_corpus(other, {domain: 0.5 if other == domain else -1.0}, texts=TEXTS[other], home=[other])
+            for other in DOMAINS
+        ]
+        write_expert(folder / domain, expert, *corpora)
     return folder
 
 
@@ -128,12 +144,13 @@ def test_a_query_of_each_domain_is_compared_with_documents_of_both(kb, mixture, 
 
 @pytest.mark.parametrize("how", ["scores", "ranks"])
 def test_two_experts_of_one_space_have_their_shares_in_one_ranking(mixture, scores_of, tmp_path, how):
+    experts = write_experts(mixture[0], tmp_path / "experts", how=how)
     shares = {"base": 0.2, "law": 0.5, "river": 0.3}
     text = "river tax"
     with Retriever.create(tmp_path / "kb", base="hashing-32", space_fusion=how, device="cpu") as kb:
         kb.add(DOCUMENTS)
         for name in DOMAINS:
-            kb.add_expert(mixture[1] / name)
+            kb.add_expert(experts / name)
         searcher = kb.searcher
         (block,) = searcher.blocks([text], depth=20)
         routing = RoutingBatch.constant(DOMAINS, 1, weights=shares, strengths=dict.fromkeys(DOMAINS, 1.0))
@@ -152,6 +169,28 @@ def test_two_experts_of_one_space_have_their_shares_in_one_ranking(mixture, scor
     assert [document.id for document in ids] == [document.id for document in DOCUMENTS]
     np.testing.assert_allclose(ranking.scores[0], expected[ranking.documents[0]], atol=2e-3)
     assert sorted(ranking.documents[0].tolist()) == list(range(8))
+
+
+def test_the_router_chooses_the_domain_by_the_query(kb, mixture, scores_of, tmp_path):
+    experts = write_measured_experts(mixture[0], tmp_path / "experts")
+    for name in DOMAINS:
+        kb.add_expert(experts / name)
+    stored = BASE.encode_documents(DOCUMENTS).vectors.astype(np.float16).astype(np.float64)
+    for name, other in (DOMAINS, DOMAINS[::-1]):
+        hits = kb.search(ASKED[name], 8)
+        weights = hits.routing.weights
+        assert weights[name] > 0.9
+        assert other not in weights
+        share = weights[name] * hits.routing.strengths[name]
+        assert 0.5 < share < 0.9
+        base, own = stored @ BASE.encode_queries([ASKED[name]])[0].astype(np.float64), scores_of(name, ASKED[name])
+        fused = (1 - share) * base + share * ((own - own.mean()) / own.std() * base.std() + base.mean())
+        lexical = {hit.id: hit.score for hit in kb.search(ASKED[name], 8, expert="bm25")}
+        best = max(lexical.values())
+        by_id = {hit.id: hit.score for hit in hits}
+        for document, score in zip(DOCUMENTS, fused, strict=True):
+            expected = score + weights["bm25"] * lexical.get(document.id, 0.0) / best
+            assert by_id[document.id] == pytest.approx(expected, abs=2e-3)
 
 
 def test_the_space_stays_until_the_last_expert_leaves(kb, mixture, embedded):

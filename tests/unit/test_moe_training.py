@@ -1,19 +1,23 @@
 """One mixture of experts trained on two domains whose queries are the same and mean different documents."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from letters import ANSWERS, ASKED, without_dropout, write_letters
+from safetensors.numpy import load_file
 from tiny_mixtures import write_mixture
 
 from routeret.datasets import load_dataset
 from routeret.encoders import TorchEncoder
 from routeret.encoders.moe import MoeEncoder
 from routeret.encoders.moe.document_domains import DocumentDomains
-from routeret.errors import ExpertNotHelpfulError, InputError
+from routeret.errors import ExpertNotHelpfulError, InputError, TrainingDivergedError
 from routeret.experts import load_expert
 from routeret.mining import graph_of_qrels
 from routeret.retriever import Retriever
-from routeret.training.moe import MoeDomain, train_moe
+from routeret.training import tower_fit, tower_report
+from routeret.training.moe import MoeDomain, balanced, train_moe
 from routeret.training.tower import Tower
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.tower_report import DevSet, judged
@@ -22,6 +26,7 @@ from routeret.types import Document
 WORD = {"north": "river", "south": "tax"}
 """What begins every document of a domain, and tells it."""
 SHIFT = {"north": 0, "south": 3}
+PLACES = [("one", "north"), ("one", "south"), ("two", "north")]
 RECIPE = TowerRecipe(checkpoints=(200,), learning_rate=2e-3, batch=8, max_tokens=12)
 
 
@@ -132,3 +137,71 @@ def test_domains_that_cannot_be_trained_are_refused(base, tmp_path):
     empty = MoeDomain("south", [], [tmp_path / "north"])
     with pytest.raises(InputError, match=r"domain 'south' has 0 tasks with training pairs and 1 data sets"):
         train_moe([one, empty], out=tmp_path / "out", base=base)
+
+
+def test_domains_count_alike_however_many_folders_they_have(tmp_path):
+    north, south, more = (domain(write_domain(tmp_path / place / name)) for place, name in PLACES)
+    both = MoeDomain("north", [*north.tasks, *more.tasks], [*north.data])
+    assert [(task.domain, task.weight) for task in balanced([both, south])] == [
+        ("north", 0.5),
+        ("north", 0.5),
+        ("south", 1.0),
+    ]
+    heavy = MoeDomain("south", [replace(south.tasks[0], weight=3.0)], south.data)
+    assert [task.weight for task in balanced([north, heavy])] == [1.0, 3.0]
+
+
+def test_data_sets_of_one_name_are_refused_before_anything_is_embedded(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(tower_report, "embed_dataset", lambda *_, **__: pytest.fail("a data set was embedded"))
+    north, south, more = (domain(write_domain(tmp_path / place / name)) for place, name in PLACES)
+    for domains in (
+        [MoeDomain("north", north.tasks, [*north.data, *more.data]), south],
+        [north, MoeDomain("south", south.tasks, more.data)],
+    ):
+        with pytest.raises(InputError, match="found two data sets called 'north', .*rename one folder"):
+            train_moe(domains, out=tmp_path / "out", base=base)
+
+
+def test_a_mixture_takes_layers_hard_negatives_rounds_and_another_fusion(base, tmp_path, monkeypatch):
+    domains = [domain(write_domain(tmp_path / name)) for name in WORD]
+    whole, seen = tower_fit._fit_round, []
+
+    def watched(tower, tasks, **settings):
+        seen.append([(task.domain, task.hard_negatives.shape) for task in tasks])
+        return whole(tower, tasks, **settings)
+
+    monkeypatch.setattr(tower_fit, "_fit_round", watched)
+    recipe = replace(RECIPE, checkpoints=(2,), n_hard_negatives=2, rounds=2, interaction=0.1, token_storage="int8")
+    out = tmp_path / "out"
+    report = train_moe(domains, out=out, base=base, layers=[1], recipe=recipe, how="ranks", force=True)
+    assert seen == [[("north", (8, 2)), ("south", (8, 2))]] * 2
+    assert [set(one.history) for one in report.experts] == [{2, 4}, {2, 4}]
+    layers = {
+        name.split("layer.")[1][0] for name in load_file(out / "model" / "model.safetensors") if "experts" in name
+    }
+    assert layers == {"1"}
+    experts = [load_expert(out / "experts" / name) for name in WORD]
+    assert [expert.details["space_fusion"] for expert in experts] == ["ranks", "ranks"]
+    assert [(expert.interaction, expert.token_storage) for expert in experts] == [(0.1, "int8")] * 2
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_what_was_good_before_a_loss_that_is_no_number_becomes_experts_by_force(base, tmp_path, monkeypatch):
+    domains = [domain(write_domain(tmp_path / name)) for name in WORD]
+    whole, n_losses = tower_fit.symmetric, []
+
+    def broken(*found, **how):
+        # Two a step, so the sixth belongs to step 2.
+        n_losses.append(1)
+        return whole(*found, **how) * (float("nan") if len(n_losses) > 5 else 1.0)
+
+    monkeypatch.setattr(tower_fit, "symmetric", broken)
+    recipe, out = replace(RECIPE, checkpoints=(1, 4)), tmp_path / "out"
+    with pytest.raises(TrainingDivergedError, match=r"step 2 is nan.*task 'south_train'.*--force"):
+        train_moe(domains, out=out, base=base, recipe=recipe)
+    assert not out.exists()
+    report = train_moe(domains, out=out, base=base, recipe=recipe, force=True)
+    for one in report.experts:
+        assert (one.steps, set(one.history)) == (1, {1})
+        assert "step 2 is nan" in one.diverged
+        assert load_expert(out / "experts" / one.name).details["scores"]["diverged"] == one.diverged

@@ -2,12 +2,14 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from tiny_packs import ENCODER, QUERIES, TEXTS, documents_of, write_dataset, write_pack
+from tiny_packs import ENCODER, QUERIES, TEXTS, documents_of, pilot_corpus, write_dataset, write_expert, write_pack
 
 from routeret.artifact import write_manifest
+from routeret.datasets import read_run
 from routeret.encoders import HashingEncoder
 from routeret.errors import ArtifactError, IndexLockedError, InputError, ModelNotFoundError, SpaceMismatchError
 from routeret.evaluation import evaluate
@@ -17,6 +19,8 @@ from routeret.index import Index
 from routeret.packs import FORMAT, KIND
 from routeret.retriever import Retriever
 from routeret.retriever.folder import Contents
+from routeret.retriever.own_spaces import common_fusion
+from routeret.retriever.probing import probe_queries
 from routeret.training.scoring import JudgedQueries
 from routeret.training.towers import measured_model, tower_gains
 from routeret.types import Document, LabelledQuery
@@ -31,6 +35,23 @@ def kb(tmp_path):
     with Retriever.create(tmp_path / "kb", pack=write_pack(tmp_path / "tiny")) as retriever:
         retriever.add(DOCUMENTS)
         yield retriever
+
+
+def write_tower(folder, *, details=None):
+    """The expert's folder, with pilots that say that it helps with ships and harms fruit, at every strength alike."""
+    keys = np.array([document.content_key for document in documents_of("ships")], dtype=np.uint64)
+    expert = TowerExpert("other", OTHER, 0.5, keys, model="hashing-48", details=details or {})
+    ships = pilot_corpus("ships", {"other": 0.5}, home=["other"])
+    return write_expert(folder, expert, ships, pilot_corpus("fruit", {"other": -1.0}))
+
+
+def with_words(kb, query, scores, weight):
+    """Scores of all documents with those of BM25 beside them, as a search adds them."""
+    lexical = {hit.id: hit.score for hit in kb.search(query, len(scores), expert="bm25")}
+    best = max(lexical.values())
+    return [
+        score + weight * lexical.get(document.id, 0.0) / best for score, document in zip(scores, DOCUMENTS, strict=True)
+    ]
 
 
 def slow_fusion(query, documents, share, how="scores"):
@@ -148,6 +169,28 @@ def test_a_measured_model_is_routed_to_where_it_helps(tmp_path):
     assert measured.expert.known_documents.tolist() == keys
 
 
+@pytest.mark.parametrize("how", ["scores", "ranks"])
+def test_the_router_gives_a_tower_its_share_where_it_helps(tmp_path, how):
+    folder = write_tower(tmp_path / "other", details={"space_fusion": how})
+    with Retriever.create(tmp_path / "kb", base="hashing-32", space_fusion=how) as kb:
+        kb.add(DOCUMENTS)
+        before = {query: kb.search(query, 10) for query in QUERIES["fruit"]}
+        kb.add_expert(folder)
+        for query in QUERIES["ships"]:
+            hits = kb.search(query, 10)
+            assert hits.routing.weights["other"] == pytest.approx(1.0, abs=1e-6)
+            # Every strength promises as much as the others, so their mean is taken.
+            assert hits.routing.strengths["other"] == pytest.approx((0.3 + 0.5 + 0.7 + 1.0) / 4)
+            fused = with_words(kb, query, slow_fusion(query, DOCUMENTS, 0.625, how), hits.routing.weights["bm25"])
+            by_id = {hit.id: hit.score for hit in hits}
+            np.testing.assert_allclose([by_id[document.id] for document in DOCUMENTS], fused, atol=2e-3)
+        for query, hits in before.items():
+            after = kb.search(query, 10)
+            assert "other" not in after.routing.weights
+            assert [hit.id for hit in after] == [hit.id for hit in hits]
+            np.testing.assert_allclose([hit.score for hit in after], [hit.score for hit in hits], rtol=1e-6)
+
+
 def test_a_measured_model_is_tested_with_shares_that_other_queries_chose(tmp_path, monkeypatch):
     data = write_dataset(tmp_path / "ships", train=(0, 1, 2), test=(3, 4))
     (data / "qrels" / "test.tsv").rename(data / "qrels" / "dev.tsv")
@@ -159,12 +202,13 @@ def test_a_measured_model_is_tested_with_shares_that_other_queries_chose(tmp_pat
     assert measured.expert.strength == 0.3
     assert (measured.difference.mean, measured.difference.n) == (pytest.approx(-0.4), 2)
     scores = {"difference": measured.difference.as_dict(), "helpful": False}
-    assert measured.expert.details == {"scores": scores}
+    assert measured.expert.details == {"space_fusion": "scores", "scores": scores}
 
 
 def test_a_model_without_data_has_no_difference():
     measured = measured_model(UNMEASURED, data=[], base=ENCODER)
-    assert (measured.expert.strength, measured.expert.details, measured.scores) == (1.0, {}, ())
+    assert (measured.expert.strength, measured.scores) == (1.0, ())
+    assert measured.expert.details == {"space_fusion": "scores"}
     assert (measured.difference.mean, measured.difference.p_value, measured.difference.n) == (0.0, 1.0, 0)
 
 
@@ -276,11 +320,11 @@ def test_an_empty_index_takes_a_tower_and_then_documents(tmp_path):
         assert {held["storage"] for held in kb.info()["spaces"].values()} == {"int8"}
 
 
-def test_a_pack_may_hold_a_tower(tmp_path):
-    pack = write_pack(tmp_path / "tiny")
-    with Retriever.create(tmp_path / "one", pack=pack) as one:
-        one.add(DOCUMENTS)
-        one.add_model("hashing-48", name="other")
+def write_pack_with_tower(folder, *, how="scores"):
+    """The tiny pack with the expert of :func:`write_tower`, measured with a fusion."""
+    pack = write_pack(folder / "tiny")
+    with Retriever.create(folder / "one", pack=pack, space_fusion=how) as one:
+        one.add_expert(write_tower(folder / "other", details={"space_fusion": how}))
         folder = one.index.folder
         entry = next(entry for entry in Contents.read(folder).experts if entry.name == "other")
         shutil.copytree(folder / entry.folder, pack / "experts" / "other")
@@ -289,6 +333,11 @@ def test_a_pack_may_hold_a_tower(tmp_path):
     fields = {name: value for name, value in json.loads((pack / "manifest.json").read_text()).items()}
     kept = {name: fields[name] for name in ("name", "base", "space", "query_tower", "lexical_weight")}
     write_manifest(pack, kind=KIND, format_number=FORMAT, fields=kept)
+    return pack
+
+
+def test_a_pack_may_hold_a_tower(tmp_path):
+    pack = write_pack_with_tower(tmp_path)
     with Retriever.create(tmp_path / "kb", pack=pack) as kb:
         kb.add(DOCUMENTS)
         assert len(kb.search("a boat", 10, expert="other")) == 10
@@ -343,7 +392,110 @@ def test_more_hits_do_not_change_the_order_of_the_first(tmp_path):
     assert [hit.id for hit in few] == [hit.id for hit in many][:10]
 
 
+@pytest.mark.parametrize(
+    ("details", "found", "wanted"), [({"space_fusion": "ranks"}, "ranks", "scores"), ({}, "scores", "ranks")]
+)
+def test_an_expert_of_another_fusion_is_refused(tmp_path, details, found, wanted):
+    folder = write_tower(tmp_path / "other", details=details)
+    with Retriever.create(tmp_path / "kb", base="hashing-32", space_fusion=wanted) as kb:
+        kb.add(DOCUMENTS)
+        message = (
+            f"expert 'other' was measured with space fusion '{found}', index 'kb' fuses spaces by '{wanted}'; train "
+            f"the expert with space_fusion '{wanted}', or make an index with --space-fusion {found}"
+        )
+        with pytest.raises(InputError, match=message):
+            kb.add_expert(folder)
+        assert kb.expert_names == ()
+        assert list(kb.info()["spaces"]) == [ENCODER.space.fingerprint]
+        assert kb.info()["space_fusion"] == wanted
+    with Retriever.create(tmp_path / "fitting", base="hashing-32", space_fusion=found) as fitting:
+        fitting.add_expert(folder)
+        assert fitting.expert_names == ("other",)
+
+
+def test_an_expert_whose_fusion_is_none_is_refused(kb, tmp_path):
+    with pytest.raises(InputError, match="found space fusion 'sum', expected one of: scores, ranks"):
+        kb.add_expert(write_tower(tmp_path / "other", details={"space_fusion": "sum"}))
+
+
+@pytest.mark.parametrize("how", ["scores", "ranks"])
+def test_a_model_is_measured_with_the_fusion_that_searches_it(tmp_path, how):
+    data = write_dataset(tmp_path / "ships", train=(0, 1, 2, 3, 4))
+    with Retriever.create(tmp_path / "kb", base="hashing-32", space_fusion=how) as kb:
+        kb.add_model("hashing-48", name="other", data=[data])
+        tower = kb.searcher.pool.tower_by_name["other"]
+    expected = measured_model(UNMEASURED, data=[data], base=ENCODER, how=how)
+    assert tower.details["space_fusion"] == how
+    assert tower.details["scores"] == expected.expert.details["scores"]
+    assert tower.strength == expected.expert.strength
+
+
+def test_a_pack_of_another_fusion_is_refused_when_a_retriever_is_made(tmp_path):
+    pack = write_pack_with_tower(tmp_path, how="ranks")
+    with pytest.raises(InputError, match="measured with space fusion 'ranks', index 'kb' fuses spaces by 'scores'"):
+        Retriever.create(tmp_path / "kb", pack=pack)
+    assert not (tmp_path / "kb").exists()
+
+
+@pytest.mark.parametrize("how", ["scores", "ranks"])
+def test_a_pack_is_evaluated_with_the_fusion_of_its_experts(tmp_path, how):
+    pack = write_pack_with_tower(tmp_path, how=how)
+    data = write_dataset(tmp_path / "data" / "ships", test=(0, 1, 2, 3, 4))
+    evaluate([data], pack=pack, systems=["expert:other"], save_runs=tmp_path / "runs")
+    run = read_run(tmp_path / "runs" / "ships" / "expert:other.trec")
+    for number, query in enumerate(QUERIES["ships"]):
+        fused = slow_fusion(query, documents_of("ships"), 0.5, how)
+        found = [run[f"q{number}"][document.id] for document in documents_of("ships")]
+        np.testing.assert_allclose(found, fused, atol=2e-3)
+
+
+def test_a_pack_of_two_fusions_has_none_of_its_own():
+    one, other = (replace(UNMEASURED, name=how, details={"space_fusion": how}) for how in ("scores", "ranks"))
+    assert [common_fusion(experts) for experts in ((), [one], [other], [UNMEASURED, one])] == [
+        "scores", "scores", "ranks", "scores",
+    ]  # fmt: skip
+    with pytest.raises(InputError, match="'scores' with 'scores', 'ranks' with 'ranks'; train all of them with one"):
+        common_fusion([one, other])
+
+
 def test_an_unknown_fusion_is_refused_when_a_retriever_is_made(tmp_path):
     with pytest.raises(InputError, match="found space fusion 'sum', expected one of: scores, ranks"):
         Retriever.create(tmp_path / "kb", base="hashing-32", space_fusion="sum")
     assert not (tmp_path / "kb").exists()
+
+
+@pytest.fixture
+def structures_early(monkeypatch):
+    """Search structures from five rows on."""
+    pytest.importorskip("faiss")
+    for module in ("row_search", "choosing"):
+        monkeypatch.setattr(f"routeret.index.structures.{module}.EXACT_ROWS", 5)
+
+
+@pytest.mark.usefixtures("structures_early")
+def test_recall_in_a_towers_space_is_measured_on_its_own_queries(kb):
+    kb.add([Document(id=f"e{n}", text=f"word{n} and word{n + 1}") for n in range(60)])
+    kb.add_model("hashing-48", name="other")
+    installed = kb.index._search_of(OTHER.space).info()
+    assert (installed["factory"], set(installed["recall"])) == ("SQ8", {"documents", "other"})
+    found = kb.optimise(factory="SQ8")
+    assert set(found["recall"]) == {"base", "fruit", "multitask", "ships"}
+    assert list(found["spaces"]) == [OTHER.space.fingerprint]
+    own = found["spaces"][OTHER.space.fingerprint]
+    assert (own["factory"], own["rows"], set(own["recall"])) == ("SQ8", 70, {"other"})
+    assert own["recall_worst"] >= 0.99
+    with Retriever.open(kb.index.folder) as opened:
+        assert [hit.id for hit in opened.search("word7 and word8", 1, expert="other")] == ["e7"]
+
+
+def test_probes_of_a_space_are_written_by_those_who_search_it(kb):
+    kb.add_model("hashing-48", name="other")
+    pool = kb.searcher.pool
+    of_base = probe_queries(kb.index, pool, space=ENCODER.space)
+    own = probe_queries(kb.index, pool, space=OTHER.space)
+    assert ({name: one.shape for name, one in own.items()}, of_base["base"].shape) == ({"other": (10, 48)}, (10, 32))
+    # Documents are shorter than four words, so each is a query whole.
+    texts = [f" {document.text}".strip() for document in DOCUMENTS]
+    np.testing.assert_array_equal(own["other"], OTHER.encode_queries(texts))
+    np.testing.assert_array_equal(of_base["base"], ENCODER.encode_queries(texts))
+    assert probe_queries(kb.index, pool, space=HashingEncoder(16).space) == {}

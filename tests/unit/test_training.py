@@ -21,9 +21,10 @@ from routeret.routing import PilotLibrary
 from routeret.training import expert_report, train_expert
 from routeret.training.choosing import DevScores, choose
 from routeret.training.embedded import embed_dataset
-from routeret.training.linear import LinearRecipe, TrainingSet, fit_linear
+from routeret.training.linear import LinearRecipe, fit_linear
 from routeret.training.measuring import divide, pilot_corpus
 from routeret.training.scoring import JudgedQueries, ndcg_of_scores, ndcg_of_vectors
+from routeret.training.training_set import TrainingSet
 from routeret.types import FloatArray
 
 SHORT = LinearRecipe(checkpoints=(30, 120), batch=32, n_negatives=40, learning_rate=3e-2)

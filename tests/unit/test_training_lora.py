@@ -14,7 +14,7 @@ from routeret.errors import ArtifactError, ExpertNotHelpfulError, InputError, Tr
 from routeret.experts import LoraExpert, load_expert
 from routeret.retriever import Retriever
 from routeret.routing import STRENGTHS, PilotLibrary
-from routeret.training import lora, train_expert
+from routeret.training import lora, train_expert, trained
 from routeret.training.choosing import choose
 from routeret.training.embedded import embed_dataset
 from routeret.training.fitting import FitState
@@ -22,6 +22,7 @@ from routeret.training.linear import LinearRecipe
 from routeret.training.lora import AskedSet, LoraRecipe, fit_lora
 from routeret.training.material import Anchors
 from routeret.training.measuring import divide
+from routeret.types import QueryBatch
 
 RECIPE = LoraRecipe(learning_rates=(1e-2, 3e-2), checkpoints=(5, 30), rank=4, alpha=8.0, batch=8)
 
@@ -45,7 +46,8 @@ def parts_of(data, base):
 
 def fit(data, base, recipe=RECIPE, **settings):
     source, dev = parts_of(data, base)
-    return fit_lora(base, [source], dev=[dev], recipe=recipe, **settings)
+    found = fit_lora(base, [source], dev=[dev], recipe=recipe, **settings)
+    return found.fits, found.scores
 
 
 def weights_of(fits):
@@ -129,12 +131,12 @@ def test_an_interrupted_fit_goes_on_to_the_same_adapters(data, base, tmp_path, m
 def test_several_sets_share_one_adapter(base, tmp_path):
     sets = [write_letters(tmp_path / "one"), write_letters(tmp_path / "two", answers=ANSWERS[::-1])]
     parts = [parts_of(one, base) for one in sets]
-    fits, scores = fit_lora(base, [source for source, _ in parts], dev=[dev for _, dev in parts], recipe=RECIPE)
-    assert [one.name for one in scores] == ["one", "two"]
+    found = fit_lora(base, [source for source, _ in parts], dev=[dev for _, dev in parts], recipe=RECIPE)
+    assert [one.name for one in found.scores] == ["one", "two"]
     # The sets answer the same queries in opposite ways, so no adapter can have both.
-    choice = choose(scores)
+    choice = choose(found.scores)
     assert choice.gain < 0.4
-    assert len(fits) == 4
+    assert len(found.fits) == 4
 
 
 def test_anchors_keep_other_queries_where_they_are(data, base):
@@ -152,7 +154,7 @@ def test_anchors_keep_other_queries_where_they_are(data, base):
 def test_a_part_of_a_large_corpus_stands_for_it(data, base):
     source, dev = parts_of(data, base)
     few = replace(RECIPE, n_candidates=2, batch=4, checkpoints=(20,), learning_rates=(1e-2,))
-    _, (scores,) = fit_lora(base, [source], dev=[dev], recipe=few)
+    (scores,) = fit_lora(base, [source], dev=[dev], recipe=few).scores
     assert scores.options[:, 0, -1].mean() > scores.base.mean() + 0.1
     fitting = lora._Source(source, lora.Tower(base), base, few, n_batch=4, seed=0)
     candidates = fitting._candidates(3, [np.array([5]), np.array([0, 5])])
@@ -171,14 +173,14 @@ def test_vectors_of_any_length_are_fitted_too(tiny_models, data, tmp_path):
 
 def test_one_query_and_one_document_are_enough(base):
     source, dev = parts_of_pair(base)
-    fits, (scores,) = fit_lora(base, [source], dev=[dev], recipe=replace(RECIPE, checkpoints=(1,)))
-    assert all(np.isfinite(weights).all() for weights in weights_of(fits))
-    assert scores.options.tolist() == [[[1.0] * 4] * 2]
+    found = fit_lora(base, [source], dev=[dev], recipe=replace(RECIPE, checkpoints=(1,)))
+    assert all(np.isfinite(weights).all() for weights in weights_of(found.fits))
+    assert found.scores[0].options.tolist() == [[[1.0] * 4] * 2]
 
 
 def parts_of_pair(base):
-    from routeret.training.linear import TrainingSet
     from routeret.training.scoring import JudgedQueries
+    from routeret.training.training_set import TrainingSet
 
     query, document, row = base.encode_queries(["a"]), base.encode_queries(["z"]), (np.array([0]),)
     source = AskedSet(("a",), TrainingSet("pair", query, document, row))
@@ -205,6 +207,9 @@ def test_what_cannot_be_fitted_is_refused(data, base):
         {"temperature": 0.0},
         {"n_candidates": 0},
         {"dropout": 1.0},
+        {"n_hard_negatives": -1},
+        {"margin": 1.5},
+        {"rounds": 2},
     ],
 )
 def test_a_recipe_without_a_meaning_is_refused(changes):
@@ -324,11 +329,155 @@ def test_a_refused_expert_is_forced_without_training_again(data, base, tmp_path,
     assert list(tmp_path.iterdir()) == [tmp_path / "law"]
 
 
-def test_a_loss_that_is_no_number_names_its_batch_and_keeps_what_was_good(data, base, tmp_path, monkeypatch):
-    monkeypatch.setattr(lora, "many_positives", lambda scores, *_, **__: scores.sum() * float("nan"))
-    with pytest.raises(TrainingDivergedError, match=r"step 0 is nan.*8 queries of set 'letters' that begin with '"):
-        train_expert("law", [data], out=tmp_path / "law", kind="lora", base=base, recipe=RECIPE)
-    assert [file.name for file in tmp_path.iterdir()] == [".law-0.01.training"]
+def lost_at(*calls):
+    """The loss, which is no number in some calls, counted from 1 over all fits."""
+    whole, n_calls = lora.many_positives, []
+
+    def loss(*found, **how):
+        n_calls.append(1)
+        value = whole(*found, **how)
+        return value * float("nan") if len(n_calls) in calls else value
+
+    return loss
+
+
+def test_a_rate_that_diverges_leaves_the_others_and_its_own_checkpoints(data, base, monkeypatch):
+    expected, (scores,) = fit(data, base)
+    source, dev = parts_of(data, base)
+    # The first rate has 30 steps, so call 38 is step 7 of the second.
+    monkeypatch.setattr(lora, "many_positives", lost_at(38))
+    found = fit_lora(base, [source], dev=[dev], recipe=RECIPE)
+    assert [(one.learning_rate, one.steps) for one in found.fits] == [(1e-2, 5), (1e-2, 30), (3e-2, 5)]
+    np.testing.assert_array_equal(weights_of(found.fits), weights_of(expected[:3]))
+    np.testing.assert_array_equal(found.scores[0].options, scores.options[:, :3])
+    assert list(found.diverged) == [3e-2]
+    assert "the loss of step 7 is nan" in found.diverged[3e-2]
+    assert "8 queries of set 'letters' that begin with '" in found.diverged[3e-2]
+
+
+def test_a_rate_that_never_reached_a_checkpoint_has_no_part(data, base, monkeypatch):
+    source, dev = parts_of(data, base)
+    monkeypatch.setattr(lora, "many_positives", lost_at(3))
+    found = fit_lora(base, [source], dev=[dev], recipe=RECIPE)
+    assert [(one.learning_rate, one.steps) for one in found.fits] == [(3e-2, 5), (3e-2, 30)]
+    assert "the loss of step 2 is nan" in found.diverged[1e-2]
+
+
+def test_the_report_and_the_manifest_tell_which_rate_diverged(data, base, tmp_path, monkeypatch):
+    monkeypatch.setattr(lora, "many_positives", lost_at(38))
+    out = tmp_path / "law"
+    report = train_expert("law", [data], out=out, kind="lora", base=base, recipe=RECIPE, force=True)
+    (message,) = report.diverged
+    assert message.startswith("learning rate 0.03: the loss of step 7 is nan")
+    assert report.as_dict()["diverged"] == load_expert(out).details["diverged"] == [message]
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_loss_that_is_no_number_at_any_rate_names_the_batches_and_keeps_what_was_good(
+    data, base, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(lora, "many_positives", lost_at(*range(100)))
+    first = r"learning rate 0.01: the loss of step 0 is nan.*8 queries of set 'letters' that begin with '"
+    with pytest.raises(TrainingDivergedError, match=first + r".*; learning rate 0.03: the loss of step 0 is nan"):
+        train_expert("law", [data], out=tmp_path / "law", kind="lora", base=base, recipe=RECIPE, force=True)
+    assert sorted(file.name for file in tmp_path.iterdir()) == [".law-0.01.training", ".law-0.03.training"]
+
+
+# --- hard negatives --------------------------------------------------------------------------------------------------
+
+
+def test_hard_negatives_are_among_the_documents_of_a_step(data, base):
+    source, _ = parts_of(data, base)
+    rows = (np.arange(8)[:, None] + np.array([3, 5])) % 8
+    rows[0, 1] = -1
+    source = replace(source, training=replace(source.training, hard_negatives=rows))
+    few = replace(RECIPE, n_candidates=1, batch=16)
+    fitting = lora._Source(source, lora.Tower(base), base, few, n_batch=2, seed=0)
+    whole, found = fitting._candidates, []
+
+    def watched(*which):
+        found.append(whole(*which))
+        return found[-1]
+
+    fitting._candidates = watched
+    for step in range(4):
+        fitting.loss(step)
+        batch = fitting._batches.rows(step)
+        wanted = {*batch, *rows[batch][rows[batch] >= 0]}
+        assert wanted <= set(found[-1])
+        # One document is drawn besides.
+        assert len(found[-1]) <= len(wanted) + 1
+
+
+def test_a_likely_answer_is_no_negative(data, base, monkeypatch):
+    source, dev = parts_of(data, base)
+    scores = source.training.queries @ source.training.documents.T
+    # Half way between the best and the second best document of a query, so its best one is ignored and no other.
+    limits = np.sort(scores, axis=1)[:, -2:].mean(axis=1)
+    source = replace(source, training=replace(source.training, ignored_above=limits))
+    whole, masks = lora.many_positives, []
+
+    def watched(*found, ignored, **how):
+        masks.append(ignored)
+        return whole(*found, ignored=ignored, **how)
+
+    monkeypatch.setattr(lora, "many_positives", watched)
+    fit_lora(base, [source], dev=[dev], recipe=replace(RECIPE, learning_rates=(1e-2,), checkpoints=(1,)))
+    order = lora.Batches(8, 16, seed=0).rows(0)
+    assert masks[0].sum() == 8
+    assert masks[0].numpy().argmax(axis=1).tolist() == scores.argmax(axis=1)[order].tolist()
+
+
+def test_a_second_round_mines_from_the_expert_and_goes_on_after_an_interruption(data, base, tmp_path, monkeypatch):
+    recipe = replace(
+        RECIPE,
+        learning_rates=(1e-2,),
+        checkpoints=(8,),
+        n_candidates=2,
+        n_hard_negatives=2,
+        margin=None,
+        rounds=2,
+        batch=16,
+    )
+    whole, mined = trained.with_negatives, []
+
+    def watched(*found, **how):
+        mined.append((how.get("written"), whole(*found, **how)))
+        return mined[-1][1]
+
+    monkeypatch.setattr(trained, "with_negatives", watched)
+    call = {"kind": "lora", "base": base, "recipe": recipe, "force": True}
+    train_expert("law", [data], out=tmp_path / "a" / "law", **call)
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["law"]
+    (none, (first,)), ((written,), (second,)) = mined
+    assert none is None
+    train_expert("law", [data], out=tmp_path / "b", **{**call, "recipe": replace(recipe, rounds=1)})
+    before = load_expert(tmp_path / "b", base=base)
+    batch = QueryBatch(tuple(ASKED), base.encode_queries(ASKED))
+    strengths = np.full(8, before.strength, dtype=np.float32)
+    np.testing.assert_allclose(written, before.encode_queries(batch, strengths=strengths), atol=1e-6)
+    assert not np.array_equal(first.hard_negatives, second.hard_negatives)
+
+    whole_loss, calls = lora.many_positives, []
+
+    def interrupted(*found, **how):
+        calls.append(1)
+        if len(calls) == 10:
+            raise KeyboardInterrupt
+        return whole_loss(*found, **how)
+
+    monkeypatch.setattr(lora, "many_positives", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_expert("law", [data], out=tmp_path / "c" / "law", **call)
+    assert [path.name for path in (tmp_path / "c").iterdir()] == [".law-0.01.training"]
+    train_expert("law", [data], out=tmp_path / "c" / "law", **call)
+    # The first round is not trained again.
+    assert len(calls) == 10 + 8
+    assert [path.name for path in (tmp_path / "c").iterdir()] == ["law"]
+    first, again = (
+        (tmp_path / name / "law" / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("a", "c")
+    )
+    assert first == again
 
 
 def test_bad_calls_are_refused(data, base, tmp_path):

@@ -11,16 +11,16 @@ from routeret.datasets import load_dataset
 from routeret.encoders import HashingEncoder, TorchEncoder
 from routeret.errors import ArtifactError, CorpusError, ExpertNotHelpfulError, InputError, TrainingDivergedError
 from routeret.experts import TowerExpert, load_expert
-from routeret.late_interaction import PooledTargets, soft_late_interaction
+from routeret.late_interaction import PooledTargets, TokenTargets, soft_late_interaction
 from routeret.mining import BipartiteGraph, graph_of_pairs, graph_of_qrels
 from routeret.retriever import Retriever
 from routeret.routing import PilotLibrary
-from routeret.training import tower_fit
+from routeret.training import tower_fit, tower_report, towers
 from routeret.training.fitting import Batches, DevScore
 from routeret.training.losses import soft_late_scores
 from routeret.training.tower import Tower
 from routeret.training.tower_fit import fit_to_tasks
-from routeret.training.tower_negatives import with_hard_negatives
+from routeret.training.tower_negatives import prepared, with_hard_negatives
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.two_tower import train_two_tower
 from routeret.types import Document
@@ -131,7 +131,7 @@ def test_a_loss_that_is_no_number_names_the_texts_of_its_batch(base, data, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("objective", ["one_way", "symmetric", "many_to_many"])
+@pytest.mark.parametrize("objective", ["one_way", "symmetric", "many_to_many", "mnr_plus"])
 def test_every_objective_learns(base, data, objective):
     tower = Tower(base)
     losses = []
@@ -210,6 +210,8 @@ def test_what_cannot_be_trained_is_refused(base, data, tmp_path):
         train_two_tower("words", [], [data], out=out, base=base)
     with pytest.raises(InputError, match="expected a list of at least one BEIR folder"):
         train_two_tower("words", tasks_of(data), [], out=out, base=base)
+    with pytest.raises(InputError, match="found space fusion 'sum', expected one of: scores, ranks"):
+        train_two_tower("words", tasks_of(data), [data], out=out, base=base, how="sum")
     with pytest.raises(InputError, match="the base is a HashingEncoder"):
         train_two_tower("words", tasks_of(data), [data], out=out, base=HashingEncoder(8))
     with pytest.raises(InputError, match="found objective 'best'"):
@@ -296,6 +298,20 @@ def test_hard_negatives_come_from_the_encoder_and_from_words_in_turn():
         with_hard_negatives(TowerTask(graph), [], n=2, lexical=False)
 
 
+def test_a_recipe_says_how_far_its_hard_negatives_stay_below():
+    texts = {"a": "red ship", "b": "red boat", "c": "ship in port", "d": "sour lemon", "e": "red"}
+    graph = BipartiteGraph.from_edges("g", np.array([[0, 1], [1, 0], [2, 3], [3, 2], [4, 1]]), left=texts, right=texts)
+    mined = {}
+    for margin in (0.0, 1.0):
+        (task,) = prepared([TowerTask(graph)], HashingEncoder(64), TowerRecipe(n_hard_negatives=2, margin=margin))
+        expected = with_hard_negatives(TowerTask(graph), [HashingEncoder(64)], n=2, margin=margin)
+        mined[margin] = task.hard_negatives.tolist()
+        assert mined[margin] == expected.hard_negatives.tolist()
+    assert mined[0.0] != mined[1.0]
+    own = TowerTask(graph, hard_negatives=np.array([[2]] * 5))
+    assert prepared([own], HashingEncoder(64), TowerRecipe(n_hard_negatives=2)) == [own]
+
+
 def test_a_training_mines_its_own_hard_negatives(base, data, tmp_path, monkeypatch):
     seen = []
     whole = tower_fit._Source._hard
@@ -310,3 +326,119 @@ def test_a_training_mines_its_own_hard_negatives(base, data, tmp_path, monkeypat
     train_two_tower("words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=recipe, force=True)
     assert seen
     assert max(seen) > 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"checkpoints": (3, 2)}, r"checkpoints are \(3, 2\), expected rising"),
+        ({"checkpoints": ()}, r"checkpoints are \(\), expected rising"),
+        ({"learning_rate": 0}, "learning rate 0 .* expected a rate above 0"),
+        ({"interaction": 0}, "interaction is 0, expected a temperature above 0"),
+        ({"interaction": -1.0}, "interaction is -1.0, expected a temperature above 0"),
+        ({"margin": 1.5}, "margin is 1.5, rounds 1; expected 0 to 1"),
+        ({"rounds": 0}, "rounds 0; expected 0 to 1, and at least 1"),
+        ({"rounds": 2}, "rounds is 2 without hard negatives"),
+        ({"token_storage": "int8"}, "token_storage is int8 without interaction"),
+        ({"token_storage": "int4", "interaction": 0.1}, "token storage is 'int4', expected one of fp16, int8"),
+        ({"objective": "mnr_plus", "n_hard_negatives": 1}, "'mnr_plus' with n_hard_negatives 1 and interaction None"),
+        ({"objective": "mnr_plus", "interaction": 0.1}, "'mnr_plus' with n_hard_negatives 0 and interaction 0.1"),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        TowerRecipe(**settings)
+
+
+def test_a_recipe_writes_down_what_has_an_effect():
+    plain = {
+        "checkpoints": [50, 100, 200],
+        "learning_rate": 5e-5,
+        "batch": 32,
+        "max_tokens": 128,
+        "objective": "many_to_many",
+        "n_hard_negatives": 0,
+        "interaction": None,
+    }
+    assert TowerRecipe().as_dict() == plain
+    mining = TowerRecipe(n_hard_negatives=2, rounds=2, margin=0.1)
+    assert mining.as_dict() == plain | {"n_hard_negatives": 2, "rounds": 2, "margin": 0.1}
+    late = TowerRecipe(interaction=0.1, token_storage="fp16")
+    assert late.as_dict() == plain | {"interaction": 0.1, "token_storage": "fp16"}
+
+
+def test_data_sets_of_one_name_are_refused_before_anything_is_embedded(base, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(tower_report, "embed_dataset", lambda *_, **__: pytest.fail("a data set was embedded"))
+    twin = write_letters(tmp_path / "other" / "words")
+    for sets in ([data, twin], [data, data]):
+        with pytest.raises(InputError, match="found two data sets called 'words', .*rename one folder"):
+            train_two_tower("words", tasks_of(data), sets, out=tmp_path / "out", base=base)
+
+
+def test_a_base_that_has_no_token_vectors_is_refused_before_anything_is_embedded(base, monkeypatch):
+    monkeypatch.setattr(TorchEncoder, "has_token_vectors", False)
+    TowerRecipe().require_base(base)
+    for recipe in (TowerRecipe(objective="mnr_plus"), TowerRecipe(interaction=0.1)):
+        with pytest.raises(InputError, match="need a base that pools by the mean"):
+            recipe.require_base(base)
+
+
+def test_tasks_weigh_as_they_say_each_at_its_temperature(base, monkeypatch):
+    edges = np.array([[0, 0], [1, 1]])
+    one = BipartiteGraph.from_edges("one", edges, left={"a": "b", "b": "c"}, right={"c": "x", "d": "y"})
+    other = BipartiteGraph.from_edges("other", edges, left={"a": "d", "b": "e"}, right={"c": "u", "d": "v"})
+    tasks = [TowerTask(one, weight=3.0, temperature=0.5), TowerTask(other, weight=1.0, temperature=0.1)]
+    losses = []
+
+    def stop(_, loss, **__):
+        losses.append(loss(0).item())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tower_fit, "fit_tower", stop)
+    tower = Tower(base)
+    with pytest.raises(KeyboardInterrupt):
+        fit_to_tasks(tower, tasks, judge=None, recipe=TowerRecipe(batch=2))
+
+    def by_hand(graph, temperature):
+        sides = [tower.encode(texts, precision="float32") for texts in (graph.left_texts, graph.right_texts)]
+        s = np.exp(sides[0] @ sides[1].T / temperature)
+        return -np.mean([np.log(np.diag(s) / s.sum(axis=axis)) for axis in (0, 1)])
+
+    assert losses[0] == pytest.approx((3 * by_hand(one, 0.5) + by_hand(other, 0.1)) / 4, rel=2e-2)
+
+
+def test_an_expert_may_keep_its_documents_tokens(base, data, tmp_path):
+    recipe = replace(RECIPE, checkpoints=(60,), interaction=0.1, token_storage="int8")
+    report = train_two_tower(
+        "words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=recipe, force=True
+    )
+    expert = load_expert(tmp_path / "out")
+    assert (expert.interaction, expert.token_storage, expert.targets) == (0.1, "int8", "tokens")
+    with Retriever.create(tmp_path / "kb", base=base) as kb:
+        kb.add(data)
+        pilots = PilotLibrary.load(tmp_path / "out" / "pilots")
+        replace(expert, strength=1.0).save(tmp_path / "full", beside=lambda folder: pilots.save(folder / "pilots"))
+        kb.add_expert(tmp_path / "full")
+        (space,) = (held for held in kb.info()["spaces"].values() if held["rows"] and held.get("tokens"))
+        found = [[hit.text for hit in kb.search(letter, 8, expert="words")] for letter in ASKED]
+    documents = [Document(id=letter, text=letter) for letter in ANSWERS]
+    tokens = expert.encoder.encode_document_tokens(documents)[1]
+    targets = TokenTargets.of(np.concatenate(tokens), np.array([len(one) for one in tokens]))
+    scores = soft_late_interaction(expert.encoder.encode_query_tokens(ASKED), targets, temperature=0.1)
+    first = [ANSWERS[row] for row in scores.argmax(axis=1)]
+    assert np.mean([hits[0] == best for hits, best in zip(found, first, strict=True)]) > 0.8
+    ranks = [int(np.sum(row > row[number])) for number, row in enumerate(scores)]
+    assert report.alone["words"] == pytest.approx(np.mean([1 / np.log2(rank + 2) for rank in ranks]), abs=0.02)
+
+
+def test_gains_are_measured_as_the_retriever_fuses_spaces(base, data, tmp_path, monkeypatch):
+    whole, seen = towers.tower_gains, []
+    monkeypatch.setattr(
+        towers, "tower_gains", lambda *found, how, **more: seen.append(how) or whole(*found, how=how, **more)
+    )
+    lazy = TowerRecipe(checkpoints=(1,), learning_rate=1e-9, batch=8)
+    for name, settings, how in (("a", {}, "scores"), ("b", {"how": "ranks"}, "ranks")):
+        out = tmp_path / name
+        train_two_tower("words", tasks_of(data), [data], out=out, base=base, recipe=lazy, force=True, **settings)
+        assert load_expert(out).details["space_fusion"] == how
+    assert seen == ["scores", "ranks"]
