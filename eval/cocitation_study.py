@@ -4,28 +4,32 @@
 
 Who cites whom stands in the ids of acl_citances' training queries. All lines that the dev and test queries of
 acl_cocite take part in, as citing or as cited papers, are left out before pairs are mined. The judgements of
-acl_cocite's train queries, which are co-citations of a larger graph, join them. Every seed trains both towers on the
-pairs; the checkpoint and the share beside the base are chosen on the dev queries, and the test queries are measured
-once. Beside it stands a linear expert of the query side, trained on the same train queries. Results go to
-eval/results/experts/cocitation.json, seed by seed; a call that is repeated measures the seeds that are not there.
+acl_cocite's train queries, which are co-citations of a larger graph, join them. A second task are the citing sentences
+themselves with the papers that they cite, of the same lines. Every seed trains both towers on the two tasks; the
+checkpoint and the share beside the base are chosen on the dev queries, and the test queries are measured once. Beside
+it stand linear experts of the query side, trained on the train queries of acl_cocite, alone and with the citing
+sentences. Results go to eval/results/experts/cocitation.json, seed by seed; a call that is repeated measures the seeds
+that are not there.
 """
 
 import argparse
 import json
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from routeret.artifact import write_json
-from routeret.datasets import load_dataset
-from routeret.encoders import TorchEncoder
+from routeret.datasets import Dataset, load_dataset
+from routeret.encoders import DEFAULT_BASE, TorchEncoder
 from routeret.errors import InputError
 from routeret.evaluation.provenance import installed_versions
 from routeret.experts import load_expert
-from routeret.mining import graph_of_pairs, mine_cocitations
+from routeret.mining import BipartiteGraph, graph_of_pairs, graph_of_qrels, mine_cocitations
 from routeret.pair_measures import pair_report
 from routeret.significance import paired_test
 from routeret.training.choosing import choose, score_checkpoints
@@ -34,34 +38,69 @@ from routeret.training.linear import LinearRecipe, fit_linear
 from routeret.training.measuring import divide
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.towers import tower_gains
+from routeret.training.training_set import TrainingSet
 from routeret.training.two_tower import train_two_tower
 
 DATA = Path(__file__).parent / "data"
 OUT = Path(__file__).parent / "results" / "experts" / "cocitation.json"
 RECIPE = TowerRecipe(checkpoints=(75, 150), learning_rate=1e-4, batch=32, max_tokens=64)
+LINEAR = LinearRecipe()
+CITING_WEIGHT = 0.3
+"""Of the loss of citing sentences and cited papers, beside that of pairs of papers."""
+FORMS = ("alone", "fused", "linear", "linear_citing")
+"""Of the tower, alone and beside the base; of linear experts, without and with the citing sentences."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sources:
+    """What is trained on; the papers that dev and test queries ask about have no part in it.
+
+    Attributes:
+        mined: how many lines and pairs there are.
+        tasks: of towers.
+        papers: train queries of acl_cocite, for linear experts.
+        citing: citing sentences with the papers that they cite, for linear experts.
+    """
+
+    mined: dict[str, Any]
+    tasks: list[TowerTask]
+    papers: TrainingSet
+    citing: TrainingSet
 
 
 def main() -> None:
+    arguments = parsed_arguments()
+    dataset = load_dataset(DATA / "acl_cocite")
+    settings = {"split": arguments.split, "recipe": RECIPE.as_dict(), "citing_weight": CITING_WEIGHT}
+    runs = kept_runs(arguments.out, settings)
+    base = TorchEncoder(arguments.base, device=arguments.device)
+    splits = tuple(dict.fromkeys(("train", "dev", arguments.split)))
+    before = embed_dataset(dataset, base, splits=splits, cache=arguments.cache)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        sources = sources_of(folder, dataset, base, before, cache=arguments.cache)
+        for seed in range(arguments.seeds):
+            if str(seed) not in runs:
+                run = one_seed(seed, sources, folder, base, before, split=arguments.split)
+                runs[str(seed)] = run | {
+                    "linear": linear([sources.papers], base, before, seed=seed, split=arguments.split),
+                    "linear_citing": linear(
+                        [sources.papers, sources.citing], base, before, seed=seed, split=arguments.split
+                    ),
+                }
+                keep(arguments.out, {**settings, "mined": sources.mined, "runs": runs}, before)
+    print(json.dumps(json.loads(arguments.out.read_text(encoding="utf-8"))["mean"], indent=2))
+
+
+def parsed_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What tuning on co-citations gains.")
     parser.add_argument("--seeds", type=int, default=5, help="how many trainings")
     parser.add_argument("--split", default="test", choices=["dev", "test"], help="measured on; test is for the end")
+    parser.add_argument("--base", default=DEFAULT_BASE, help="name or folder of a model")
+    parser.add_argument("--device", help="where it runs")
+    parser.add_argument("--cache", type=Path, help="folder where the base's vectors are kept between calls")
     parser.add_argument("--out", type=Path, default=OUT)
-    arguments = parser.parse_args()
-    dataset = load_dataset(DATA / "acl_cocite")
-    settings = {"split": arguments.split, "recipe": RECIPE.as_dict()}
-    runs = kept_runs(arguments.out, settings)
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        mined = mine(folder)
-        task = TowerTask(graph_of_pairs(folder / "pairs.jsonl", DATA / "acl_citances"))
-        base = TorchEncoder("all-MiniLM-L6-v2")
-        before = embed_dataset(dataset, base, splits=tuple(dict.fromkeys(("train", "dev", arguments.split))))
-        for seed in range(arguments.seeds):
-            if str(seed) not in runs:
-                run = one_seed(seed, task, folder, base, before, split=arguments.split)
-                runs[str(seed)] = run | {"linear": linear(before, base, seed=seed, split=arguments.split)}
-                keep(arguments.out, {**settings, "mined": mined, "runs": runs}, before)
-    print(json.dumps(json.loads(arguments.out.read_text(encoding="utf-8"))["mean"], indent=2))
+    return parser.parse_args()
 
 
 def kept_runs(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
@@ -76,43 +115,70 @@ def kept_runs(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
 def keep(out: Path, values: dict[str, Any], before: EmbeddedSet) -> None:
     """Write what is known so far: every seed, and the gains averaged over seeds with their tests."""
     runs = list(values["runs"].values())
-    gains = {
-        "alone": [run["gains"]["alone"] for run in runs],
-        "fused": [run["gains"]["fused"] for run in runs],
-        "linear": [run["linear"]["gains"] for run in runs],
-    }
-    mean = {name: paired_test(np.mean(found, axis=0)).as_dict() for name, found in gains.items()}
+    mean = {form: paired_test(np.mean([gains_of(run, form) for run in runs], axis=0)).as_dict() for form in FORMS}
     out.parent.mkdir(parents=True, exist_ok=True)
     base = scores_of(before, split=values["split"])
     write_json(out, {**values, "base": base, "n_seeds": len(runs), "mean": mean, "versions": installed_versions()})
 
 
-def mine(folder: Path) -> dict[str, Any]:
-    """Write the pairs; gives what was mined, and how many pairs the judgements of train queries add."""
-    cocite = load_dataset(DATA / "acl_cocite")
+def gains_of(run: Mapping[str, Any], form: str) -> list[float]:
+    """What a form gained on every query."""
+    gains: list[float] = run["gains"][form] if form in run["gains"] else run[form]["gains"]
+    return gains
+
+
+def sources_of(
+    folder: Path, cocite: Dataset, base: TorchEncoder, before: EmbeddedSet, *, cache: Path | None
+) -> Sources:
+    """Mine the pairs into a folder, and take the citing sentences of the same lines."""
+    citances = load_dataset(DATA / "acl_citances")
     held_out = {query for split in ("dev", "test") for query in cocite.split(split)[0]}
-    queries, _ = load_dataset(DATA / "acl_citances").split("train")
-    edges = [dict(zip(("citing", "cited"), query.split("__"), strict=False)) for query in queries]
+    queries, qrels = citances.split("train")
+    mined = mine(folder, list(queries), cocite, held_out)
+    pairs = graph_of_pairs(folder / "pairs.jsonl", citances.folder)
+    kept = [query for query in queries if held_out.isdisjoint(query.split("__")) and held_out.isdisjoint(qrels[query])]
+    graph = graph_of_qrels(citances, "train")
+    is_kept = np.isin(np.array(graph.left_ids), kept)[graph.edges[:, 0]]
+    citing = BipartiteGraph.from_edges(
+        "citing",
+        graph.edges[is_kept],
+        left=dict(zip(graph.left_ids, graph.left_texts, strict=True)),
+        right=dict(zip(graph.right_ids, graph.right_texts, strict=True)),
+    )
+    embedded = embed_dataset(citances, base, splits=("train",), cache=cache, show_progress=True)
+    asked = embedded.queries_by_split["train"]
+    return Sources(
+        mined={**mined, "citing_sentences": len(kept)},
+        tasks=[TowerTask(pairs), TowerTask(citing, weight=CITING_WEIGHT)],
+        papers=before.training_set(divide(before).train),
+        citing=embedded.training_set(asked.take(np.flatnonzero(np.isin(np.array(asked.ids), kept)))),
+    )
+
+
+def mine(folder: Path, lines: Sequence[str], cocite: Dataset, held_out: set[str]) -> dict[str, Any]:
+    """Write the pairs; gives what was mined, and how many pairs the judgements of train queries add."""
+    edges = [dict(zip(("citing", "cited"), line.split("__"), strict=False)) for line in lines]
     (folder / "edges.jsonl").write_text("".join(json.dumps(edge) + "\n" for edge in edges), encoding="utf-8")
-    pairs = folder / "pairs.jsonl"
-    report = mine_cocitations(folder / "edges.jsonl", out=pairs, corpus=DATA / "acl_citances", hold_out=held_out)
-    lines = [json.loads(line) for line in pairs.read_text(encoding="utf-8").splitlines()]
-    known = {(line["a"], line["b"]) for line in lines}
+    file = folder / "pairs.jsonl"
+    report = mine_cocitations(folder / "edges.jsonl", out=file, corpus=DATA / "acl_citances", hold_out=held_out)
+    pairs = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    known = {(pair["a"], pair["b"]) for pair in pairs}
     _, qrels = cocite.split("train")
     judged_pairs = {tuple(sorted((query, paper))) for query, grades in qrels.items() for paper in grades}
     added = sorted(pair for pair in judged_pairs - known if held_out.isdisjoint(pair))
-    lines += [{"a": a, "b": b, "count": 1} for a, b in added]
-    pairs.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    pairs += [{"a": a, "b": b, "count": 1} for a, b in added]
+    file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs), encoding="utf-8")
     numbers = {name: value for name, value in report.as_dict().items() if not isinstance(value, str | list)}
     return {**numbers, "pairs_of_train_queries": len(added)}
 
 
-def linear(before: EmbeddedSet, base: TorchEncoder, *, seed: int, split: str) -> dict[str, Any]:
-    """What a linear expert gains over the base, trained on the train queries of the set and chosen on dev."""
+def linear(
+    sets: Sequence[TrainingSet], base: TorchEncoder, before: EmbeddedSet, *, seed: int, split: str
+) -> dict[str, Any]:
+    """What a linear expert gains over the base, trained on the queries of some sets and chosen on dev."""
     start = time.perf_counter()
-    division, queries = divide(before), before.queries_by_split[split]
-    dev, asked = before.judged(division.dev), before.judged(queries)
-    fits = fit_linear([before.training_set(division.train)], anchors=None, recipe=LinearRecipe(), seed=seed)
+    dev, asked = before.judged(divide(before).dev), before.judged(before.queries_by_split[split])
+    fits = fit_linear(sets, anchors=None, recipe=LINEAR, seed=seed, unit_length=base.space.unit_length)
     choice = choose(score_checkpoints(fits, [dev]), seed=seed)
     weight = fits[choice.fit].weight
     seconds = time.perf_counter() - start
@@ -122,14 +188,14 @@ def linear(before: EmbeddedSet, base: TorchEncoder, *, seed: int, split: str) ->
 
 
 def one_seed(
-    seed: int, task: TowerTask, folder: Path, base: TorchEncoder, before: EmbeddedSet, *, split: str
+    seed: int, sources: Sources, folder: Path, base: TorchEncoder, before: EmbeddedSet, *, split: str
 ) -> dict[str, Any]:
     """Train with a seed and measure the expert, alone and beside the base."""
     start = time.perf_counter()
     out = folder / f"expert-{seed}"
     report = train_two_tower(
         "cocitation",
-        [task],
+        sources.tasks,
         [DATA / "acl_cocite"],
         out=out,
         base=base,
