@@ -8,38 +8,41 @@ acl_cocite's train queries, which are co-citations of a larger graph, join them.
 themselves with the papers that they cite, of the same lines. Every seed trains both towers on the two tasks; the
 checkpoint and the share beside the base are chosen on the dev queries, and the test queries are measured once. Beside
 it stand linear experts of the query side, trained on the train queries of acl_cocite, alone and with the citing
-sentences. Results go to eval/results/experts/cocitation.json, seed by seed; a call that is repeated measures the seeds
-that are not there.
+sentences, and the tower beside the latter, as a pool holds both. Results go to eval/results/experts/cocitation.json,
+seed by seed; a call that is repeated measures the seeds that are not there.
 """
 
 import argparse
 import json
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from earlier import earlier_values
 
 from routeret.artifact import write_json
 from routeret.datasets import Dataset, load_dataset
 from routeret.encoders import DEFAULT_BASE, TorchEncoder
-from routeret.errors import InputError
 from routeret.evaluation.provenance import installed_versions
-from routeret.experts import load_expert
+from routeret.experts import LinearExpert, load_expert
 from routeret.mining import BipartiteGraph, graph_of_pairs, graph_of_qrels, mine_cocitations
 from routeret.pair_measures import pair_report
+from routeret.routing import STRENGTHS
 from routeret.significance import paired_test
 from routeret.training.choosing import choose, score_checkpoints
 from routeret.training.embedded import EmbeddedSet, embed_dataset
 from routeret.training.linear import LinearRecipe, fit_linear
 from routeret.training.measuring import divide
+from routeret.training.scoring import JudgedQueries
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.towers import tower_gains
 from routeret.training.training_set import TrainingSet
 from routeret.training.two_tower import train_two_tower
+from routeret.types import FloatArray, QueryBatch
 
 DATA = Path(__file__).parent / "data"
 OUT = Path(__file__).parent / "results" / "experts" / "cocitation.json"
@@ -47,8 +50,8 @@ RECIPE = TowerRecipe(checkpoints=(75, 150), learning_rate=1e-4, batch=32, max_to
 LINEAR = LinearRecipe()
 CITING_WEIGHT = 0.3
 """Of the loss of citing sentences and cited papers, beside that of pairs of papers."""
-FORMS = ("alone", "fused", "linear", "linear_citing")
-"""Of the tower, alone and beside the base; of linear experts, without and with the citing sentences."""
+FORMS = ("alone", "fused", "linear", "linear_citing", "together")
+"""The tower, alone and beside the base; linear experts, without and with citing sentences; tower beside the latter."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,8 +74,14 @@ class Sources:
 def main() -> None:
     arguments = parsed_arguments()
     dataset = load_dataset(DATA / "acl_cocite")
-    settings = {"split": arguments.split, "recipe": RECIPE.as_dict(), "citing_weight": CITING_WEIGHT}
-    runs = kept_runs(arguments.out, settings)
+    settings = {
+        "split": arguments.split,
+        "base_model": str(arguments.base),
+        "recipe": RECIPE.as_dict(),
+        "linear_recipe": LINEAR.as_dict(),
+        "citing_weight": CITING_WEIGHT,
+    }
+    runs = earlier_values(arguments.out, settings).get("runs", {})
     base = TorchEncoder(arguments.base, device=arguments.device)
     splits = tuple(dict.fromkeys(("train", "dev", arguments.split)))
     before = embed_dataset(dataset, base, splits=splits, cache=arguments.cache)
@@ -81,13 +90,7 @@ def main() -> None:
         sources = sources_of(folder, dataset, base, before, cache=arguments.cache)
         for seed in range(arguments.seeds):
             if str(seed) not in runs:
-                run = one_seed(seed, sources, folder, base, before, split=arguments.split)
-                runs[str(seed)] = run | {
-                    "linear": linear([sources.papers], base, before, seed=seed, split=arguments.split),
-                    "linear_citing": linear(
-                        [sources.papers, sources.citing], base, before, seed=seed, split=arguments.split
-                    ),
-                }
+                runs[str(seed)] = one_seed(seed, sources, folder, base, before, split=arguments.split)
                 keep(arguments.out, {**settings, "mined": sources.mined, "runs": runs}, before)
     print(json.dumps(json.loads(arguments.out.read_text(encoding="utf-8"))["mean"], indent=2))
 
@@ -103,28 +106,13 @@ def parsed_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def kept_runs(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
-    """The seeds that were measured already, if with the same settings."""
-    found = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
-    differing = [name for name in settings if found and found.get(name) != settings[name]]
-    if differing:
-        raise InputError(f"{out} holds runs with another {differing[0]}; remove it, or choose another --out")
-    return dict(found.get("runs", {}))
-
-
 def keep(out: Path, values: dict[str, Any], before: EmbeddedSet) -> None:
     """Write what is known so far: every seed, and the gains averaged over seeds with their tests."""
     runs = list(values["runs"].values())
-    mean = {form: paired_test(np.mean([gains_of(run, form) for run in runs], axis=0)).as_dict() for form in FORMS}
+    mean = {form: paired_test(np.mean([run[form]["gains"] for run in runs], axis=0)).as_dict() for form in FORMS}
     out.parent.mkdir(parents=True, exist_ok=True)
     base = scores_of(before, split=values["split"])
     write_json(out, {**values, "base": base, "n_seeds": len(runs), "mean": mean, "versions": installed_versions()})
-
-
-def gains_of(run: Mapping[str, Any], form: str) -> list[float]:
-    """What a form gained on every query."""
-    gains: list[float] = run["gains"][form] if form in run["gains"] else run[form]["gains"]
-    return gains
 
 
 def sources_of(
@@ -172,25 +160,21 @@ def mine(folder: Path, lines: Sequence[str], cocite: Dataset, held_out: set[str]
     return {**numbers, "pairs_of_train_queries": len(added)}
 
 
-def linear(
-    sets: Sequence[TrainingSet], base: TorchEncoder, before: EmbeddedSet, *, seed: int, split: str
-) -> dict[str, Any]:
-    """What a linear expert gains over the base, trained on the queries of some sets and chosen on dev."""
-    start = time.perf_counter()
-    dev, asked = before.judged(divide(before).dev), before.judged(before.queries_by_split[split])
-    fits = fit_linear(sets, anchors=None, recipe=LINEAR, seed=seed, unit_length=base.space.unit_length)
-    choice = choose(score_checkpoints(fits, [dev]), seed=seed)
-    weight = fits[choice.fit].weight
-    seconds = time.perf_counter() - start
-    ndcg = asked.ndcg_at_strengths(weight, (choice.strength,), unit_length=base.space.unit_length)[:, 0]
-    gains = (ndcg - asked.ndcg_of(asked.queries)).tolist()
-    return {"seconds": seconds, "strength": choice.strength, "gain": float(np.mean(gains)), "gains": gains}
-
-
 def one_seed(
     seed: int, sources: Sources, folder: Path, base: TorchEncoder, before: EmbeddedSet, *, split: str
 ) -> dict[str, Any]:
-    """Train with a seed and measure the expert, alone and beside the base."""
+    """Train with a seed and measure everything that was trained."""
+    tower, run = tuned(seed, sources, folder, base, before, split=split)
+    _, run["linear"] = linear([sources.papers], base, before, seed=seed, split=split)
+    adapter, run["linear_citing"] = linear([sources.papers, sources.citing], base, before, seed=seed, split=split)
+    run["together"] = together(adapter, tower, before, run["linear_citing"]["gains"], split=split)
+    return run
+
+
+def tuned(
+    seed: int, sources: Sources, folder: Path, base: TorchEncoder, before: EmbeddedSet, *, split: str
+) -> tuple[EmbeddedSet, dict[str, Any]]:
+    """Train both towers; gives the set as they embed it, and what they are worth alone and beside the base."""
     start = time.perf_counter()
     out = folder / f"expert-{seed}"
     report = train_two_tower(
@@ -206,21 +190,66 @@ def one_seed(
     )
     seconds = time.perf_counter() - start
     expert = load_expert(out)
-    after = embed_dataset(load_dataset(DATA / "acl_cocite"), expert.encoder, splits=(split,))
+    splits = tuple(dict.fromkeys(("dev", split)))
+    after = embed_dataset(load_dataset(DATA / "acl_cocite"), expert.encoder, splits=splits)
     queries, twins = before.queries_by_split[split], after.queries_by_split[split]
     gains = tower_gains(before.judged(queries), after.judged(twins), shares=(1.0, expert.strength))
-    return {
+    return after, {
         "seed": seed,
         "seconds": seconds,
         "steps": report.steps,
         "history": {str(steps): value for steps, value in report.history.items()},
         "strength": expert.strength,
         "dev": {"base": report.base, "alone": report.alone, "fused": report.fused},
-        "alone": scores_of(after, split=split),
-        "gain_alone": float(gains[:, 0].mean()),
-        "gain_fused": float(gains[:, 1].mean()),
-        "gains": {"alone": gains[:, 0].tolist(), "fused": gains[:, 1].tolist()},
+        "pairs": scores_of(after, split=split)["pairs"],
+        "alone": {"gain": float(gains[:, 0].mean()), "gains": gains[:, 0].tolist()},
+        "fused": {"gain": float(gains[:, 1].mean()), "gains": gains[:, 1].tolist()},
     }
+
+
+def linear(
+    sets: Sequence[TrainingSet], base: TorchEncoder, before: EmbeddedSet, *, seed: int, split: str
+) -> tuple[LinearExpert, dict[str, Any]]:
+    """Train a linear expert on the queries of some sets, chosen on dev; gives what it gains over the base."""
+    start = time.perf_counter()
+    dev, asked = before.judged(divide(before).dev), before.judged(before.queries_by_split[split])
+    fits = fit_linear(sets, anchors=None, recipe=LINEAR, seed=seed, unit_length=base.space.unit_length)
+    choice = choose(score_checkpoints(fits, [dev]), seed=seed)
+    expert = LinearExpert(
+        name="linear",
+        weight=fits[choice.fit].weight,
+        strength=choice.strength,
+        space=base.space,
+        query_tower=base.query_tower,
+        known_documents=before.content_keys,
+    )
+    seconds = time.perf_counter() - start
+    gains = asked.ndcg_of(adapted(expert, before, split).queries) - asked.ndcg_of(asked.queries)
+    figures = {"seconds": seconds, "strength": choice.strength, "gain": float(gains.mean()), "gains": gains.tolist()}
+    return expert, figures
+
+
+def adapted(expert: LinearExpert, before: EmbeddedSet, split: str) -> JudgedQueries:
+    """The queries of a split as an expert writes them, over the base's documents."""
+    queries = before.queries_by_split[split]
+    strengths = np.full(len(queries), expert.strength, dtype=np.float32)
+    vectors = expert.encode_queries(QueryBatch(queries.texts, queries.vectors), strengths=strengths)
+    return before.judged(replace(queries, vectors=vectors))
+
+
+def together(
+    expert: LinearExpert, after: EmbeddedSet, before: EmbeddedSet, gains_of_expert: Sequence[float], *, split: str
+) -> dict[str, Any]:
+    """What a tower beside a linear expert gains over the base; the tower's share is chosen on dev, and may be none."""
+
+    def gains(of_split: str, shares: Sequence[float]) -> FloatArray:
+        twins = after.judged(after.queries_by_split[of_split])
+        return tower_gains(adapted(expert, before, of_split), twins, shares=shares)
+
+    on_dev = gains("dev", STRENGTHS).mean(axis=0)
+    share = STRENGTHS[int(on_dev.argmax())] if on_dev.max() > 0 else 0.0
+    found = np.array(gains_of_expert) + (gains(split, (share,))[:, 0] if share else 0)
+    return {"share": share, "gain": float(found.mean()), "gains": found.tolist()}
 
 
 def scores_of(embedded: EmbeddedSet, *, split: str) -> dict[str, Any]:

@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from earlier import earlier_sets, write_sets
 
-from routeret.artifact import write_json
 from routeret.datasets import load_dataset
 from routeret.encoders import DEFAULT_BASE, TorchEncoder
 from routeret.errors import InputError
-from routeret.evaluation.provenance import installed_versions
 from routeret.experts import TowerExpert
 from routeret.index.row_format import RowFormat
 from routeret.index.tokens import TokenStorage
@@ -52,11 +51,13 @@ ONE_VECTOR = "fp16"
 
 def main() -> None:
     arguments = parsed_arguments()
+    fields = {"split": "dev", "base": str(arguments.base)}
+    sets = earlier_sets(arguments.out, fields)
     encoder = TorchEncoder(arguments.base, device=arguments.device)
     for name in arguments.data:
-        found = study(name, encoder)
-        keep(arguments.out, name, found, base=str(arguments.base))
-        print(f"{name}: {json.dumps(found, indent=1)}", flush=True)
+        sets[name] = study(name, encoder)
+        write_sets(arguments.out, fields, sets)
+        print(f"{name}: {json.dumps(sets[name], indent=1)}", flush=True)
 
 
 def parsed_arguments() -> argparse.Namespace:
@@ -66,14 +67,6 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--device", help="where it runs")
     parser.add_argument("--out", type=Path, default=OUT)
     return parser.parse_args()
-
-
-def keep(out: Path, name: str, found: dict[str, Any], *, base: str) -> None:
-    """Put the figures of a set into the file, beside those that are there."""
-    sets = json.loads(out.read_text(encoding="utf-8"))["sets"] if out.exists() else {}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fields = {"split": "dev", "base": base, "versions": installed_versions()}
-    write_json(out, {**fields, "sets": {**sets, name: found}})
 
 
 def study(name: str, encoder: TorchEncoder) -> dict[str, Any]:

@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from earlier import earlier_sets, write_sets
 
-from routeret.artifact import write_json
 from routeret.encoders import DEFAULT_BASE, TorchEncoder
-from routeret.evaluation.provenance import installed_versions
 from routeret.significance import paired_test
 from routeret.training.linear import LinearRecipe
 from routeret.training.material import Material
@@ -28,28 +27,38 @@ DATA = Path(__file__).parent / "data"
 SETS = ("attack_ttp", "banking77", "tldr_cli")
 OUT = Path(__file__).parent / "results" / "experts" / "hard_negatives.json"
 RECIPE = LinearRecipe(n_negatives=200)
-BY_CHANCE = "by chance"
+N_HARD = 8
+BY_CHANCE, AS_MANY = "by chance", "by chance, as many"
 WAYS: dict[str, dict[str, Any]] = {
     BY_CHANCE: {},
-    "8 hard, no margin": {"n_hard_negatives": 8, "margin": None},
-    "8 hard": {"n_hard_negatives": 8},
-    "8 hard, 2 rounds": {"n_hard_negatives": 8, "rounds": 2},
-    "8 hard, likely answers ignored": {"n_hard_negatives": 8, "ignores_likely_answers": True},
+    # A mined document is a negative of the whole batch: without this control, more would be taken for harder.
+    AS_MANY: {"n_negatives": RECIPE.n_negatives + N_HARD * RECIPE.batch},
+    "hard, no margin": {"n_hard_negatives": N_HARD, "margin": None},
+    "hard": {"n_hard_negatives": N_HARD},
+    "hard, 2 rounds": {"n_hard_negatives": N_HARD, "rounds": 2},
+    "hard, likely answers ignored": {"n_hard_negatives": N_HARD, "ignores_likely_answers": True},
 }
-"""Fields of the recipe in place of the defaults."""
+"""Fields in place of the recipe's. Hard ways have at most as many negatives as the second control."""
 
 
 def main() -> None:
     arguments = parsed_arguments()
+    fields = {
+        "split": "dev",
+        "base": str(arguments.base),
+        "recipe": RECIPE.as_dict(),
+        "n_seeds": arguments.seeds,
+    }
+    sets = earlier_sets(arguments.out, fields)
     encoder = TorchEncoder(arguments.base, device=arguments.device)
     for name in arguments.data:
         anchors = [DATA / other for other in SETS if other != name]
         material = Material.read(
             [DATA / name], anchors=anchors, encoder=encoder, cache=arguments.cache, show_progress=True
         )
-        found = study(material, RECIPE, n_seeds=arguments.seeds)
-        keep(arguments.out, name, found, arguments)
-        print(f"{name}: {json.dumps(found, indent=1)}", flush=True)
+        sets[name] = study(material, RECIPE, n_seeds=arguments.seeds)
+        write_sets(arguments.out, fields, sets)
+        print(f"{name}: {json.dumps(sets[name], indent=1)}", flush=True)
 
 
 def parsed_arguments() -> argparse.Namespace:
@@ -64,7 +73,7 @@ def parsed_arguments() -> argparse.Namespace:
 
 
 def study(material: Material, recipe: LinearRecipe, *, n_seeds: int) -> dict[str, Any]:
-    """The figures of one set: what every way gains over the base, and over negatives by chance."""
+    """The figures of one set: what every way gains over the base, and over the controls."""
     gains = {}
     for way, changes in WAYS.items():
         fits = [
@@ -81,25 +90,11 @@ def study(material: Material, recipe: LinearRecipe, *, n_seeds: int) -> dict[str
         "ways": {
             way: {
                 "gain": paired_test(found).as_dict(),
-                "against_chance": paired_test(found - gains[BY_CHANCE]).as_dict(),
+                "against": {other: paired_test(found - gains[other]).as_dict() for other in (BY_CHANCE, AS_MANY)},
             }
             for way, found in gains.items()
         },
     }
-
-
-def keep(out: Path, name: str, found: dict[str, Any], arguments: argparse.Namespace) -> None:
-    """Put the figures of a set into the file, beside those that are there."""
-    sets = json.loads(out.read_text(encoding="utf-8"))["sets"] if out.exists() else {}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fields = {
-        "split": "dev",
-        "base": str(arguments.base),
-        "recipe": RECIPE.as_dict(),
-        "n_seeds": arguments.seeds,
-        "versions": installed_versions(),
-    }
-    write_json(out, {**fields, "sets": {**sets, name: found}})
 
 
 if __name__ == "__main__":

@@ -19,12 +19,11 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from earlier import earlier_sets, write_sets
 from timing import medians
 
-from routeret.artifact import write_json
 from routeret.encoders import DEFAULT_BASE, TorchEncoder
 from routeret.encoders.adapted import AdaptedQueries
-from routeret.evaluation.provenance import installed_versions
 from routeret.experts import LinearExpert, LoraExpert
 from routeret.routing import STRENGTHS
 from routeret.significance import paired_test
@@ -53,6 +52,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def main() -> None:
     arguments = parsed_arguments()
+    fields = {"split": "dev", "base": str(arguments.base), "seed": arguments.seed}
+    sets = earlier_sets(arguments.out, fields)
     encoder = TorchEncoder(arguments.base, device=arguments.device)
     recipe = LoraRecipe()
     if arguments.rates:
@@ -68,7 +69,8 @@ def main() -> None:
             result = {"settings": settings(material, encoder, recipe, seed=arguments.seed)}
         else:
             result = study(material, encoder, recipe, seed=arguments.seed)
-        keep(arguments.out, name, result, arguments)
+        sets[name] = {**sets.get(name, {}), **result}
+        write_sets(arguments.out, fields, sets)
         print(f"{name}: {json.dumps(result, indent=1)}")
 
 
@@ -84,15 +86,6 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--cache", type=Path, help="folder where vectors are kept between calls")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "experts" / "lora.json")
     return parser.parse_args()
-
-
-def keep(out: Path, name: str, result: dict[str, Any], arguments: argparse.Namespace) -> None:
-    """Put the figures of a set into the file, beside those that are there."""
-    sets = json.loads(out.read_text(encoding="utf-8"))["sets"] if out.exists() else {}
-    sets[name] = {**sets.get(name, {}), **result}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    fields = {"split": "dev", "base": str(arguments.base), "seed": arguments.seed, "versions": installed_versions()}
-    write_json(out, {**fields, "sets": sets})
 
 
 def study(material: Material, encoder: TorchEncoder, recipe: LoraRecipe, *, seed: int) -> dict[str, Any]:

@@ -50,19 +50,26 @@ def cocitation(values: Figures) -> str:
     runs = list(values["runs"].values())
     ndcg = values["base"]["ndcg@10"]
     rows: list[tuple[Cell, ...]] = [("base", ndcg, *pair_cells([values["base"]["pairs"]]), "")]
-    for name, words in (("alone", "tuned, alone"), ("fused", "tuned, beside the base"), ("linear", "linear expert")):
+    forms = {
+        "alone": "tuned, alone",
+        "fused": "tuned, beside the base",
+        "linear": "linear expert, of train queries",
+        "linear_citing": "linear expert, of these and of citing sentences",
+        "together": "tuned, beside the latter",
+    }
+    for name, words in forms.items():
         test = values["mean"][name]
         pairs = (None,) * len(PAIR_MEASURES)
         if name == "alone":
-            pairs = pair_cells([run["alone"]["pairs"] for run in runs])
+            pairs = pair_cells([run["pairs"] for run in runs])
         rows.append((words, ndcg + test["mean"], *pairs, interval(test)))
-    seconds = mean([run["seconds"] for run in runs])
+    seconds, mined = mean([run["seconds"] for run in runs]), values["mined"]
     table = Table(
         ("", "nDCG@10", *PAIR_MEASURES.values(), "difference in nDCG@10"),
         tuple(rows),
         (
-            f"{counted(len(runs), 'training')}, {values['mined']['pairs']} mined pairs and "
-            f"{values['mined']['pairs_of_train_queries']} of train queries; mean of {seconds / 60:.1f} minutes each",
+            f"{counted(len(runs), 'training')}, {mined['pairs']} mined pairs, {mined['pairs_of_train_queries']} of "
+            f"train queries and {mined['citing_sentences']} citing sentences; mean of {seconds / 60:.1f} minutes each",
         ),
     )
     return f"## Co-citations: acl_cocite, {values['split']} queries\n\n{markdown(table)}"
@@ -233,13 +240,14 @@ def document_tokens(values: Figures) -> str:
 
 def hard_negatives(values: Figures) -> str:
     """Hard negatives of linear experts beside negatives by chance."""
+    controls = ("by chance", "by chance, as many")
     rows: list[tuple[Cell, ...]] = []
     for name, one in values["sets"].items():
-        rows.append((name, "base", one["base"], None))
+        rows.append((name, "base", one["base"], None, None))
         for way, found in one["ways"].items():
-            against = interval(found["against_chance"]) if found is not one["ways"]["by chance"] else None
-            rows.append((name, way, one["base"] + found["gain"]["mean"], against))
-    header = (f"{values['split']} queries", "negatives", "nDCG@10", "difference to negatives by chance")
+            tests = [interval(found["against"][control]) if way != control else None for control in controls]
+            rows.append((name, way, one["base"] + found["gain"]["mean"], *tests))
+    header = (f"{values['split']} queries", "negatives", "nDCG@10", *(f"against {control}" for control in controls))
     n_drawn, seeds = values["recipe"]["n_negatives"], counted(values["n_seeds"], "training")
     notes = (f"linear experts, {n_drawn} negatives drawn a step, {seeds} of each",)
     return f"## Hard negatives\n\n{markdown(Table(header, tuple(rows), notes))}"

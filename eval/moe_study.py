@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from cocitation_study import scores_of
+from earlier import earlier_values
 from lora_study import size_of, trained_linear, trained_lora
 
 from routeret.artifact import write_file, write_json
@@ -190,14 +191,7 @@ class Kept:
         self.figures: dict[str, Any] = {**settings, "versions": installed_versions(), "runs": {}}
         self.values: dict[str, dict[str, Values]] = {}
         if out.exists() and self.queries.exists():
-            found = json.loads(out.read_text(encoding="utf-8"))
-            differing = [name for name in settings if found[name] != settings[name]]
-            if differing:
-                raise InputError(
-                    f"{out} holds results with {differing[0]} {found[differing[0]]!r}, expected "
-                    f"{settings[differing[0]]!r}; repeat that call to go on with it, or give another --out"
-                )
-            self.figures["runs"] = found["runs"]
+            self.figures["runs"] = earlier_values(out, settings)["runs"]
             self.values = json.loads(self.queries.read_text(encoding="utf-8"))
 
     def has(self, system: str, seed: int) -> bool:

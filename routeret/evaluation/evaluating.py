@@ -82,6 +82,7 @@ def evaluate(
         experts=list(chosen.expert_folders.values()),
         router=chosen.router_folder,
         lexical_weight=chosen.lexical_weight,
+        device=device,
     )
     # Every system asks the same queries of the same experts.
     pool = replace(

@@ -24,13 +24,16 @@ _READER_BY_KIND: Mapping[str, Callable[[Path, Mapping[str, Any]], Expert | Tower
 }
 
 
-def load_expert(folder: Path | str, *, base: Encoder | None = None, verify: bool = True) -> Expert | TowerExpert:
+def load_expert(
+    folder: Path | str, *, base: Encoder | None = None, device: str | None = None, verify: bool = True
+) -> Expert | TowerExpert:
     """The expert of a folder.
 
     Args:
         folder: an expert's folder, as its ``save`` or ``routeret train expert`` wrote it.
         base: the base encoder, for an expert that runs inside it, or on the same device; without it an expert that
             runs inside one can be looked at and copied, and answers once it is attached to one.
+        device: where a model of the expert's own runs; None takes that of the base.
         verify: compare the checksum of every file.
 
     Raises:
@@ -55,16 +58,19 @@ def load_expert(folder: Path | str, *, base: Encoder | None = None, verify: bool
             f"from the index: routeret experts remove INDEX_FOLDER {manifest['name']}"
         ) from error
     if isinstance(expert, TowerExpert):
-        return expert.on(base.device) if isinstance(base, TorchEncoder) else expert
+        if device is None and isinstance(base, TorchEncoder):
+            device = base.device
+        return expert.on(device)
     return expert.attached(base) if base is not None and isinstance(expert, LoraExpert) else expert
 
 
-def load_experts(folders: Sequence[Path], *, base: Encoder) -> list[Expert | TowerExpert]:
+def load_experts(folders: Sequence[Path], *, base: Encoder, device: str | None = None) -> list[Expert | TowerExpert]:
     """The experts of a pool, in order; the domains of one mixture of experts share its weights in memory.
 
     Args:
         folders: an expert's folder each.
         base: the base encoder.
+        device: where models of the experts' own run; None takes that of the base.
 
     Raises:
         ArtifactError: a folder is no expert, is damaged, or holds a kind of expert that this version cannot read.
@@ -72,7 +78,7 @@ def load_experts(folders: Sequence[Path], *, base: Encoder) -> list[Expert | Tow
         SpaceMismatchError: an expert was trained in another base.
     """
     mixtures: dict[tuple[Any, ...], MoeEncoder] = {}
-    return [_sharing_weights(load_expert(folder, base=base), mixtures) for folder in folders]
+    return [_sharing_weights(load_expert(folder, base=base, device=device), mixtures) for folder in folders]
 
 
 def _sharing_weights(

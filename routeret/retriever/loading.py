@@ -113,6 +113,7 @@ class Loader:
                 router=folder / contents.router if contents.router else None,
                 lexical_weight=contents.lexical_weight,
                 space_fusion=contents.space_fusion,
+                device=self._device,
             )
         return self._pool
 

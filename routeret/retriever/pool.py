@@ -59,6 +59,7 @@ def load_pool(
     router: Path | None,
     lexical_weight: float = DEFAULT_LEXICAL_WEIGHT,
     space_fusion: SpaceFusion = "scores",
+    device: str | None = None,
 ) -> Pool:
     """Read experts and router from their folders.
 
@@ -68,6 +69,7 @@ def load_pool(
         router: the router's folder.
         lexical_weight: weight of the lexical score where no router decides it.
         space_fusion: how the scores of several spaces become one.
+        device: where models of the experts' own run; None takes that of the base.
 
     Raises:
         SpaceMismatchError: an expert writes into another space, or was trained on another query tower.
@@ -75,7 +77,7 @@ def load_pool(
     """
     if not experts:
         return Pool(base, lexical_weight=lexical_weight, space_fusion=space_fusion)
-    loaded = {expert.name: expert for expert in load_experts(experts, base=base)}
+    loaded = {expert.name: expert for expert in load_experts(experts, base=base, device=device)}
     for expert in loaded.values():
         require_fit(expert, base)
     if router is None:

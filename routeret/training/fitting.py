@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from routeret.artifact import write_file
 from routeret.errors import ArtifactError, InputError, TrainingDivergedError
 from routeret.progress import track
+from routeret.training.divergence import FitDivergedError, not_taken
 from routeret.types import IntArray
 
 if TYPE_CHECKING:
@@ -89,13 +90,18 @@ class Fitted:
         steps: after which the tower scored best on dev; of equal scores the earlier one.
         weights: the trained weights then, float32 by name.
         scores: by number of steps.
-        diverged: why the fit ended before its last step; None where it did not.
+        diverged: what ended the fit before its last step; None where nothing did.
     """
 
     steps: int
     weights: Arrays
     scores: Mapping[int, DevScore]
     diverged: str | None = None
+
+    @property
+    def score(self) -> float:
+        """What the tower is worth on dev then."""
+        return self.scores[self.steps].value
 
 
 class FitState:
@@ -104,15 +110,17 @@ class FitState:
     Who trains removes it when the expert is written. The state of an expert that was refused stays for ``force``.
     """
 
-    def __init__(self, file: Path, *, settings: Mapping[str, Any]) -> None:
+    def __init__(self, file: Path, *, settings: Mapping[str, Any], others: Sequence[Path] = ()) -> None:
         """Name the file.
 
         Args:
             file: where the state is kept.
             settings: JSON values; everything that decides the result. A state of other settings is not gone on from.
+            others: where other fits of the same training are kept; who begins anew has to remove these as well.
         """
         self.file = file
-        self._settings = json.dumps(settings, sort_keys=True)
+        self.settings = dict(settings)
+        self._others = tuple(others)
 
     @classmethod
     def beside(cls, out: Path, *, settings: Mapping[str, Any]) -> "FitState":
@@ -136,11 +144,12 @@ class FitState:
             values, settings = json.loads(metadata["values"]), metadata["settings"]
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{self.file} is damaged ({error}); remove it to train from the beginning") from error
-        if settings != self._settings:
-            differing = _difference(settings, self._settings)
+        if settings != self._written_settings:
+            differing = _difference(settings, self._written_settings)
+            files = dict.fromkeys([self.file, *(file for file in self._others if file.exists())])
             raise ArtifactError(
                 f"{self.file} belongs to an interrupted or refused training with other settings ({differing}); repeat "
-                f"that call to go on with it, or remove the file to train from the beginning"
+                f"that call to go on with it, or remove {', '.join(map(str, files))} to train from the beginning"
             )
         return arrays, values
 
@@ -149,7 +158,7 @@ class FitState:
         from safetensors.numpy import save
 
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        metadata = {"settings": self._settings, "values": json.dumps(values)}
+        metadata = {"settings": self._written_settings, "values": json.dumps(values)}
         write_file(self.file, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
 
     def remove(self) -> None:
@@ -157,6 +166,10 @@ class FitState:
         self.file.unlink(missing_ok=True)
         for left in self.file.parent.glob(f".{glob.escape(self.file.name)}.tmp-*"):
             left.unlink(missing_ok=True)
+
+    @property
+    def _written_settings(self) -> str:
+        return json.dumps(self.settings, sort_keys=True)
 
 
 def fit_tower(
@@ -184,13 +197,15 @@ def fit_tower(
         schedule: how long and how fast.
         seed: fixes what chance the loss itself uses (dropout).
         state: where the fit is kept on the way; None keeps nothing.
-        settle: where the fit diverges after a checkpoint was scored, take the best one and say in ``diverged`` what
-            happened. From the state that was kept, what was good is not trained again.
+        settle: where the fit diverges after a checkpoint was scored, give the best one and say in ``diverged`` what
+            happened; what becomes of it is for the caller to say. From the state that was kept, what was good is not
+            trained again.
         show_progress: draw a progress bar on stderr.
 
     Raises:
         TrainingDivergedError: a loss, a gradient or a vector of the tower is not finite, and ``settle`` does not ask
-            for a checkpoint before it, or there is none; the state before it is kept.
+            for a checkpoint before it; the state before it is kept.
+        FitDivergedError: the same, and there is no checkpoint before it.
         ArtifactError: the state is damaged, or of other settings.
     """
     import torch
@@ -281,22 +296,16 @@ class _Run:
         """The best checkpoint of a fit that diverged, where that is asked for; says what was found.
 
         Raises:
-            TrainingDivergedError: it is not asked for, or there is no checkpoint.
+            TrainingDivergedError: it is not asked for.
+            FitDivergedError: there is no checkpoint.
         """
-        slower = "train with a lower learning rate in a new place"
-        file = None if self._state is None else self._state.file
-        kept = f". What was good before it is kept in {file}" if file is not None and file.exists() else ""
+        kept = [] if self._state is None else [self._state.file]
         if self._best is None:
-            raise TrainingDivergedError(
-                f"{found}{kept}. No checkpoint was scored before it: look at these texts, or {slower}"
-            )
-        steps, _ = self._best
-        best = f"The best checkpoint before it, after {steps} steps, scored {self._scores[steps].value:.4f} on dev"
+            raise FitDivergedError(found, kept=kept)
+        fitted = self.fitted(diverged=found)
         if not settle:
-            raise TrainingDivergedError(
-                f"{found}{kept}. {best}: make an expert of it with --force (force=True), or {slower}"
-            )
-        return self.fitted(diverged=f"{found}. {best}, and was taken")
+            raise not_taken(found, steps=fitted.steps, score=fitted.score, kept=kept)
+        return fitted
 
     def save(self, step: int) -> None:
         """Keep everything that the steps from this one on depend on."""

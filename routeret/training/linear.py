@@ -10,6 +10,7 @@ from routeret.errors import InputError, TrainingDivergedError
 from routeret.progress import track
 from routeret.training.losses import many_positives
 from routeret.training.negatives import MARGIN
+from routeret.training.recipe_numbers import require_above_zero, require_at_least_zero, require_finite
 from routeret.training.training_set import TrainingSet
 from routeret.types import FloatArray, IntArray
 
@@ -63,12 +64,18 @@ class LinearRecipe:
     ignores_likely_answers: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning."""
+        """Refuse settings without a meaning.
+
+        Raises:
+            InputError: a setting is outside its range, or no finite number.
+        """
+        require_finite(self)
         if not self.checkpoints or list(self.checkpoints) != sorted(set(self.checkpoints)) or self.checkpoints[0] < 1:
             raise InputError(f"checkpoints are {self.checkpoints}, expected rising numbers of steps from 1 on")
-        for name in ("batch", "n_negatives", "n_positives", "learning_rate", "temperature", "averaging"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}, expected more than 0")
+        require_above_zero(self, "batch", "n_negatives", "n_positives", "learning_rate", "temperature", "averaging")
+        require_at_least_zero(self, "weight_decay", "anchor_weight")
+        if self.averaging > 1:
+            raise InputError(f"averaging is {self.averaging}, expected at most 1, which keeps the newest map itself")
         require_mining(self.n_hard_negatives, self.margin, self.rounds, ignores_likely=self.ignores_likely_answers)
 
     @property

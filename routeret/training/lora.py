@@ -16,6 +16,7 @@ from routeret.training.linear import LEAST_BATCH, require_mining
 from routeret.training.losses import many_positives
 from routeret.training.material import Anchors
 from routeret.training.negatives import MARGIN
+from routeret.training.recipe_numbers import require_above_zero, require_at_least_zero, require_finite
 from routeret.training.scoring import JudgedQueries
 from routeret.training.tower import Tower
 from routeret.training.training_set import TrainingSet
@@ -76,14 +77,18 @@ class LoraRecipe:
     ignores_likely_answers: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse settings without a meaning."""
+        """Refuse settings without a meaning.
+
+        Raises:
+            InputError: a setting is outside its range, or no finite number.
+        """
+        require_finite(self)
         if not self.learning_rates:
             raise InputError("no learning rate was given; expected at least one")
         for rate in self.learning_rates:
             self.schedule(rate)
-        for name in ("rank", "alpha", "batch", "temperature", "n_candidates", "n_anchors"):
-            if not getattr(self, name) > 0:
-                raise InputError(f"{name} is {getattr(self, name)}, expected more than 0")
+        require_above_zero(self, "rank", "alpha", "batch", "temperature", "n_candidates", "n_anchors")
+        require_at_least_zero(self, "weight_decay", "anchor_weight")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout is {self.dropout}, expected 0 to below 1")
         require_mining(self.n_hard_negatives, self.margin, self.rounds, ignores_likely=self.ignores_likely_answers)

@@ -51,18 +51,37 @@ def divide(embedded: EmbeddedSet) -> Division:
             f"data set {embedded.name!r} has no train queries with a relevant document; an expert is fitted to the "
             f"split 'train': add qrels/train.tsv"
         )
-    rng = np.random.default_rng(_PILOT_SEED)
     dev = embedded.queries_by_split.get("dev")
     if dev is not None:
-        return Division(train=train, dev=dev.take(_some(len(dev), _MOST_DEV, rng)), held_out=False)
-    if len(train) < _HELD_OUT_SHARE:
-        raise CorpusError(
-            f"data set {embedded.name!r} has {len(train)} train queries and no dev split; expected a dev split, or at "
-            f"least {_HELD_OUT_SHARE} train queries to hold some out"
-        )
-    held_out = _some(len(train), min(len(train) // _HELD_OUT_SHARE, _MOST_HELD_OUT), rng)
+        judging = _some(len(dev), _MOST_DEV, np.random.default_rng(_PILOT_SEED))
+        return Division(train=train, dev=dev.take(judging), held_out=False)
+    held_out = held_out_rows(train.ids, name=embedded.name)
     rest = np.setdiff1d(np.arange(len(train)), held_out)
     return Division(train=train.take(rest), dev=train.take(held_out), held_out=True)
+
+
+def held_out_rows(ids: Sequence[str], *, name: str) -> IntArray:
+    """Which train queries of a data set without dev queries judge what is trained on the others.
+
+    A fifth of them, at most 400; the same ones whenever the ids are the same.
+
+    Args:
+        ids: of all train queries with a relevant document, in file order.
+        name: of the data set.
+
+    Returns:
+        Their places among the ids, rising.
+
+    Raises:
+        CorpusError: there are too few to hold some out.
+    """
+    if len(ids) < _HELD_OUT_SHARE:
+        raise CorpusError(
+            f"data set {name!r} has {len(ids)} train queries and no dev split; expected a dev split, or at least "
+            f"{_HELD_OUT_SHARE} train queries to hold some out"
+        )
+    n_held_out = min(len(ids) // _HELD_OUT_SHARE, _MOST_HELD_OUT)
+    return _some(len(ids), n_held_out, np.random.default_rng(_PILOT_SEED))
 
 
 def measure_gains(embedded: EmbeddedSet, queries: EmbeddedQueries, expert: Expert) -> FloatArray:

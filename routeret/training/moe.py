@@ -37,8 +37,10 @@ class MoeDomain:
 
     Attributes:
         name: of the domain, and of the expert that it becomes.
-        tasks: pairs of the domain that belong together; see :func:`balanced` for what they count.
-        data: BEIR folders with train and, if possible, dev queries of the domain, which judge it.
+        tasks: pairs of the domain that belong together; see :func:`balanced` for what they count. The queries that
+            judge the domain are not to be among them.
+        data: BEIR folders with train and, if possible, dev queries of the domain, which judge it; without dev queries,
+            some of the train queries do (:func:`~routeret.training.tower_sources.graph_of_train` leaves them out).
     """
 
     name: str
@@ -93,7 +95,7 @@ def train_moe(
         domains: at least two, with different names.
         out: the new folder; must not exist.
         base: the dense model to start from, by name or folder, or its encoder.
-        layers: numbers of the layers that get a feed-forward part a domain; None takes all.
+        layers: numbers of the layers that get a feed-forward part a domain, at least one; None takes all.
         recipe: the defaults where None.
         device: where the model runs; None takes a CUDA device if there is one.
         how: how their scores and the base's become comparable where they are measured, and in the retrievers that take
@@ -111,7 +113,7 @@ def train_moe(
         ExpertNotHelpfulError: no domain's expert helps; nothing was written.
         InputError: there are fewer than two domains, one has no pairs or data or a name that is not allowed or fewer
             than two different documents, two data sets have one name, ``how`` is no choice, or the base is no PyTorch
-            model of a known architecture or cannot be trained so.
+            model of a known architecture, lacks one of ``layers`` or cannot be trained so.
         CorpusError: a folder cannot be read, or has no train split.
         ArtifactError: there is something at ``out`` already, or an interrupted training with other settings.
         TrainingDivergedError: a loss is not finite, and there is no checkpoint before it or ``force`` is not given;
@@ -132,18 +134,19 @@ def train_moe(
         {domain.name: [text for task in domain.tasks for text in task.graph.right_texts] for domain in domains},
         seed=seed,
     )
-    sets = {
-        name: [DevSet.of(one, dense, cache=cache, show_progress=show_progress) for one in own]
-        for name, own in datasets.items()
-    }
-    names = tuple(sets)
-    tasks = prepared(balanced(domains), dense, recipe)
-    settings = settings_of(tasks, [one for own in sets.values() for one in own], recipe, dense, seed=seed)
-    state = FitState.beside(out, settings={**settings, "layers": None if layers is None else list(layers)})
+    names = tuple(datasets)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.tmp-", dir=out.parent) as start:
+        # A base or layers that do not fit are refused here, before anything is embedded.
         upcycle(dense.folder, domains=names, layers=layers, out=Path(start) / _MODEL)
         classifier.save(Path(start) / _MODEL)
+        sets = {
+            name: [DevSet.of(one, dense, cache=cache, show_progress=show_progress) for one in own]
+            for name, own in datasets.items()
+        }
+        tasks = prepared(balanced(domains), dense, recipe)
+        settings = settings_of(tasks, [one for own in sets.values() for one in own], recipe, dense, seed=seed)
+        state = FitState.beside(out, settings={**settings, "layers": None if layers is None else list(layers)})
         upcycled = _encoder_of(Path(start) / _MODEL, names[0], like=dense)
         tower = Tower(upcycled, max_tokens=recipe.max_tokens)
         documents_by = Tower(upcycled.for_documents(), model=tower.model)

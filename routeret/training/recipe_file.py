@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from routeret.errors import InputError
+from routeret.training.recipe_numbers import is_finite
 
 Recipe = TypeVar("Recipe")
+
+NONE = "none"
+"""What stands for None in a field that may be None, since TOML has no word for it."""
 
 
 def read_toml(path: Path, *, what: str) -> dict[str, Any]:
@@ -56,17 +60,20 @@ def field_names(kind: type[Any]) -> tuple[str, ...]:
 def recipe_of(kind: type[Recipe], table: Mapping[str, Any], *, where: str) -> Recipe:
     """A recipe from a table that was read from TOML; what the table leaves out has its default.
 
+    Where a field may be None, the text ``"none"`` stands for it.
+
     Args:
         kind: a dataclass whose fields are numbers, words, closed choices, and tuples of them, or None.
         table: by field.
         where: words for the table in messages.
 
     Raises:
-        InputError: a field is unknown, its value is of another type, or the recipe refuses it; the field is named.
+        InputError: a field is unknown, its value is of another type or not finite, or the recipe refuses it; the field
+            is named.
     """
     require_fields(table, known=field_names(kind), where=where)
     hints = get_type_hints(kind)
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
+    values = {name: _meant(value, hints[name]) for name, value in table.items()}
     for name, value in values.items():
         if not _fits(value, hints[name]):
             raise InputError(
@@ -76,6 +83,17 @@ def recipe_of(kind: type[Recipe], table: Mapping[str, Any], *, where: str) -> Re
         return kind(**values)
     except InputError as error:
         raise InputError(f"{where} cannot be used: {error}") from error
+
+
+def _meant(value: object, hint: Any) -> object:  # noqa: ANN401 - a type as annotations have it
+    """What a value of a file stands for."""
+    if value == NONE and _may_be_none(hint):
+        return None
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _may_be_none(hint: Any) -> bool:  # noqa: ANN401 - a type as annotations have it
+    return type(None) in get_args(hint)
 
 
 def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - a type as annotations have it
@@ -89,16 +107,17 @@ def _fits(value: object, hint: Any) -> bool:  # noqa: ANN401 - a type as annotat
         return isinstance(value, tuple) and all(_fits(one, options[0]) for one in value)
     if isinstance(value, bool) or hint is bool:
         return isinstance(value, bool) and hint is bool
-    return isinstance(value, int | float) if hint is float else isinstance(value, hint)
+    return is_finite(value) if hint is float else isinstance(value, hint)
 
 
 def _words(hint: Any) -> str:  # noqa: ANN401 - a type as annotations have it
     """Words for an annotated type, as a file can hold it."""
     options = get_args(hint)
     if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(_words(option) for option in options if option is not type(None))
+        words = [_words(option) for option in options if option is not type(None)]
+        return " or ".join([*words, f'"{NONE}"'] if _may_be_none(hint) else words)
     if get_origin(hint) is Literal:
         return f"one of {', '.join(map(str, options))}"
     if get_origin(hint) is tuple:
         return f"a list, each {_words(options[0])}"
-    return {int: "a whole number", float: "a number", str: "text", bool: "true or false"}[hint]
+    return {int: "a whole number", float: "a finite number", str: "text", bool: "true or false"}[hint]

@@ -5,13 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from routeret.errors import InputError, TrainingDivergedError
+from routeret.errors import InputError
+from routeret.training.divergence import FitDivergedError
 from routeret.training.fitting import Batches, DevScore, FitState, Fitted, fit_tower
 from routeret.training.losses import many_positives, mnr_plus, soft_late_scores, symmetric
 from routeret.training.tower import Tower
 from routeret.training.tower_negatives import mined_again
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
-from routeret.training.tower_rounds import joined, state_of_round, stopped
+from routeret.training.tower_rounds import begun, files_of_rounds, joined, settled, state_of_round, stopped
 from routeret.types import BoolArray, IntArray
 
 if TYPE_CHECKING:
@@ -42,17 +43,19 @@ def fit_to_tasks(
         judge: scores the tower on dev as it is.
         recipe: how; with further rounds, every task brings hard negatives.
         seed: fixes the draws.
-        state: where the first round is kept on the way; further rounds are kept beside it.
+        state: where the first round is kept on the way; further rounds are kept beside it. Where the first is not
+            kept, what is left of further ones is removed.
         settle: take the best checkpoint before a loss that is not finite, where there is one.
         show_progress: draw a progress bar on stderr.
 
     Returns:
-        The best checkpoint of all rounds; steps count through them.
+        The best checkpoint of all rounds; steps count through them. A round that diverges is the last one.
 
     Raises:
         InputError: there is no task, or one has no hard negatives to begin further rounds with.
         TrainingDivergedError: a loss is not finite, and ``settle`` does not ask for the best checkpoint before it, or
             there is none; its batch is named.
+        ArtifactError: the state of a round is damaged, or of other settings.
     """
     if not tasks:
         raise InputError("no task was given; expected at least one with pairs that belong together")
@@ -61,6 +64,7 @@ def fit_to_tasks(
             f"task {bare[0]!r} has no hard negatives, from which {recipe.rounds} rounds go on; mine some by "
             f"with_hard_negatives"
         )
+    state = None if state is None else begun(state)
     fitted = _fit_round(
         tower, tasks, judge=judge, recipe=recipe, seed=seed, state=state, settle=settle, show_progress=show_progress
     )
@@ -69,7 +73,9 @@ def fit_to_tasks(
             break
         tasks = [mined_again(task, tower, recipe) for task in tasks]
         kept = None if state is None else state_of_round(state, number, weights=fitted.weights, tasks=tasks)
+        done = number * recipe.schedule.n_steps
         try:
+            # What a later round comes to is judged with those before it, so it says itself only what happened.
             later = _fit_round(
                 tower,
                 tasks,
@@ -77,16 +83,16 @@ def fit_to_tasks(
                 recipe=recipe,
                 seed=seed,
                 state=kept,
-                settle=settle,
+                settle=True,
                 number=number,
                 show_progress=show_progress,
             )
-        except TrainingDivergedError as error:
-            fitted = stopped(fitted, number, error, settle=settle)
+        except FitDivergedError as error:
+            fitted = stopped(fitted, error, number=number, done=done)
         else:
-            fitted = joined(fitted, later, done=number * recipe.schedule.n_steps)
+            fitted = joined(fitted, later, number=number, done=done)
         tower.take(fitted.weights)
-    return fitted
+    return settled(fitted, settle=settle, kept=[] if state is None else files_of_rounds(state, recipe))
 
 
 def _fit_round(

@@ -17,6 +17,9 @@ from routeret.training.tower import Tower
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.types import Document, FloatArray, IntArray
 
+_TOKENIZED_AT_ONCE = 256
+"""Texts whose token vectors are held together: 25 MB for 64 tokens of 384 numbers each."""
+
 
 def with_hard_negatives(
     task: TowerTask,
@@ -84,14 +87,18 @@ def mined_again(task: TowerTask, tower: Tower, recipe: TowerRecipe) -> TowerTask
     documents = own.encode(graph.right_texts, prompt=own.document_prompt)
     targets = PooledTargets.of(documents)
 
-    def score(part: slice) -> FloatArray:
-        asked = own.queries(graph.left_texts[part], interaction=recipe.interaction)
+    def score(texts: Sequence[str]) -> FloatArray:
+        asked = own.queries(texts, interaction=recipe.interaction)
         if asked.tokens is None:
             return asked.vectors @ documents.T
         return soft_late_interaction(asked.tokens, targets, temperature=asked.temperature)
 
+    def score_part(part: slice) -> FloatArray:
+        texts = graph.left_texts[part]
+        return score(texts) if recipe.interaction is None else _in_blocks(score, texts)
+
     found = mine_scored(
-        score,
+        score_part,
         positives,
         n_documents=len(documents),
         n=recipe.n_hard_negatives,
@@ -102,6 +109,17 @@ def mined_again(task: TowerTask, tower: Tower, recipe: TowerRecipe) -> TowerTask
     if task.hard_negatives is not None:
         sources.append(HardNegatives(task.hard_negatives, np.zeros(len(positives), dtype=np.int64)))
     return replace(task, hard_negatives=merged(sources, n=recipe.n_hard_negatives).rows)
+
+
+def _in_blocks(score: Callable[[Sequence[str]], FloatArray], texts: Sequence[str]) -> FloatArray:
+    """What gives scores of texts, float32, shape (n_texts, n_documents), asked for few texts at once.
+
+    Texts of like length go together, so that the passes of a model are those of all texts at once.
+    """
+    order = np.argsort([len(text) for text in texts], kind="stable")
+    blocks = [order[start : start + _TOKENIZED_AT_ONCE] for start in range(0, len(order), _TOKENIZED_AT_ONCE)]
+    scores = np.concatenate([score([texts[row] for row in rows]) for rows in blocks])
+    return scores[np.argsort(order)]
 
 
 def _known(graph: BipartiteGraph) -> tuple[list[IntArray], list[IntArray]]:

@@ -9,6 +9,7 @@ from routeret.index.tokens import TokenStorage, require_token_storage
 from routeret.mining import BipartiteGraph
 from routeret.training.fitting import Schedule
 from routeret.training.negatives import MARGIN
+from routeret.training.recipe_numbers import is_finite, require_finite
 from routeret.types import IntArray
 
 Objective = Literal["one_way", "symmetric", "many_to_many", "mnr_plus"]
@@ -43,12 +44,13 @@ class TowerTask:
         """Refuse what has no meaning.
 
         Raises:
-            InputError: a weight or temperature is not above 0, or negatives are missing for some texts.
+            InputError: a weight or temperature is not above 0 or not finite, or negatives are missing for some texts.
         """
-        if not (self.weight > 0 and (self.temperature is None or self.temperature > 0)):
+        settings = [self.weight] if self.temperature is None else [self.weight, self.temperature]
+        if not all(is_finite(value) and value > 0 for value in settings):
             raise InputError(
                 f"task {self.graph.name!r} has weight {self.weight} and temperature {self.temperature}, expected "
-                f"above 0"
+                f"above 0 and finite"
             )
         if self.hard_negatives is not None and len(self.hard_negatives) != len(self.graph.left_ids):
             raise InputError(
@@ -109,8 +111,9 @@ class TowerRecipe:
         """Refuse settings without a meaning.
 
         Raises:
-            InputError: a setting is outside its range, or two do not go together.
+            InputError: a setting is outside its range or no finite number, or two do not go together.
         """
+        require_finite(self)
         if self.objective not in get_args(Objective):
             raise InputError(f"found objective {self.objective!r}, expected one of: {', '.join(get_args(Objective))}")
         if self.batch < 2 or self.max_tokens < 3 or self.n_hard_negatives < 0:

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from routeret.datasets import load_dataset
+import numpy as np
+
+from routeret.datasets import Dataset, load_dataset
 from routeret.errors import InputError
 from routeret.mining import BipartiteGraph, graph_of_pairs, graph_of_qrels
+from routeret.training.measuring import held_out_rows
 from routeret.training.moe import MoeDomain
 from routeret.training.tower_recipe import TowerTask
 from routeret.training.tower_recipe_file import TaskSettings
+from routeret.types import Qrels
 
 
 def tasks_of(
@@ -51,19 +55,48 @@ def tasks_of(
 def domains_of(folders: Sequence[tuple[str, Path]]) -> list[MoeDomain]:
     """Domains whose pairs are the train queries of BEIR folders and their relevant documents.
 
+    The queries that judge a domain are not among them: see :func:`graph_of_train`.
+
     Args:
         folders: name of the domain and folder; a name that comes again brings one more folder to its domain.
 
     Raises:
-        CorpusError: a folder cannot be read, or has no train split.
+        CorpusError: a folder cannot be read, has no train split, or neither dev queries nor enough train queries to
+            hold some out.
     """
     by_name: dict[str, list[Path]] = {}
     for name, folder in folders:
         by_name.setdefault(name, []).append(folder)
     return [
-        MoeDomain(name, [TowerTask(graph_of_qrels(load_dataset(one), "train")) for one in own], own)
+        MoeDomain(name, [TowerTask(graph_of_train(load_dataset(one))) for one in own], own)
         for name, own in by_name.items()
     ]
+
+
+def graph_of_train(dataset: Dataset) -> BipartiteGraph:
+    """The graph of a data set's train queries (left) and their relevant documents (right), to train on.
+
+    Without dev queries some of the train queries judge what is trained, and are left out (see
+    :func:`~routeret.training.measuring.divide`).
+
+    Raises:
+        CorpusError: there is no train split, it judges what is not there, or there are neither dev queries nor enough
+            train queries to hold some out.
+    """
+    graph = graph_of_qrels(dataset, "train")
+    if _has_relevant(dataset.qrels_by_split.get("dev", {})):
+        return graph
+    held_out = held_out_rows(graph.left_ids, name=dataset.name)
+    return BipartiteGraph.from_edges(
+        graph.name,
+        graph.edges[~np.isin(graph.edges[:, 0], held_out)],
+        left=dict(zip(graph.left_ids, graph.left_texts, strict=True)),
+        right=dict(zip(graph.right_ids, graph.right_texts, strict=True)),
+    )
+
+
+def _has_relevant(qrels: Qrels) -> bool:
+    return any(grade > 0 for grades in qrels.values() for grade in grades.values())
 
 
 def _place(name: str, sources: Sequence[Path | str], tasks: Sequence[TowerTask]) -> int:

@@ -1,6 +1,6 @@
 """An expert fitted to data sets and chosen on their dev queries, of either kind, before anything of it is written."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from routeret.encoders import TorchEncoder
-from routeret.errors import InputError
+from routeret.errors import InputError, TrainingDivergedError
 from routeret.experts import LinearExpert, LoraExpert
 from routeret.protocols import Encoder
 from routeret.training.choosing import Choice, DevScores, choose, score_checkpoints
@@ -69,11 +69,12 @@ def trained_linear(
         recipe: how it is fitted.
         seed: fixes every draw.
         show_progress: draw progress bars on stderr.
-        settle: take what was fitted before a loss that is not finite, where a checkpoint was reached.
+        settle: take what was fitted before a loss that is not finite, where a checkpoint was reached in that round or
+            in one before it.
 
     Raises:
         TrainingDivergedError: a loss is not finite, and ``settle`` does not ask for, or there is no checkpoint before
-            it; the batch is named.
+            it; the round and the batch are named.
     """
     space = material.encoder.space
 
@@ -106,7 +107,7 @@ def trained_linear(
         )
         return Trained(expert, scores, choice, chosen.steps, {"recipe": recipe.as_dict()}, diverged=diverged)
 
-    return _in_rounds(material, recipe, fitted)
+    return _in_rounds(material, recipe, fitted, settle=settle)
 
 
 def trained_lora(
@@ -115,7 +116,8 @@ def trained_lora(
     """A LoRA expert, attached to its base; learning rate, steps and strength are chosen on dev.
 
     A training that was interrupted goes on when the same call is repeated, from files beside ``out``. A learning rate
-    whose loss is not finite counts with the checkpoints that it reached.
+    whose loss is not finite counts with the checkpoints that it reached; a round after the first in which none reached
+    one leaves the expert of the round before.
 
     Args:
         name: of the expert.
@@ -127,21 +129,17 @@ def trained_lora(
 
     Raises:
         InputError: the base has no layers to adapt.
-        TrainingDivergedError: a loss is not finite, and no learning rate reached a checkpoint; the batch is named.
-        ArtifactError: beside ``out`` is the state of an interrupted training with other settings.
+        TrainingDivergedError: a loss is not finite, and in the first round no learning rate reached a checkpoint; the
+            batch is named.
+        ArtifactError: beside ``out`` is the state of an interrupted training with other settings, of any round.
     """
     base = require_layers(material.encoder)
-    settings = {"recipe": recipe.as_dict(), "seed": seed, **material.digests}
+    rounds = _states(out, recipe, settings={"recipe": recipe.as_dict(), "seed": seed, **material.digests})
+    begun: list[FitState] = []
     asked = [division.train.texts for division in material.divisions]
 
     def fitted(sets: Sequence[TrainingSet], number: int) -> Trained:
-        stem = out.name if number == 0 else f"{out.name}-round{number + 1}"
-        states = {
-            rate: FitState.beside(
-                out.with_name(f"{stem}-{rate:g}"), settings={**settings, "rate": rate, "round": number + 1}
-            )
-            for rate in recipe.learning_rates
-        }
+        begun.extend(rounds[number].values())
         found = fit_lora(
             base,
             [AskedSet(texts, training) for texts, training in zip(asked, sets, strict=True)],
@@ -149,7 +147,7 @@ def trained_lora(
             anchors=material.anchors,
             recipe=recipe,
             seed=seed,
-            states=states,
+            states=rounds[number],
             show_progress=show_progress,
         )
         choice = choose(found.scores, seed=seed)
@@ -168,19 +166,54 @@ def trained_lora(
             choice,
             chosen.steps,
             {"recipe": recipe.as_dict(), "learning_rate": chosen.learning_rate},
-            tuple(states.values()),
-            tuple(f"learning rate {rate:g}: {message}" for rate, message in found.diverged.items()),
+            diverged=tuple(f"learning rate {rate:g}: {message}" for rate, message in found.diverged.items()),
         )
 
-    return _in_rounds(material, recipe, fitted)
+    return replace(_in_rounds(material, recipe, fitted, settle=True), states=tuple(begun))
+
+
+def _states(out: Path, recipe: LoraRecipe, *, settings: Mapping[str, Any]) -> list[dict[float, FitState]]:
+    """Where the fits of every round are kept, by learning rate; looked at before anything is trained.
+
+    Raises:
+        ArtifactError: one that is kept is damaged, or of other settings; all files of the training are named.
+    """
+    stems = [out.name, *(f"{out.name}-round{number + 1}" for number in range(1, recipe.rounds))]
+    named = [
+        {
+            rate: FitState.beside(
+                out.with_name(f"{stem}-{rate:g}"), settings={**settings, "rate": rate, "round": number + 1}
+            )
+            for rate in recipe.learning_rates
+        }
+        for number, stem in enumerate(stems)
+    ]
+    files = [state.file for states in named for state in states.values()]
+    rounds = [
+        {rate: FitState(state.file, settings=state.settings, others=files) for rate, state in states.items()}
+        for states in named
+    ]
+    for states in rounds:
+        for state in states.values():
+            state.read()
+    return rounds
 
 
 def _in_rounds(
     material: Material,
     recipe: LinearRecipe | LoraRecipe,
     fitted: Callable[[Sequence[TrainingSet], int], Trained],
+    *,
+    settle: bool,
 ) -> Trained:
-    """The expert of the last round; from the second on, the expert of the round before gives negatives, too."""
+    """The expert of the last round; from the second on, the expert of the round before gives negatives, too.
+
+    Where a round after the first gives none, since it diverged, the expert of the round before is the last one.
+
+    Raises:
+        TrainingDivergedError: the first round gives none, or ``settle`` does not ask for an expert of a training that
+            diverged.
+    """
     sets = with_negatives(material, recipe)
     trained = fitted(sets, 0)
     # Where nothing was mined, every round would be the same.
@@ -188,15 +221,31 @@ def _in_rounds(
     for number in range(1, n_rounds):
         before = trained
         sets = with_negatives(material, recipe, written=_train_queries(material, before.expert))
-        trained = fitted(sets, number)
-        trained = replace(
-            trained,
-            states=before.states + trained.states,
-            diverged=before.diverged + tuple(f"round {number + 1}: {message}" for message in trained.diverged),
-        )
+        try:
+            trained = fitted(sets, number)
+        except TrainingDivergedError as error:
+            trained = _stopped(before, number, error, settle=settle)
+            break
+        messages = tuple(f"round {number + 1}: {message}" for message in trained.diverged)
+        trained = replace(trained, diverged=before.diverged + messages)
     if trained.diverged:
         return replace(trained, settings={**trained.settings, "diverged": list(trained.diverged)})
     return trained
+
+
+def _stopped(before: Trained, number: int, error: TrainingDivergedError, *, settle: bool) -> Trained:
+    """What came of the rounds before one that gave no expert.
+
+    Raises:
+        TrainingDivergedError: it is not asked for.
+    """
+    if settle:
+        message = f"round {number + 1}: {error}. The expert of round {number} was taken"
+        return replace(before, diverged=(*before.diverged, message))
+    words = f"in round {number + 1}, {error}"
+    if not (isinstance(error, LinearFitDivergedError) and error.checkpoints):
+        words += f". Round {number} was good: train expert makes an expert of it with --force (force=True)"
+    raise TrainingDivergedError(words) from error
 
 
 def _train_queries(material: Material, expert: LinearExpert | LoraExpert) -> list[FloatArray]:

@@ -1,12 +1,15 @@
 """The study of hard negatives runs from data to file, on a tiny model."""
 
 import importlib.util
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from letters import write_letters
+
+from routeret.errors import InputError
 
 STUDY = Path(__file__).parents[2] / "eval" / "hard_negatives_study.py"
 
@@ -35,8 +38,11 @@ def test_every_way_is_compared_with_negatives_by_chance(study, e5_model, tmp_pat
     found = values["sets"]["letters"]
     assert (found["n_train"], found["n_dev"], found["n_documents"]) == (8, 8, 8)
     assert set(found["ways"]) == set(study.WAYS)
-    by_chance = found["ways"]["by chance"]
-    assert by_chance["against_chance"]["mean"] == 0.0
-    for way in found["ways"].values():
-        difference = way["gain"]["mean"] - by_chance["gain"]["mean"]
-        assert way["against_chance"]["mean"] == pytest.approx(difference, abs=1e-6)
+    gain = {way: values["gain"]["mean"] for way, values in found["ways"].items()}
+    for way, control in itertools.product(study.WAYS, (study.BY_CHANCE, study.AS_MANY)):
+        difference = found["ways"][way]["against"][control]["mean"]
+        assert difference == pytest.approx(gain[way] - gain[control], abs=1e-6)
+    monkeypatch.setattr("sys.argv", [*call, "--seeds", "1"])
+    monkeypatch.setattr(study, "study", None)
+    with pytest.raises(InputError, match="holds results with n_seeds 2, expected 1"):
+        study.main()

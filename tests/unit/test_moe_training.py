@@ -1,5 +1,6 @@
 """One mixture of experts trained on two domains whose queries are the same and mean different documents."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -21,6 +22,7 @@ from routeret.training.moe import MoeDomain, balanced, train_moe
 from routeret.training.tower import Tower
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.training.tower_report import DevSet, judged
+from routeret.training.tower_sources import domains_of
 from routeret.types import Document
 
 WORD = {"north": "river", "south": "tax"}
@@ -160,6 +162,38 @@ def test_data_sets_of_one_name_are_refused_before_anything_is_embedded(base, tmp
     ):
         with pytest.raises(InputError, match="found two data sets called 'north', .*rename one folder"):
             train_moe(domains, out=tmp_path / "out", base=base)
+
+
+@pytest.mark.parametrize("layers", [[], [2], [0, 99]])
+def test_layers_that_the_base_lacks_are_refused_before_anything_is_embedded(base, tmp_path, monkeypatch, layers):
+    monkeypatch.setattr(tower_report, "embed_dataset", lambda *_, **__: pytest.fail("a data set was embedded"))
+    domains = [domain(write_domain(tmp_path / name)) for name in WORD]
+    recipe = replace(RECIPE, n_hard_negatives=1)
+    with pytest.raises(InputError, match=rf"found layers {re.escape(str(layers))}, expected at least one of 0 to 1$"):
+        train_moe(domains, out=tmp_path / "out", base=base, layers=layers, recipe=recipe)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["north", "south"]
+
+
+def test_without_dev_queries_a_mixture_is_not_trained_on_those_that_judge_it(base, tmp_path, monkeypatch):
+    whole = tower_fit._Source.loss
+    data = [write_domain(tmp_path / name) for name in WORD]
+    for folder in data:
+        (folder / "qrels" / "dev.tsv").unlink()
+    seen = {name: set() for name in WORD}
+
+    def watched(source, tower, step):
+        seen[source.task.domain] |= {*source.task.graph.left_texts}
+        return whole(source, tower, step)
+
+    monkeypatch.setattr(tower_fit._Source, "loss", watched)
+    recipe = replace(RECIPE, checkpoints=(1,))
+    domains = domains_of([(folder.name, folder) for folder in data])
+    report = train_moe(domains, out=tmp_path / "out", base=base, recipe=recipe, force=True)
+    judging = {one.name: DevSet.of(load_dataset(one), base, cache=None, show_progress=False).division for one in data}
+    for name, texts in seen.items():
+        assert judging[name].held_out
+        assert texts == {*ASKED} - {*judging[name].dev.texts}
+    assert [one.n_pairs for one in report.experts] == [{"north_train": 7}, {"south_train": 7}]
 
 
 def test_a_mixture_takes_layers_hard_negatives_rounds_and_another_fusion(base, tmp_path, monkeypatch):

@@ -69,6 +69,12 @@ def test_without_a_file_the_defaults_hold(tmp_path):
     assert TowerRecipeFile.read(None, kind="tower") == read(tmp_path, "") == TowerRecipeFile()
 
 
+def test_none_stands_for_none(tmp_path):
+    found = read(tmp_path, 'interaction = "none"\ntoken_storage = "none"\n[[tasks]]\nname = "a"\ntemperature = "none"')
+    assert (found.recipe, found.tasks) == (TowerRecipe(), (TaskSettings("a"),))
+    assert read(tmp_path, 'layers = "none"', "moe") == TowerRecipeFile()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -81,7 +87,11 @@ def test_without_a_file_the_defaults_hold(tmp_path):
         ("tasks = 3", r"has tasks = 3, expected tables: begin each with \[\[tasks\]\]"),
         ("[[tasks]]\nweight = 2", "task 1 of the recipe .* lacks the field 'name'"),
         ('[[tasks]]\nname = "a"\n[[tasks]]\nname = "b"\nwieght = 2', "task 2 of the recipe .* unknown field 'wieght'"),
-        ('[[tasks]]\nname = "a"\nweight = "2"', "task 1 of the recipe .* weight is '2', expected a number"),
+        ('[[tasks]]\nname = "a"\nweight = "2"', "task 1 of the recipe .* weight is '2', expected a finite number"),
+        ('[[tasks]]\nname = "a"\nweight = inf', "task 1 of the recipe .* weight is inf, expected a finite number"),
+        ('[[tasks]]\nname = "a"\ntemperature = nan', 'temperature is nan, expected a finite number or "none"'),
+        ("interaction = inf", 'interaction is inf, expected a finite number or "none"'),
+        ("learning_rate = nan", "learning_rate is nan, expected a finite number"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, text, message):

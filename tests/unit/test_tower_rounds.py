@@ -9,17 +9,18 @@ from letters import ANSWERS, ASKED, without_dropout, write_letters
 
 from routeret.datasets import load_dataset
 from routeret.encoders import TorchEncoder
-from routeret.errors import InputError, TrainingDivergedError
+from routeret.errors import ArtifactError, ExpertNotHelpfulError, InputError, TrainingDivergedError
 from routeret.experts import load_expert
 from routeret.experts.tower import TowerQueries
 from routeret.mining import BipartiteGraph, graph_of_qrels
-from routeret.training import tower_fit
-from routeret.training.fitting import Batches
+from routeret.training import tower_fit, tower_report
+from routeret.training.fitting import Batches, DevScore, FitState, Fitted
 from routeret.training.losses import mnr_plus, symmetric
 from routeret.training.tower import Tower
 from routeret.training.tower_fit import fit_to_tasks
 from routeret.training.tower_negatives import mined_again
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
+from routeret.training.tower_rounds import begun, joined, remove_states, state_of_round
 from routeret.training.two_tower import train_two_tower
 
 RECIPE = TowerRecipe(checkpoints=(10, 160), learning_rate=2e-3, batch=8, max_tokens=12)
@@ -68,7 +69,10 @@ def test_what_was_good_before_a_loss_that_is_no_number_becomes_an_expert_by_forc
         train()
     report = train(force=True)
     assert (report.steps, set(report.history)) == (2, {2})
-    assert "step 3 is nan" in report.diverged
+    assert report.diverged.startswith("the loss of step 3 is nan")
+    assert report.diverged.endswith(
+        f". The best checkpoint before it, after 2 steps in all, scored {report.history[2]:.4f} on dev, and was taken"
+    )
     # Steps 0 to 2 were trained once; the fourth was tried twice at most.
     assert NAN_AT + 1 <= len(calls) <= NAN_AT + 2
     assert load_expert(tmp_path / "out").details["scores"]["diverged"] == report.diverged
@@ -237,18 +241,127 @@ def test_an_interrupted_second_round_goes_on_to_the_same_weights(base, data, tmp
     assert not list(tmp_path.glob(".b*"))
 
 
-def test_a_second_round_that_diverges_at_once_leaves_the_first(base, data, tmp_path, monkeypatch):
-    nan_from(monkeypatch, 4)
-    recipe = replace(ROUNDS, checkpoints=(2, 4))
+def fitted_of(scores, *, diverged=None):
+    """A fit with these scores by number of steps, whose weights tell which was taken."""
+    steps = max(scores, key=scores.get)
+    found = {one: DevScore(value, {}) for one, value in scores.items()}
+    return Fitted(steps, {"w": np.array([scores[steps]])}, found, diverged)
+
+
+@pytest.mark.parametrize(
+    ("later", "steps", "value"),
+    [({2: 0.25, 4: 0.75}, 8, 0.75), ({2: 0.25, 4: 0.5}, 2, 0.5), ({2: 0.625}, 6, 0.625)],
+)
+def test_what_two_rounds_come_to_is_the_better_of_both_and_the_round_that_diverged_is_named(later, steps, value):
+    former = fitted_of({2: 0.5, 4: 0.25})
+    together = joined(former, fitted_of(later, diverged="the loss of step 3 is nan"), number=1, done=4)
+    assert (together.steps, together.weights["w"].item(), together.score) == (steps, value, value)
+    expected = {2: 0.5, 4: 0.25} | {4 + at: score for at, score in later.items()}
+    assert {at: score.value for at, score in together.scores.items()} == expected
+    assert together.diverged == "in round 2, with 4 steps before it, the loss of step 3 is nan"
+    assert joined(former, fitted_of(later), number=1, done=4).diverged is None
+
+
+@pytest.mark.parametrize(("n_good", "checkpoints"), [(4, {2, 4}), (7, {2, 4, 6})])
+def test_a_second_round_that_diverges_leaves_the_best_of_both(base, data, tmp_path, monkeypatch, n_good, checkpoints):
+    nan_from(monkeypatch, n_good)
+    recipe, out = replace(ROUNDS, checkpoints=(2, 4)), tmp_path / "out"
 
     def train(**settings):
-        return train_two_tower(
-            "words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=recipe, **settings
-        )
+        return train_two_tower("words", tasks_of(data), [data], out=out, base=base, recipe=recipe, **settings)
 
-    with pytest.raises(TrainingDivergedError, match=r"in round 2, .*step 0 is nan.*reached 0\.\d+ on dev.*--force"):
+    with pytest.raises(TrainingDivergedError) as raised:
         train()
     report = train(force=True)
-    assert report.diverged.startswith("in round 2, ")
-    assert set(report.history) == {2, 4}
+    assert set(report.history) == checkpoints
+    score = report.history[report.steps]
+    assert score == max(report.history.values())
+    found = f"in round 2, with 4 steps before it, the loss of step {n_good - 4} is nan"
+    best = f"The best checkpoint before it, after {report.steps} steps in all, scored {score:.4f}"
+    assert report.diverged.startswith(found)
+    assert report.diverged.endswith(f". {best} on dev, and was taken")
+    assert "kept in" not in report.diverged
+    error, kept = str(raised.value), f"{tmp_path / '.out.training'}, {tmp_path / '.out.training-2'}"
+    assert error.startswith(found)
+    assert f". What was good before it is kept in {kept}. {best} on dev: make an expert of it with --force" in error
+    assert (error.count("--force"), error.count("The best checkpoint")) == (1, 1)
     assert not list(tmp_path.glob(".out*"))
+
+
+# --- what is kept of rounds ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def refused(base, data, tmp_path, monkeypatch):
+    """A training of two rounds whose expert was refused, so that both are kept; gives how to train there again."""
+
+    def train(sets=(data,), *, recipe=ROUNDS, out=tmp_path / "out", force=True):
+        return train_two_tower("words", tasks_of(data), list(sets), out=out, base=base, recipe=recipe, force=force)
+
+    with monkeypatch.context() as changed:
+        changed.setattr(tower_report, "is_helpful", lambda _: False)
+        with pytest.raises(ExpertNotHelpfulError):
+            train(force=False)
+    assert kept_in(tmp_path) == [".out.training", ".out.training-2"]
+    return train
+
+
+def kept_in(folder):
+    return sorted(path.name for path in folder.glob(".out*"))
+
+
+def test_a_round_that_was_kept_by_another_training_has_no_part_in_one(refused, tmp_path):
+    # Other judgements change what is scored on dev, but neither weights nor hard negatives of a round.
+    other = write_letters(tmp_path / "else", shift=3)
+    with pytest.raises(ArtifactError, match=r"other settings \(data: ") as error:
+        refused([other])
+    files = [tmp_path / name for name in kept_in(tmp_path)]
+    assert str(error.value).endswith(f"or remove {files[0]}, {files[1]} to train from the beginning")
+    files[0].unlink()
+    history = refused([other]).history
+    assert history == refused([other], out=tmp_path / "fresh").history
+    assert kept_in(tmp_path) == []
+
+
+def test_a_training_of_fewer_rounds_leaves_no_later_round_behind(refused, tmp_path):
+    (tmp_path / ".out.training").unlink()
+    refused(recipe=replace(ROUNDS, rounds=1))
+    assert kept_in(tmp_path) == []
+
+
+def test_a_round_is_kept_with_the_settings_of_the_first(tmp_path):
+    first = FitState.beside(tmp_path / "out", settings={"seed": 1})
+    begins = {"weights": {"w": np.zeros(2, dtype=np.float32)}, "tasks": []}
+    state_of_round(first, 1, **begins).write({"w": np.ones(1)}, {"step": 3})
+    first.write({}, {})
+    assert begun(first).file == first.file
+    assert state_of_round(first, 1, **begins).read()[1] == {"step": 3}
+    other = FitState.beside(tmp_path / "out", settings={"seed": 2})
+    with pytest.raises(ArtifactError, match=r"training-2 belongs to .*\(seed: 1, now 2\)") as error:
+        state_of_round(other, 1, **begins).read()
+    assert str(error.value).endswith(f"or remove {first.file}-2, {first.file} to train from the beginning")
+
+
+def test_later_rounds_are_forgotten_with_the_first_and_no_other_file_is(tmp_path):
+    first, recipe = FitState.beside(tmp_path / "out", settings={}), replace(ROUNDS, rounds=2)
+    others = {".out.training-2.training", ".out.training-3-0.001.training", ".outs.training", "out.training-2"}
+
+    def write(*names):
+        for name in (*others, *names):
+            (tmp_path / name).write_bytes(b"")
+
+    def left():
+        return {path.name for path in tmp_path.iterdir()}
+
+    write(".out.training", ".out.training-2", ".out.training-11")
+    begun(first)
+    assert left() == others | {".out.training", ".out.training-2", ".out.training-11"}
+    remove_states(first, recipe)
+    assert left() == others
+    write(".out.training-2", ".out.training-11")
+    begun(first)
+    assert left() == others
+    # The writing of a later round may have been killed.
+    write(".out.training", "..out.training-2.tmp-1")
+    remove_states(first, recipe)
+    assert left() == others

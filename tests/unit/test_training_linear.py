@@ -298,6 +298,41 @@ def test_a_second_round_mines_from_the_expert_of_the_first(animals, monkeypatch)
     np.testing.assert_array_equal(second[differs, 1], of_expert[differs])
 
 
+MINED = replace(RECIPE, n_negatives=3, n_hard_negatives=3, margin=None, rounds=3)
+N_STEPS = RECIPE.checkpoints[-1]
+
+
+def test_a_second_round_that_reaches_no_checkpoint_leaves_the_first_by_force(animals, tmp_path, monkeypatch):
+    first = trained_linear("zoo", material_of(animals), replace(MINED, rounds=1), seed=0, show_progress=False)
+    out, how = tmp_path / "out", {"base": ENCODER, "recipe": MINED}
+    # The fourth step of the second round.
+    bad = N_STEPS + 4
+    monkeypatch.setattr(linear, "many_positives", lost_at(bad))
+    with pytest.raises(TrainingDivergedError, match=r"^in round 2, the loss of step 3 is nan.*No checkpoint") as error:
+        train_expert("zoo", [animals], out=out, **how)
+    assert str(error.value).endswith("Round 1 was good: train expert makes an expert of it with --force (force=True)")
+    assert list(tmp_path.iterdir()) == [animals]
+    lost, n_steps = lost_at(bad), []
+    monkeypatch.setattr(linear, "many_positives", lambda *found, **how: n_steps.append(1) or lost(*found, **how))
+    report = train_expert("zoo", [animals], out=out, force=True, **how)
+    # There is no third round.
+    assert len(n_steps) == bad
+    (message,) = report.diverged
+    assert message.startswith("round 2: the loss of step 3 is nan")
+    assert message.endswith("The expert of round 1 was taken")
+    expert = load_expert(out)
+    assert expert.details["diverged"] == [message]
+    assert (report.steps, report.strength) == (first.steps, first.expert.strength)
+    np.testing.assert_array_equal(expert.weight, first.expert.weight)
+
+
+def test_a_second_round_that_reached_a_checkpoint_is_offered_alone(animals, tmp_path, monkeypatch):
+    monkeypatch.setattr(linear, "many_positives", lost_at(N_STEPS + 8))
+    with pytest.raises(TrainingDivergedError, match=r"^in round 2, the loss of step 7 is nan.* after 5 steps") as error:
+        train_expert("zoo", [animals], out=tmp_path / "out", base=ENCODER, recipe=MINED)
+    assert str(error.value).count("--force") == 1
+
+
 def test_rounds_without_anything_mined_are_one(animals, monkeypatch):
     n_fits = []
     whole = trained.fit_linear

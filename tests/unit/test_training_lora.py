@@ -14,7 +14,7 @@ from routeret.errors import ArtifactError, ExpertNotHelpfulError, InputError, Tr
 from routeret.experts import LoraExpert, load_expert
 from routeret.retriever import Retriever
 from routeret.routing import STRENGTHS, PilotLibrary
-from routeret.training import lora, train_expert, trained
+from routeret.training import expert_report, lora, train_expert, trained
 from routeret.training.choosing import choose
 from routeret.training.embedded import embed_dataset
 from routeret.training.fitting import FitState
@@ -428,17 +428,20 @@ def test_a_likely_answer_is_no_negative(data, base, monkeypatch):
     assert masks[0].numpy().argmax(axis=1).tolist() == scores.argmax(axis=1)[order].tolist()
 
 
+ROUNDS = replace(
+    RECIPE,
+    learning_rates=(1e-2,),
+    checkpoints=(8,),
+    n_candidates=2,
+    n_hard_negatives=2,
+    margin=None,
+    rounds=2,
+    batch=16,
+)
+
+
 def test_a_second_round_mines_from_the_expert_and_goes_on_after_an_interruption(data, base, tmp_path, monkeypatch):
-    recipe = replace(
-        RECIPE,
-        learning_rates=(1e-2,),
-        checkpoints=(8,),
-        n_candidates=2,
-        n_hard_negatives=2,
-        margin=None,
-        rounds=2,
-        batch=16,
-    )
+    recipe = ROUNDS
     whole, mined = trained.with_negatives, []
 
     def watched(*found, **how):
@@ -478,6 +481,47 @@ def test_a_second_round_mines_from_the_expert_and_goes_on_after_an_interruption(
         (tmp_path / name / "law" / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("a", "c")
     )
     assert first == again
+
+
+def test_a_second_round_that_reaches_no_checkpoint_leaves_the_first(data, base, tmp_path, monkeypatch):
+    call = {"kind": "lora", "base": base, "force": True}
+    train_expert("law", [data], out=tmp_path / "one" / "law", recipe=replace(ROUNDS, rounds=1), **call)
+    # The first round has 8 steps, so call 11 is step 2 of the second.
+    lost, n_steps = lost_at(11), []
+    monkeypatch.setattr(lora, "many_positives", lambda *found, **how: n_steps.append(1) or lost(*found, **how))
+    out = tmp_path / "three" / "law"
+    report = train_expert("law", [data], out=out, recipe=replace(ROUNDS, rounds=3), **call)
+    # There is no third round.
+    assert len(n_steps) == 11
+    (message,) = report.diverged
+    assert message.startswith("round 2: learning rate 0.01: the loss of step 2 is nan")
+    assert message.endswith("The expert of round 1 was taken")
+    assert load_expert(out, base=base).details["diverged"] == [message]
+    one, three = (
+        (tmp_path / name / "law" / "adapter" / "adapter_model.safetensors").read_bytes() for name in ("one", "three")
+    )
+    assert one == three
+    assert list(out.parent.iterdir()) == [out]
+
+
+def test_the_state_of_a_later_round_of_other_settings_is_refused_before_anything_is_trained(
+    data, base, tmp_path, monkeypatch
+):
+    call = {"out": tmp_path / "law", "kind": "lora", "base": base, "recipe": ROUNDS}
+    monkeypatch.setattr(lora, "many_positives", lost_at())
+    with monkeypatch.context() as changed:
+        changed.setattr(expert_report, "is_helpful", lambda _: False)
+        with pytest.raises(ExpertNotHelpfulError):
+            train_expert("law", [data], **call)
+    first, second = (tmp_path / f".law-{stem}0.01.training" for stem in ("", "round2-"))
+    assert sorted(tmp_path.iterdir()) == [first, second]
+    with pytest.raises(ArtifactError, match=r"\(seed: 0, now 1\)") as error:
+        train_expert("law", [data], seed=1, **call)
+    assert str(error.value).endswith(f"or remove {first}, {second} to train from the beginning")
+    first.unlink()
+    monkeypatch.setattr(lora, "many_positives", lambda *_, **__: pytest.fail("a step was trained"))
+    with pytest.raises(ArtifactError, match=r"round2-0\.01\.training belongs to .*\(seed: 0, now 1\)"):
+        train_expert("law", [data], seed=1, **call)
 
 
 def test_bad_calls_are_refused(data, base, tmp_path):
