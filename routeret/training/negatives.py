@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from routeret.errors import InputError
+from routeret.index.lexical import Fulltext
 from routeret.index.structures.best import top_k
 from routeret.types import FloatArray, IntArray
 
@@ -171,6 +172,36 @@ def mine_scored(
         best = top_k(scores, n)
         rows[part, : best.rows.shape[1]] = np.where(best.scores > -np.inf, best.rows, -1)
     return HardNegatives(rows=rows, n_too_close=n_too_close)
+
+
+def mine_by_words(
+    texts: Sequence[str],
+    documents: Sequence[str],
+    positives: Sequence[IntArray],
+    *,
+    n: int,
+    margin: float | None = MARGIN,
+    excluded: Sequence[IntArray] | None = None,
+) -> HardNegatives:
+    """Mine by BM25, as an index scores words; a document without a word of the query is never taken.
+
+    Args:
+        texts: of the queries.
+        documents: their texts, with titles where they have any.
+        positives: as for :func:`hard_negatives`.
+        n: as there.
+        margin: as there.
+        excluded: as there.
+
+    Raises:
+        InputError: as for :func:`hard_negatives`.
+    """
+    fulltext = Fulltext.of(enumerate(documents), n_documents=len(documents))
+
+    def score(part: slice) -> FloatArray:
+        return np.stack([fulltext.scores(text) for text in texts[part]])
+
+    return mine_scored(score, positives, n_documents=len(documents), n=n, margin=margin, above=0.0, excluded=excluded)
 
 
 def merged(sources: Sequence[HardNegatives], *, n: int) -> HardNegatives:

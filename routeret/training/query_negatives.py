@@ -6,10 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
-from routeret.index.lexical import Fulltext
 from routeret.training.embedded import EmbeddedQueries, EmbeddedSet
 from routeret.training.material import Material
-from routeret.training.negatives import HardNegatives, merged, mine, mine_scored
+from routeret.training.negatives import HardNegatives, merged, mine, mine_by_words
 from routeret.training.training_set import TrainingSet
 from routeret.types import FloatArray, IntArray
 
@@ -89,13 +88,7 @@ def mined_negatives(
     """
     sources = [mine(one, embedded.documents, queries.relevant, n=n, margin=margin) for one in vectors]
     texts = [f"{document.title} {document.text}" for document in embedded.corpus]
-    fulltext = Fulltext.of(enumerate(texts), n_documents=len(texts))
-
-    def score(part: slice) -> FloatArray:
-        return np.stack([fulltext.scores(text) for text in queries.texts[part]])
-
-    # A document without a word of the query is not hard.
-    sources.append(mine_scored(score, queries.relevant, n_documents=len(texts), n=n, margin=margin, above=0.0))
+    sources.append(mine_by_words(queries.texts, texts, queries.relevant, n=n, margin=margin))
     return merged(sources, n=n)
 
 

@@ -1,18 +1,14 @@
 """Hard negatives of a task: right texts that look like answers of a left text, to encoders, to BM25, to the tower."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from routeret.corpus import Corpus
-from routeret.encoders import HashingEncoder
-from routeret.index import Index
 from routeret.late_interaction import PooledTargets, soft_late_interaction
 from routeret.mining import BipartiteGraph
 from routeret.protocols import Encoder
-from routeret.training.negatives import MARGIN, HardNegatives, merged, mine, mine_scored
+from routeret.training.negatives import MARGIN, HardNegatives, merged, mine, mine_by_words, mine_scored
 from routeret.training.tower import Tower
 from routeret.training.tower_recipe import TowerRecipe, TowerTask
 from routeret.types import Document, FloatArray, IntArray
@@ -57,7 +53,9 @@ def with_hard_negatives(
         right = encoder.encode_documents(documents)
         sources.append(mine(left, right.vectors, positives, n=n, margin=margin, excluded=itself))
     if lexical:
-        sources.append(_mined_by_words(graph.left_texts, documents, positives, itself, n=n, margin=margin))
+        sources.append(
+            mine_by_words(graph.left_texts, graph.right_texts, positives, n=n, margin=margin, excluded=itself)
+        )
     return replace(task, hard_negatives=merged(sources, n=n).rows)
 
 
@@ -126,33 +124,3 @@ def _known(graph: BipartiteGraph) -> tuple[list[IntArray], list[IntArray]]:
     """Of every left text the rows on the right that belong to it, and the row that is the text itself."""
     positives = [graph.positives_of_left(row) for row in range(len(graph.left_ids))]
     return positives, [row[row >= 0] for row in graph.itself_on_right[:, None]]
-
-
-def _mined_by_words(
-    texts: Sequence[str],
-    documents: Sequence[Document],
-    positives: Sequence[IntArray],
-    itself: Sequence[IntArray],
-    *,
-    n: int,
-    margin: float,
-) -> HardNegatives:
-    """Negatives by BM25, as an index scores words; those without a common word are never taken."""
-    # The index is there for its full text; vectors of two numbers cost nothing.
-    encoder = HashingEncoder(2)
-    with (
-        tempfile.TemporaryDirectory(prefix="routeret-negatives-") as folder,
-        Index.create(folder, encoder.space) as index,
-    ):
-        index.add(Corpus.of(documents), encoder)
-        score = _scorer(index, texts)
-        return mine_scored(score, positives, n_documents=len(documents), n=n, margin=margin, above=0.0, excluded=itself)
-
-
-def _scorer(index: Index, texts: Sequence[str]) -> Callable[[slice], FloatArray]:
-    fulltext = index.fulltext
-
-    def score(part: slice) -> FloatArray:
-        return np.stack([fulltext.scores(text) for text in texts[part]])
-
-    return score

@@ -1,7 +1,8 @@
 """docs/benchmarks.md and its plots are those of the committed report."""
 
-import importlib.util
 from pathlib import Path
+
+from scripts import loaded
 
 from routeret.benchmarks import load_report, render
 from routeret.benchmarks.plots import PLOTS, fingerprint
@@ -12,10 +13,7 @@ NEXT = "run: python eval/make_benchmark_page.py"
 
 
 def maker():
-    spec = importlib.util.spec_from_file_location("make_benchmark_page", ROOT / "eval" / "make_benchmark_page.py")
-    make_benchmark_page = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_benchmark_page)
-    return make_benchmark_page
+    return loaded(ROOT / "eval" / "make_benchmark_page.py")
 
 
 def test_the_page_is_that_of_the_report():

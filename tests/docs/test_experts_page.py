@@ -1,9 +1,9 @@
 """docs/experts.md holds the tables of the committed studies."""
 
-import importlib.util
 from pathlib import Path
 
 import pytest
+from scripts import loaded
 
 from routeret.evaluation import is_stale
 
@@ -12,10 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def page():
-    spec = importlib.util.spec_from_file_location("make_experts_page", ROOT / "eval" / "make_experts_page.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return loaded(ROOT / "eval" / "make_experts_page.py")
 
 
 def test_the_tables_are_those_of_the_studies(page):

@@ -1,7 +1,8 @@
 """The README's results are those of the committed reports."""
 
-import importlib.util
 from pathlib import Path
+
+from scripts import loaded
 
 from routeret.evaluation import is_stale, render
 
@@ -9,9 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_the_results_are_those_of_the_reports():
-    spec = importlib.util.spec_from_file_location("make_readme_table", ROOT / "eval" / "make_readme_table.py")
-    make_readme_table = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_readme_table)
+    make_readme_table = loaded(ROOT / "eval" / "make_readme_table.py")
     reports = make_readme_table.REPORTS
     content = render(reports) if any(report.exists() for report in reports) else ""
     assert not is_stale(make_readme_table.README, make_readme_table.MARKER, content=content), (

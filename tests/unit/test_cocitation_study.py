@@ -1,10 +1,10 @@
 """The study of co-citations runs from data to file, on a tiny model and papers of one letter."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+from scripts import loaded
 
 from routeret.training.linear import LinearRecipe
 from routeret.training.tower_recipe import TowerRecipe
@@ -30,9 +30,7 @@ def write_set(folder, documents, queries, qrels):
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(STUDY.parent))
-    spec = importlib.util.spec_from_file_location("cocitation_study", STUDY)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = loaded(STUDY)
     # Paper c0 cites p0 and p8 in a sentence each, c1 cites p1 and p9, and so on.
     citing = {
         f"c{first}__p{cited}__0": f"as {PAPERS[f'p{cited}']}" for first, *_ in PAIRS for cited in (first, first + 8)

@@ -1,11 +1,11 @@
 """The demo's corpora are unchanged cuts of the data sets, and complete."""
 
 import gzip
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
+from scripts import loaded
 
 from routeret.datasets import load_dataset
 
@@ -69,9 +69,7 @@ def test_every_set_stands_in_the_notices():
 
 
 def test_the_script_makes_these_lines_again(tmp_path):
-    spec = importlib.util.spec_from_file_location("make_demo_data", ROOT / "eval" / "make_demo_data.py")
-    make_demo_data = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_demo_data)
+    make_demo_data = loaded(ROOT / "eval" / "make_demo_data.py")
     cut = make_demo_data.CUTS["tatqa"]
     make_demo_data.write_set(FULL / "tatqa", cut, out=tmp_path / "tatqa")
     for file in ("corpus.jsonl.gz", "queries.jsonl.gz"):

@@ -1,11 +1,11 @@
 """The study of documents' token vectors runs from data to file, on a tiny model."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 from letters import write_letters
+from scripts import loaded
 
 STUDY = Path(__file__).parents[2] / "eval" / "document_tokens_study.py"
 
@@ -13,9 +13,7 @@ STUDY = Path(__file__).parents[2] / "eval" / "document_tokens_study.py"
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(STUDY.parent))
-    spec = importlib.util.spec_from_file_location("document_tokens_study", STUDY)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = loaded(STUDY)
     write_letters(tmp_path / "letters")
     monkeypatch.setattr(module, "DATA", tmp_path)
     return module

@@ -1,6 +1,5 @@
 """The study of hard negatives runs from data to file, on a tiny model."""
 
-import importlib.util
 import itertools
 import json
 from dataclasses import replace
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from letters import write_letters
+from scripts import loaded
 
 from routeret.errors import InputError
 
@@ -17,9 +17,7 @@ STUDY = Path(__file__).parents[2] / "eval" / "hard_negatives_study.py"
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(STUDY.parent))
-    spec = importlib.util.spec_from_file_location("hard_negatives_study", STUDY)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = loaded(STUDY)
     write_letters(tmp_path / "letters")
     write_letters(tmp_path / "others")
     monkeypatch.setattr(module, "DATA", tmp_path)

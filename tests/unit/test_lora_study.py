@@ -1,11 +1,11 @@
 """The study of LoRA experts runs from data to file, on a tiny model."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 from letters import write_letters
+from scripts import loaded
 
 from routeret.routing import STRENGTHS
 
@@ -15,9 +15,7 @@ STUDY = Path(__file__).parents[2] / "eval" / "lora_study.py"
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(STUDY.parent))
-    spec = importlib.util.spec_from_file_location("lora_study", STUDY)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = loaded(STUDY)
     write_letters(tmp_path / "letters")
     write_letters(tmp_path / "others")
     monkeypatch.setattr(module, "DATA", tmp_path)

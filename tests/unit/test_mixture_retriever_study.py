@@ -1,11 +1,11 @@
 """The study of a mixture behind the router runs from data to file, on a tiny model."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 from letters import ANSWERS, without_dropout, write_letters
+from scripts import loaded
 
 from routeret.training.tower_recipe import TowerRecipe
 
@@ -18,9 +18,7 @@ SHIFT = {"north": 0, "south": 3}
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(STUDY.parent))
-    spec = importlib.util.spec_from_file_location("mixture_retriever", STUDY)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = loaded(STUDY)
     for name, word in WORD.items():
         write_letters(tmp_path / name, answers=[f"{word} {letter}" for letter in ANSWERS], shift=SHIFT[name])
     recipe = TowerRecipe(checkpoints=(100,), learning_rate=2e-3, batch=8, max_tokens=12)

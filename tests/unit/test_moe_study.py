@@ -1,12 +1,12 @@
 """The study of mixtures of experts runs on a tiny model and two domains that contradict each other."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from letters import without_dropout, write_letters
+from scripts import loaded
 
 from routeret.errors import InputError
 from routeret.training.tower_recipe import TowerRecipe
@@ -17,9 +17,7 @@ STUDY = Path(__file__).parents[2] / "eval" / "moe_study.py"
 @pytest.fixture
 def study(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(STUDY.parent))
-    spec = importlib.util.spec_from_file_location("moe_study", STUDY)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = loaded(STUDY)
     write_letters(tmp_path / "north", shift=0)
     write_letters(tmp_path / "south", shift=3)
     monkeypatch.setattr(module, "DATA", tmp_path)
