@@ -59,6 +59,7 @@ def command() -> None:
     metavar="FILE",
     help="A TOML file with fields of LinearRecipe or LoraRecipe, such as checkpoints = [60, 120].",
 )
+@click.option("--description", metavar="TEXT", help="What the expert is for, in words; kept in its folder.")
 @click.option(
     "--cache",
     type=options.folder,
@@ -79,6 +80,7 @@ def expert(
     anchor: tuple[Path, ...],
     base: str | None,
     recipe: Path | None,
+    description: str | None,
     cache: Path | None,
     force: bool,
     seed: int,
@@ -103,6 +105,7 @@ def expert(
         device=device,
         seed=seed,
         recipe=recipe,
+        description=description or "",
         cache=cache,
         force=force,
         show_progress=True,

@@ -2,23 +2,38 @@
 
 from routeret.routing.centroid import CentroidRouter
 from routeret.routing.classifiers import ClassificationHeadRouter, ExpertClassifierRouter
+from routeret.routing.constant import ConstantRouter
 from routeret.routing.dataset_router import DatasetRouter
 from routeret.routing.decisions import Router, RoutingBatch
+from routeret.routing.description import DescriptionRouter
+from routeret.routing.nearest_pilot import NearestPilotRouter
 from routeret.routing.pilots import LEXICAL_WEIGHTS, STRENGTHS, PilotCorpus, PilotLibrary
+from routeret.routing.random_router import RandomRouter
+from routeret.routing.registry import ROUTERS, RouterInputs, RouterKind, fit_router
 from routeret.routing.settings import RouterSettings
+from routeret.routing.two_step import TwoStepRouter
 from routeret.routing.utility import UtilityRouter
 
 __all__ = [
     "LEXICAL_WEIGHTS",
+    "ROUTERS",
     "STRENGTHS",
     "CentroidRouter",
     "ClassificationHeadRouter",
+    "ConstantRouter",
     "DatasetRouter",
+    "DescriptionRouter",
     "ExpertClassifierRouter",
+    "NearestPilotRouter",
     "PilotCorpus",
     "PilotLibrary",
+    "RandomRouter",
     "Router",
+    "RouterInputs",
+    "RouterKind",
     "RouterSettings",
     "RoutingBatch",
+    "TwoStepRouter",
     "UtilityRouter",
+    "fit_router",
 ]

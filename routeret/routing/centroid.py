@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 
+from routeret.errors import InputError
 from routeret.protocols import PoolMember
 from routeret.routing.decisions import RoutingBatch
-from routeret.routing.picking import best_by_corpus, names_of, picked, strengths_of
+from routeret.routing.picking import best_by_corpus, names_of, picked, strengths_of, unit
 from routeret.routing.pilots import PilotLibrary
 from routeret.types import FloatArray, IntArray, QueryBatch
 
@@ -22,7 +23,8 @@ class CentroidRouter:
     Algorithm 1 of the paper: every pilot query belongs to the expert that did best on it; the pilots of one training
     set and one expert are summed up by the centroid of their base embeddings. A query goes to the expert with the
     highest mean similarity over its centroids. There is no abstention. Ties between experts, frequent with nDCG@10,
-    go to the expert that was trained on that set; the paper does not say.
+    go to the expert that was trained on that set; the paper does not say. The paper found several centroids a group, by
+    k-means, to do worse than one.
 
     Attributes:
         expert_names: the pool, in the order of its columns.
@@ -46,6 +48,8 @@ class CentroidRouter:
         *,
         pool: Pooling = "mean",
         per_expert: bool = False,
+        n_centroids: int = 1,
+        seed: int = 0,
     ) -> "CentroidRouter":
         """Compute the centroids.
 
@@ -53,21 +57,26 @@ class CentroidRouter:
             library: only pilots on which every expert was measured are used.
             experts: the pool.
             pool: ``"mean"`` as in the paper, ``"max"`` as in the code that was released with it.
-            per_expert: one centroid an expert over all training sets, instead of one a set and expert.
+            per_expert: one group an expert over all training sets, instead of one a set and expert.
+            n_centroids: how many centroids a group gets, by k-means where more than 1; a group with fewer different
+                pilots gets one for each.
+            seed: where k-means starts.
 
         Raises:
-            InputError: no pilot was measured with every expert.
+            InputError: no pilot was measured with every expert, or there are no centroids.
         """
+        if n_centroids < 1:
+            raise InputError(f"n_centroids is {n_centroids}, expected at least 1")
         members: dict[tuple[str, int], list[FloatArray]] = {}
         for name, (vectors, best) in best_by_corpus(library, experts).items():
             for vector, column in zip(vectors, best, strict=True):
                 members.setdefault(("" if per_expert else name, int(column)), []).append(vector)
-        centroids = np.stack([np.mean(vectors, axis=0) for vectors in members.values()]).astype(np.float32)
+        centroids = [_centroids(np.stack(vectors), n_centroids, seed=seed) for vectors in members.values()]
         return cls(
             expert_names=names_of(experts),
             strengths=strengths_of(experts),
-            centroids=centroids / np.linalg.norm(centroids, axis=1, keepdims=True),
-            owners=np.array([column for _, column in members], dtype=np.int64),
+            centroids=unit(np.concatenate(centroids)),
+            owners=np.repeat([column for _, column in members], [len(own) for own in centroids]).astype(np.int64),
             pool=pool,
         )
 
@@ -86,3 +95,14 @@ class CentroidRouter:
             if own.shape[1]:
                 pooled[:, column] = own.mean(axis=1) if self.pool == "mean" else own.max(axis=1)
         return picked(pooled.argmax(axis=1), expert_names=self.expert_names, strengths=self.strengths, known=known)
+
+
+def _centroids(vectors: FloatArray, n_centroids: int, *, seed: int) -> FloatArray:
+    """The mean of some vectors, or the means of their clusters, shape (at most n_centroids, dim)."""
+    # What differs less than this k-means cannot tell apart in single precision.
+    n_clusters = 1 if n_centroids == 1 else min(n_centroids, len(np.unique(vectors.round(4), axis=0)))
+    if n_clusters == 1:
+        return np.asarray(vectors.mean(axis=0, keepdims=True), dtype=np.float32)
+    from sklearn.cluster import KMeans
+
+    return np.asarray(KMeans(n_clusters, n_init=10, random_state=seed).fit(vectors).cluster_centers_, dtype=np.float32)

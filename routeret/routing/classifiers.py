@@ -13,7 +13,9 @@ from routeret.routing.pilots import PilotLibrary
 from routeret.routing.settings import RouterSettings
 from routeret.types import FloatArray, IntArray, QueryBatch
 
-_REGULARISATION = RouterSettings().regularisation
+REGULARISATION = RouterSettings().regularisation
+"""Inverse strength C of the regressions where nothing else is asked for: that of the utility router."""
+
 _MAX_ITERATIONS = 1000
 
 
@@ -62,7 +64,7 @@ class ClassificationHeadRouter(_LinearRouter):
 
     @classmethod
     def fit(
-        cls, library: PilotLibrary, experts: Sequence[PoolMember], *, regularisation: float = _REGULARISATION
+        cls, library: PilotLibrary, experts: Sequence[PoolMember], *, regularisation: float = REGULARISATION
     ) -> "ClassificationHeadRouter":
         """Learn from the pilots; seconds.
 
@@ -98,7 +100,7 @@ class ExpertClassifierRouter(_LinearRouter):
 
     @classmethod
     def fit(
-        cls, library: PilotLibrary, experts: Sequence[PoolMember], *, regularisation: float = _REGULARISATION
+        cls, library: PilotLibrary, experts: Sequence[PoolMember], *, regularisation: float = REGULARISATION
     ) -> "ExpertClassifierRouter":
         """Learn from the pilots; seconds.
 

@@ -9,7 +9,7 @@ import numpy as np
 from routeret.errors import InputError
 from routeret.protocols import PoolMember
 from routeret.routing.decisions import RoutingBatch
-from routeret.routing.picking import names_of, picked, strengths_of
+from routeret.routing.picking import names_of, picked, strengths_of, unit
 from routeret.routing.pilots import PilotCorpus, PilotLibrary
 from routeret.types import FloatArray, IntArray, QueryBatch
 
@@ -79,12 +79,12 @@ class DatasetRouter:
                 "build the pack again"
             )
         rng = np.random.default_rng(seed)
-        means = np.stack([_unit(_sample(corpus.vectors, n_samples, rng)).mean(axis=0) for corpus in owned])
+        means = np.stack([unit(_sample(corpus.vectors, n_samples, rng)).mean(axis=0) for corpus in owned])
         return cls(
             expert_names=names,
             strengths=strengths_of(experts),
             corpora=tuple(corpus.name for corpus in owned),
-            centroids=(_unit(means) if compare == "centroid" else means).astype(np.float32),
+            centroids=(unit(means) if compare == "centroid" else means).astype(np.float32),
             owners=np.array([owner_by_corpus[corpus.name] for corpus in owned], dtype=np.int64),
         )
 
@@ -107,9 +107,3 @@ def _owner(corpus: PilotCorpus, names: tuple[str, ...]) -> int | None:
 
 def _sample(vectors: FloatArray, n_samples: int, rng: np.random.Generator) -> FloatArray:
     return vectors if len(vectors) <= n_samples else vectors[rng.choice(len(vectors), n_samples, replace=False)]
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    # An empty query may have a zero vector, which stays one: it is similar to nothing.
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), dtype=np.float32)

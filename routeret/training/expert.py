@@ -12,6 +12,7 @@ from routeret.encoders import DEFAULT_BASE, load_encoder
 from routeret.errors import ExpertNotHelpfulError, InputError
 from routeret.experts.names import require_expert_name
 from routeret.protocols import Encoder
+from routeret.routing.description import described
 from routeret.routing.pilots import PilotLibrary
 from routeret.training.expert_report import TrainReport, refusal, report_of
 from routeret.training.linear import LinearRecipe
@@ -35,6 +36,7 @@ def train_expert(
     device: str | None = None,
     seed: int = 0,
     recipe: LinearRecipe | LoraRecipe | Path | str | None = None,
+    description: str = "",
     cache: Path | None = None,
     force: bool = False,
     show_progress: bool = False,
@@ -60,6 +62,7 @@ def train_expert(
         device: where the base model runs; None takes a CUDA device if there is one.
         seed: fixes every draw of the fit.
         recipe: of the kind, or a TOML file with some of its fields; the defaults where None.
+        description: what the expert is for, in words, kept among its details; may be empty.
         cache: a folder where vectors are kept between calls; None keeps none.
         force: write the expert even if it does not help, or if its linear fit came to a loss that is not finite after
             some checkpoint; after a refusal no adapter is trained again.
@@ -94,7 +97,8 @@ def train_expert(
     report = replace(report, diverged=trained.diverged)
     if not report.helpful and not force:
         raise ExpertNotHelpfulError(refusal(report, kept=[state.file for state in trained.states]))
-    expert = replace(trained.expert, details=_details(report, material, trained, seed=seed))
+    details = {**_details(report, material, trained, seed=seed), **described(description)}
+    expert = replace(trained.expert, details=details)
     corpora = tuple(pilot_corpus(one, [expert], home_experts=[name]) for one in material.sets)
     pilots = PilotLibrary(query_tower=encoder.query_tower, corpora=corpora)
     expert.save(out, beside=lambda folder: pilots.save(folder / "pilots"))

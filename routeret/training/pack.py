@@ -20,6 +20,7 @@ from routeret.index.lexical import Fulltext
 from routeret.packs import FORMAT, KIND
 from routeret.progress import track
 from routeret.routing import LEXICAL_WEIGHTS, PilotCorpus, PilotLibrary, RouterSettings, UtilityRouter
+from routeret.routing.description import described
 from routeret.training.embedded import EmbeddedSet, embed_dataset
 from routeret.training.fitting import FitState
 from routeret.training.linear import LinearRecipe
@@ -169,6 +170,7 @@ class _Builder:
             "seed": seed,
             **trained.settings,
             "dev": self.scores[expert.name],
+            **described(expert.description),
         }
         return replace(trained.expert, details=details)
 

@@ -24,11 +24,13 @@ class ExpertRecipe:
         name: of the expert.
         sets: the data sets that it is trained on.
         kind: what it is; see :func:`~routeret.training.train_expert`.
+        description: what it is for, in words; may be empty.
     """
 
     name: str
     sets: tuple[str, ...]
     kind: ExpertKind = "linear"
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +124,15 @@ def require_folders(folders: Collection[Path]) -> None:
 
 def _expert(entry: Mapping[str, Any], *, where: str) -> ExpertRecipe:
     where = f"expert {entry.get('name', '?')!r} of {where}"
-    require_fields(entry, known=("name", "sets", "kind"), needed=("name", "sets"), where=where)
+    require_fields(entry, known=("name", "sets", "kind", "description"), needed=("name", "sets"), where=where)
     require_expert_name(entry["name"])
     kind = entry.get("kind", "linear")
     if kind not in get_args(ExpertKind):
         raise InputError(f"{where} has the kind {kind!r}, expected one of {', '.join(get_args(ExpertKind))}")
-    return ExpertRecipe(entry["name"], tuple(entry["sets"]), kind)
+    description = entry.get("description", "")
+    if not isinstance(description, str):
+        raise InputError(f"{where} has the description {description!r}, expected a string: say what it is for")
+    return ExpertRecipe(entry["name"], tuple(entry["sets"]), kind, description)
 
 
 def _checksum(table: Mapping[str, Any]) -> str:

@@ -45,10 +45,12 @@ def test_lora_needs_a_base_with_layers(letters, tmp_path):
 @pytest.mark.parametrize("kind", ["linear", "lora"])
 def test_an_expert_of_either_kind_is_written(letters, tmp_path, kind, e5_model):
     out = tmp_path / "out"
-    result = run("--data", letters, "--out", out, "--kind", kind, "--base", e5_model, "--force", "--json")
+    given = ("--data", letters, "--out", out, "--kind", kind, "--base", e5_model, "--description", "the letters")
+    result = run(*given, "--force", "--json")
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["folder"] == str(out)
-    assert json.loads((out / "manifest.json").read_text())["expert"] == kind
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert (manifest["expert"], manifest["details"]["description"]) == (kind, "the letters")
 
 
 @pytest.mark.parametrize(

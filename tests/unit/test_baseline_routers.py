@@ -4,47 +4,17 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 from tiny_packs import library, linear_expert
+from tiny_pilots import X, Y, Z, corpus, picks
 
 from routeret.errors import InputError
-from routeret.routing import (
-    STRENGTHS,
-    ClassificationHeadRouter,
-    DatasetRouter,
-    ExpertClassifierRouter,
-    PilotCorpus,
-    Router,
-)
+from routeret.routing import ClassificationHeadRouter, DatasetRouter, ExpertClassifierRouter, Router
 from routeret.types import QueryBatch
 
-X, Y, Z = np.eye(3, dtype=np.float32)
 NURSE, CODER, LAWYER = (
     linear_expert(name, strength=s) for name, s in [("nurse", 1.0), ("coder", 0.7), ("lawyer", 0.3)]
 )
 CLASSIFIERS = [ClassificationHeadRouter, ExpertClassifierRouter]
 ALL = [DatasetRouter, *CLASSIFIERS]
-
-
-def corpus(name, vectors, *, home, **gains):
-    """Pilots with a gain each by expert, the same at every strength."""
-    columns = {expert: np.array(values, dtype=np.float32) for expert, values in gains.items()}
-    return PilotCorpus(
-        name=name,
-        texts=tuple(f"{name} {number}" for number in range(len(vectors))),
-        vectors=np.stack(vectors).astype(np.float32),
-        gains={expert: np.tile(values[:, None], (1, len(STRENGTHS))) for expert, values in columns.items()},
-        home_experts=home,
-    )
-
-
-def picks(router, *vectors):
-    """The name of the expert that gets each query."""
-    base = np.array(vectors, dtype=np.float32).reshape(len(vectors), 3)
-    routing = router.route(
-        QueryBatch(("q",) * len(base), base), known=np.zeros((len(base), len(router.expert_names)), dtype=np.float32)
-    )
-    assert np.isin(routing.weights, [0, 1]).all()
-    assert (routing.weights.sum(axis=1) == 1).all()
-    return [("base", *router.expert_names)[column] for column in routing.weights.argmax(axis=1)]
 
 
 def two_sets():

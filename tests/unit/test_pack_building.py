@@ -12,6 +12,7 @@ from routeret.experts import LinearExpert, LoraExpert, load_expert
 from routeret.packs import read_pack
 from routeret.retriever import Retriever
 from routeret.routing import STRENGTHS, UtilityRouter
+from routeret.routing.description import description_of
 from routeret.training import build_pack, lora, pack
 from routeret.training.linear import LinearRecipe
 from routeret.training.lora import LoraRecipe
@@ -33,6 +34,7 @@ checkpoints = [5, 30]
 [[experts]]
 name = "flat"
 sets = ["one"]
+description = "the first answers"
 
 [[experts]]
 name = "deep"
@@ -97,6 +99,8 @@ def test_a_pack_holds_experts_of_both_kinds(built, folder):
     assert deep.details["learning_rate"] in (1e-2, 3e-2)
     assert deep.details["dev"] == report.experts["deep"]
     assert list(deep.details["data"]) == ["two"]
+    assert [description_of(expert) for expert in (flat, deep)] == ["the first answers", "deep"]
+    assert "description" not in deep.details
     # No file that an interrupted training goes on from is left.
     assert sorted(path.name for path in folder.iterdir()) == ["data", "recipe.toml", "tiny"]
 
@@ -229,6 +233,7 @@ def test_the_checksum_is_that_of_the_fields(recipe, tmp_path):
         ("seed = 0", "", "the recipe .* lacks the field 'seed'"),
         ('sets = ["two"]', 'set = ["two"]', "expert 'deep' of the recipe .* has the unknown field 'set'"),
         ('sets = ["two"]', "", "expert 'deep' of the recipe .* lacks the field 'sets'"),
+        ('"the first answers"', "3", "expert 'flat' of the recipe .* has the description 3, expected a string"),
         ('name = "deep"', "", "expert '[?]' of the recipe .* lacks the field 'name'"),
         ('name = "deep"', 'name = "flat"', "two experts called 'flat'"),
         ('name = "deep"', 'name = "So Deep"', "So Deep"),
