@@ -5,12 +5,15 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from routeret.errors import InputError
+from routeret.evaluation.against_oracles import regrets
+from routeret.evaluation.clusters import query_clusters
+from routeret.evaluation.dataset_report import DECIMALS, DatasetReport, QueryScores, Stratum
+from routeret.evaluation.differences import dataset_differences
 from routeret.evaluation.layout import system_order
 from routeret.evaluation.oracles import DATASET_ORACLE, QUERY_ORACLE, dataset_oracle, query_oracle
 from routeret.evaluation.provenance import Provenance
-from routeret.evaluation.report import DECIMALS, DatasetReport, Difference, Report, Stratum
+from routeret.evaluation.report import Report
 from routeret.measures import NDCG, PerQuery, mean_measures, measure
-from routeret.significance import bootstrap_intervals
 from routeret.types import BASE, Qrels, Run
 
 
@@ -20,6 +23,7 @@ def evaluate_runs(
     *,
     weights: Mapping[str, Mapping[str, float]] | None = None,
     seen: Mapping[str, Collection[str]] | None = None,
+    repeated: Mapping[str, Collection[str]] | None = None,
     actions: Sequence[str] = (),
     drop_self_hits: Collection[str] = (),
     merged: bool = False,
@@ -36,7 +40,10 @@ def evaluate_runs(
             cannot have.
         qrels: by dataset, with the document ids of the runs.
         weights: mean weight of every expert over the queries, by dataset.
-        seen: ids of the documents that were training positives, by dataset; a dataset that is left out has no strata.
+        seen: ids of the documents that were training positives, by dataset; a dataset that is left out has no strata
+            of them.
+        repeated: ids of the queries that nearly equal a training query, by dataset; a dataset that is left out has no
+            stratum of fresh queries.
         actions: the systems among which the oracles choose, usually the base and the experts; none: no oracles.
         drop_self_hits: the datasets in which a hit with the query's own id does not count.
         merged: whether one index held all corpora.
@@ -48,7 +55,8 @@ def evaluate_runs(
             is unknown, or a run cannot be measured.
     """
     _require_datasets("qrels", runs.keys() - qrels.keys(), of=qrels)
-    for argument, names in (("weights", weights), ("seen", seen), ("drop_self_hits", drop_self_hits)):
+    named = {"weights": weights, "seen": seen, "repeated": repeated, "drop_self_hits": drop_self_hits}
+    for argument, names in named.items():
         _require_datasets("runs", set(names or ()) - runs.keys(), of=runs, named_by=argument)
     datasets = {}
     for dataset, systems in runs.items():
@@ -62,10 +70,11 @@ def evaluate_runs(
             qrels[dataset],
             weights=(weights or {}).get(dataset),
             seen=(seen or {}).get(dataset),
+            repeated=(repeated or {}).get(dataset),
             actions=actions,
             seed=seed,
         )
-    return Report.from_datasets(datasets, merged=merged, provenance=provenance)
+    return Report.from_datasets(datasets, merged=merged, provenance=provenance, seed=seed)
 
 
 def assemble_dataset(
@@ -74,6 +83,7 @@ def assemble_dataset(
     *,
     weights: Mapping[str, float] | None = None,
     seen: Collection[str] | None = None,
+    repeated: Collection[str] | None = None,
     actions: Sequence[str] = (),
     seed: int = 0,
 ) -> DatasetReport:
@@ -82,11 +92,15 @@ def assemble_dataset(
     Args:
         per_query: what :func:`routeret.measures.measure` gave for these qrels, by system; ``base`` must be there.
             None for a system that the dataset cannot have.
-        qrels: the judgements that were measured against; they tell the relevant documents for the strata.
+        qrels: the judgements that were measured against; they tell the relevant documents for clusters and strata.
         weights: mean weight of every expert over the queries.
-        seen: ids of the documents that were training positives; None: not known, so no strata.
+        seen: ids of the documents that were training positives; None: not known, so no strata
+            of them.
+        repeated: ids of the queries that nearly equal a training query
+            (:func:`routeret.evaluation.near_duplicates.repeated_queries`); None: not known, so no stratum of fresh
+            queries.
         actions: the systems among which the oracles choose; those that are None here are left out.
-        seed: fixes the bootstrap of the intervals.
+        seed: fixes the bootstrap of the intervals and the draws of the tests.
 
     Raises:
         InputError: there is no ``base`` or no judged query, an action is unknown, an oracle's name is taken, or the
@@ -94,14 +108,20 @@ def assemble_dataset(
     """
     query_ids = _common_queries(per_query, qrels)
     systems = _with_oracles(per_query, actions)
-    gold_seen, gold_unseen = _strata(systems, query_ids, qrels=qrels, seen=seen)
+    scores = _scores(systems, query_ids, qrels)
+    differences, regret = dataset_differences(scores, seed=seed), regrets(scores)
+    gold_seen, gold_unseen = _gold_strata(systems, query_ids, qrels=qrels, seen=seen)
     return DatasetReport(
         n_queries=len(query_ids),
         systems=_means(systems, query_ids),
-        diff_to_base=_differences(systems, query_ids, seed=seed),
+        diff_to_base={name: differences.get(name) for name in systems},
         weights={name: round(weight, DECIMALS) for name, weight in (weights or {}).items()},
         gold_seen=gold_seen,
         gold_unseen=gold_unseen,
+        fresh=None if repeated is None else _stratum(systems, [one for one in query_ids if one not in repeated]),
+        n_clusters=len(np.unique(scores.clusters)),
+        regret=None if regret is None else {name: regret.get(name) for name in systems},
+        scores=scores,
     )
 
 
@@ -146,7 +166,13 @@ def _means(systems: Mapping[str, PerQuery | None], query_ids: Sequence[str]) -> 
     return means
 
 
-def _strata(
+def _scores(systems: Mapping[str, PerQuery | None], query_ids: Sequence[str], qrels: Qrels) -> QueryScores:
+    present = {name: values for name, values in systems.items() if values is not None}
+    ndcg = np.array([[values[query_id][NDCG] for values in present.values()] for query_id in query_ids])
+    return QueryScores(tuple(present), ndcg, query_clusters(qrels, query_ids))
+
+
+def _gold_strata(
     systems: Mapping[str, PerQuery | None], query_ids: Sequence[str], *, qrels: Qrels, seen: Collection[str] | None
 ) -> tuple[Stratum | None, Stratum | None]:
     if seen is None:
@@ -156,22 +182,11 @@ def _strata(
     for query_id in query_ids:
         is_seen = any(grade > 0 and document_id in known for document_id, grade in qrels[query_id].items())
         parts[0 if is_seen else 1].append(query_id)
-    gold_seen, gold_unseen = (Stratum(len(part), _means(systems, part)) if part else None for part in parts)
-    return gold_seen, gold_unseen
+    return _stratum(systems, parts[0]), _stratum(systems, parts[1])
 
 
-def _differences(
-    systems: Mapping[str, PerQuery | None], query_ids: Sequence[str], *, seed: int
-) -> dict[str, Difference | None]:
-    present = {name: values for name, values in systems.items() if values is not None}
-    scores = np.array([[values[query_id][NDCG] for values in present.values()] for query_id in query_ids])
-    base = scores[:, [list(present).index(BASE)]]
-    intervals = bootstrap_intervals(scores - base, seed=seed)
-    found = {
-        name: Difference(*(round(float(value), DECIMALS) for value in interval))
-        for name, *interval in zip(present, *intervals, strict=True)
-    }
-    return {name: found.get(name) for name in systems}
+def _stratum(systems: Mapping[str, PerQuery | None], query_ids: Sequence[str]) -> Stratum | None:
+    return Stratum(len(query_ids), _means(systems, query_ids)) if query_ids else None
 
 
 def _require_datasets(holder: str, missing: Collection[str], *, of: Collection[str], named_by: str = "runs") -> None:

@@ -50,8 +50,8 @@ def evaluate(
         merged: with a pack, search one index that holds all corpora instead of one a set; document ids are
             ``<set>/<id>`` there. With an index, only written into the report.
         split: which queries.
-        systems: which systems, and always the base; None takes all but ``dataset_router``, ``classifier_head`` and
-            ``expert_classifiers``, which are measured only where they are named.
+        systems: which systems, and always the base; ``"baselines"`` stands for every router that routing is compared
+            with. None takes all but those of :data:`~routeret.evaluation.systems.ON_REQUEST`.
         save_runs: write every run in TREC form as ``<folder>/<set>/<system>.trec``.
         cache: keep embeddings in this folder for the next evaluation.
         device: where a model runs.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from routeret.routing import ROUTERS
 from routeret.types import BASE, LEXICAL
 
 Cell = str | int | float | None
@@ -16,16 +17,11 @@ _ORDER = (
     "hybrid",
     "routed",
     "routed_hybrid",
-    "centroid",
-    "dataset_router",
-    "classifier_head",
-    "expert_classifiers",
-    "multitask",
-    "average",
-    "uniform",
+    *ROUTERS,
     "known_index",
     "dataset_oracle",
     "query_oracle",
+    "query_oracle_null",
 )
 
 

@@ -9,6 +9,11 @@ DATASET_ORACLE = "dataset_oracle"
 QUERY_ORACLE = "query_oracle"
 
 
+def is_oracle(system: str) -> bool:
+    """Whether a system is an oracle by its name: a bound that the answers were needed for, and no system to use."""
+    return "oracle" in system
+
+
 def dataset_oracle(actions: Mapping[str, PerQuery]) -> PerQuery:
     """Give the values of the one action with the highest mean nDCG@10 over all queries.
 

@@ -3,81 +3,18 @@
 import json
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from routeret.artifact import write_json
 from routeret.errors import ArtifactError, InputError
+from routeret.evaluation.against_oracles import AgainstOracles, against_oracles, against_oracles_of, best_single_model
+from routeret.evaluation.dataset_report import DECIMALS, DatasetReport, Difference, Systems, differences_of, plain
+from routeret.evaluation.differences import differences_over, with_holm
 from routeret.evaluation.layout import EXPERT, Table, aligned, markdown, system_order
 from routeret.evaluation.provenance import Provenance
 from routeret.measures import MEASURES, NDCG
-
-Systems = Mapping[str, Mapping[str, float] | None]
-"""Mean measures by system; None for a system that this dataset cannot have."""
-
-DECIMALS = 6
-"""Reports are rounded to this, so that they are equal on machines that differ in the last bits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """Mean nDCG@10 of a system minus that of the base over the same queries, with a 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, slots=True)
-class Stratum:
-    """A part of a dataset's queries, at least one."""
-
-    n_queries: int
-    systems: Systems
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetReport:
-    """What every system scored on one dataset.
-
-    Attributes:
-        n_queries: how many queries are judged.
-        systems: mean measures by system.
-        diff_to_base: difference to the base by system; None where the system is None.
-        weights: mean weight of every expert, of the base and of BM25 over the queries; empty if nothing was routed.
-        gold_seen: the queries of which some relevant document was a training positive; None where there are none,
-            or where the training positives are not known.
-        gold_unseen: the queries of which none was; None likewise.
-    """
-
-    n_queries: int
-    systems: Systems
-    diff_to_base: Mapping[str, Difference | None]
-    weights: Mapping[str, float]
-    gold_seen: Stratum | None
-    gold_unseen: Stratum | None
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values, read back by :meth:`from_json`."""
-        values = asdict(self)
-        values["strata"] = {name: values.pop(name) for name in ("gold_seen", "gold_unseen")}
-        return values
-
-    @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> "DatasetReport":
-        """The dataset's report whose :meth:`to_json` gave these values."""
-        strata = {name: Stratum(**stratum) if stratum else None for name, stratum in values["strata"].items()}
-        return cls(
-            n_queries=values["n_queries"],
-            systems=values["systems"],
-            diff_to_base={
-                system: Difference(**difference) if difference else None
-                for system, difference in values["diff_to_base"].items()
-            },
-            weights=values["weights"],
-            **strata,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +28,12 @@ class Report:
             is averaged over the others (:meth:`n_datasets`); one that is None in all of them is None.
         median: the same with the median.
         provenance: where the numbers come from; None if nobody said.
+        diff_to_base: difference to the base over the datasets by system, with an interval over datasets and queries
+            (:func:`routeret.evaluation.differences.differences_over`) and no p-value; None for a system that is None,
+            and as a whole in a report of an earlier version.
+        best_single_model: the one model, base or expert, that is best over all datasets; None without oracles.
+        against_oracles: what every system leaves to the oracles; None for a system that is None, and as a whole
+            without oracles.
     """
 
     merged: bool
@@ -98,17 +41,26 @@ class Report:
     mean: Systems
     median: Systems
     provenance: Provenance | None = None
+    diff_to_base: Mapping[str, Difference | None] | None = None
+    best_single_model: str | None = None
+    against_oracles: Mapping[str, AgainstOracles | None] | None = None
 
     @classmethod
     def from_datasets(
-        cls, datasets: Mapping[str, DatasetReport], *, merged: bool = False, provenance: Provenance | None = None
+        cls,
+        datasets: Mapping[str, DatasetReport],
+        *,
+        merged: bool = False,
+        provenance: Provenance | None = None,
+        seed: int = 0,
     ) -> "Report":
-        """Put the reports of single datasets together.
+        """Put the reports of single datasets together; the p-values of all of them become one family.
 
         Args:
             datasets: at least one, by name.
             merged: whether one index held all corpora.
             provenance: where the numbers come from.
+            seed: fixes the bootstrap of the intervals over datasets.
 
         Raises:
             InputError: there is no dataset.
@@ -117,12 +69,16 @@ class Report:
             raise InputError("a report over 0 datasets was asked for; expected at least one")
         names = system_order({name for dataset in datasets.values() for name in dataset.systems})
         found = {name: [dataset.systems.get(name) for dataset in datasets.values()] for name in names}
+        systems, oracles = [one.systems for one in datasets.values()], against_oracles(list(datasets.values()))
         return cls(
             merged=merged,
-            datasets=dict(datasets),
+            datasets=with_holm(datasets),
             mean={name: _across(found[name], statistics.fmean) for name in names},
             median={name: _across(found[name], statistics.median) for name in names},
             provenance=provenance,
+            diff_to_base=differences_over(datasets, seed=seed),
+            best_single_model=None if oracles is None else best_single_model(systems),
+            against_oracles=oracles,
         )
 
     def n_datasets(self, system: str) -> int:
@@ -137,18 +93,25 @@ class Report:
             "mean": {name: dict(values) if values else None for name, values in self.mean.items()},
             "median": {name: dict(values) if values else None for name, values in self.median.items()},
             "provenance": self.provenance.to_json() if self.provenance else None,
+            "diff_to_base": None if self.diff_to_base is None else plain(self.diff_to_base),
+            "best_single_model": self.best_single_model,
+            "against_oracles": None if self.against_oracles is None else plain(self.against_oracles),
         }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> "Report":
-        """The report whose :meth:`to_json` gave these values."""
+        """The report whose :meth:`to_json` gave these values, or that of an earlier version."""
         provenance = values["provenance"]
+        differences, oracles = values.get("diff_to_base"), values.get("against_oracles")
         return cls(
             merged=values["merged"],
             datasets={name: DatasetReport.from_json(dataset) for name, dataset in values["datasets"].items()},
             mean=values["mean"],
             median=values["median"],
             provenance=Provenance.from_json(provenance) if provenance else None,
+            diff_to_base=None if differences is None else differences_of(differences),
+            best_single_model=values.get("best_single_model"),
+            against_oracles=None if oracles is None else against_oracles_of(oracles),
         )
 
     def save(self, path: Path) -> None:
@@ -194,10 +157,7 @@ class Report:
         """Give the header, rows and notes that :meth:`table` and :meth:`markdown` draw."""
         if measure not in MEASURES:
             raise InputError(f"unknown measure {measure!r}; this report has {', '.join(MEASURES)}")
-        shown = list(systems) if systems is not None else self._default_systems()
-        unknown = [name for name in shown if name not in self.mean]
-        if unknown:
-            raise InputError(f"unknown system {unknown[0]!r}; this report has {', '.join(system_order(self.mean))}")
+        shown = self.shown(systems)
 
         def cells(source: Systems) -> list[float | None]:
             return [(source.get(name) or {}).get(measure) for name in shown]
@@ -213,9 +173,19 @@ class Report:
             ),
         )
 
-    def _default_systems(self) -> list[str]:
-        names = system_order(self.mean)
-        return [name for name in names if not name.startswith(EXPERT)] or names
+    def shown(self, systems: Sequence[str] | None = None) -> list[str]:
+        """The systems of a table: those that are asked for, or by default all but the single experts.
+
+        Raises:
+            InputError: an unknown system.
+        """
+        if systems is None:
+            names = system_order(self.mean)
+            return [name for name in names if not name.startswith(EXPERT)] or names
+        unknown = [name for name in systems if name not in self.mean]
+        if unknown:
+            raise InputError(f"unknown system {unknown[0]!r}; this report has {', '.join(system_order(self.mean))}")
+        return list(systems)
 
 
 def _across(

@@ -8,8 +8,10 @@ import numpy as np
 
 from routeret.datasets import Dataset, write_run
 from routeret.evaluation.assemble import assemble_dataset
+from routeret.evaluation.dataset_report import DatasetReport
 from routeret.evaluation.indexing import SearchedIndex, query_vectors
-from routeret.evaluation.report import DatasetReport
+from routeret.evaluation.near_duplicates import repeated_queries
+from routeret.evaluation.null import with_null_oracle
 from routeret.evaluation.systems import Systems
 from routeret.index import Index
 from routeret.measures import PerQuery, measure
@@ -79,10 +81,11 @@ def score_dataset(dataset: Dataset, searched: SearchedIndex, searcher: Searcher,
         scores.save(options.save_runs / dataset.name)
     positives = dataset.qrels_by_split.get(TRAIN, {})
     return assemble_dataset(
-        scores.per_query,
+        with_null_oracle(scores.per_query),
         scores.qrels,
         weights=scores.mean_weights(),
         seen={prefix + one for grades in positives.values() for one, grade in grades.items() if grade > 0},
+        repeated=repeated_queries(queries, [dataset.queries[one] for one in positives if one in dataset.queries]),
         actions=systems.actions,
     )
 

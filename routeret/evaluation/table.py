@@ -5,8 +5,9 @@ from pathlib import Path
 
 from routeret.artifact import write_file
 from routeret.errors import InputError
+from routeret.evaluation.dataset_report import DatasetReport, Difference, Stratum
 from routeret.evaluation.layout import Cell, Table, markdown, signed
-from routeret.evaluation.report import DatasetReport, Difference, Report, Stratum
+from routeret.evaluation.report import Report
 from routeret.measures import NDCG
 from routeret.types import BASE
 

@@ -94,6 +94,13 @@ def test_the_report_is_whole(sets, pack):
     assert sum(weight for name, weight in fruit.weights.items() if name != "bm25") == pytest.approx(1, abs=1e-4)
     # Query 1 is answered by a document that a train query is answered by too.
     assert (fruit.gold_seen.n_queries, fruit.gold_unseen.n_queries) == (1, 3)
+    # It is a train query itself; the others are fresh, and every query has an answer of its own.
+    assert (fruit.fresh.n_queries, fruit.n_clusters) == (3, 4)
+    assert fruit.regret["query_oracle"].mean == 0
+    assert report.diff_to_base["routed"].mean == pytest.approx(
+        report.mean["routed"][NDCG] - report.mean["base"][NDCG], abs=1e-5
+    )
+    assert report.best_single_model in ("base", "expert:fruit", "expert:multitask", "expert:ships")
     oracle = max(fruit.systems[name][NDCG] for name in fruit.systems if name == "base" or name.startswith("expert:"))
     assert fruit.systems["dataset_oracle"][NDCG] == oracle
     assert fruit.systems["query_oracle"][NDCG] >= oracle

@@ -1,11 +1,14 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from routeret.errors import ArtifactError, InputError
 from routeret.evaluation import (
+    Difference,
     Provenance,
+    Regret,
     Report,
     assemble_dataset,
     compare,
@@ -17,6 +20,7 @@ from routeret.evaluation import (
 from routeret.evaluation.layout import Table, aligned, markdown, system_order
 from routeret.evaluation.oracles import dataset_oracle, query_oracle
 from routeret.evaluation.provenance import installed_versions
+from routeret.evaluation.summary import summary, summary_text
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -26,6 +30,11 @@ SECOND = {"b": 3.0, "a": 2.0, "c": 1.0}
 THIRD = {"c": 3.0, "b": 2.0, "a": 1.0}
 QRELS = {"q1": {"a": 1}, "q2": {"a": 1, "b": 0}}
 AT_2 = 0.63093
+
+# The same for a query that is answered by x, so that both queries are in clusters of their own.
+FIRST_X = {"x": 3.0, "y": 2.0, "z": 1.0}
+SECOND_X = {"y": 3.0, "x": 2.0, "z": 1.0}
+THIRD_X = {"z": 3.0, "y": 2.0, "x": 1.0}
 
 
 def values(ndcg):
@@ -37,11 +46,11 @@ def tiny_report():
     return evaluate_runs(
         {
             "faq": {
-                "base": {"q1": SECOND, "q2": THIRD},
+                "base": {"q1": SECOND, "q2": THIRD_X},
                 "expert:bio": {"q1": FIRST, "q2": {}},
-                "expert:law": {"q1": THIRD, "q2": FIRST},
-                "routed": {"q1": FIRST, "q2": SECOND},
-                "known_index": {"q1": FIRST, "q2": THIRD},
+                "expert:law": {"q1": THIRD, "q2": FIRST_X},
+                "routed": {"q1": FIRST, "q2": SECOND_X},
+                "known_index": {"q1": FIRST, "q2": THIRD_X},
             },
             "notes": {
                 "base": {"q1": FIRST},
@@ -51,9 +60,10 @@ def tiny_report():
                 "known_index": None,
             },
         },
-        {"faq": {"q1": {"a": 1}, "q2": {"a": 1, "b": 0}}, "notes": {"q1": {"a": 1}}},
+        {"faq": {"q1": {"a": 1}, "q2": {"x": 1, "y": 0}}, "notes": {"q1": {"a": 1}}},
         weights={"faq": {"base": 0.25, "bio": 0.25, "law": 0.5, "bm25": 0.3}},
-        seen={"faq": {"b", "c"}, "notes": {"a"}},
+        seen={"faq": {"y", "c"}, "notes": {"a"}},
+        repeated={"faq": {"q2"}, "notes": {"q1"}},
         actions=["base", "expert:bio", "expert:law"],
         provenance=Provenance(
             versions={"routeret": "0.1.0", "faiss": None}, split="test", seed=0, pack="3f9c", indexes={"faq": "77b0"}
@@ -85,6 +95,57 @@ def test_difference_to_base_by_hand():
     assert difference.mean == pytest.approx((1 - AT_2 + AT_2 - 0.5) / 2, abs=1e-5)
     assert difference.low == pytest.approx(AT_2 - 0.5, abs=1e-5)
     assert difference.high == pytest.approx(1 - AT_2, abs=1e-5)
+    # Of four sign patterns of two clusters, ++ and -- lie as far out.
+    assert difference.p_value == 2 / 4
+    assert tiny_report().datasets["faq"].n_clusters == 2
+
+
+def test_queries_with_one_answer_are_one_cluster():
+    per_query = {"base": {"q1": values(0.5), "q2": values(0.5)}, "routed": {"q1": values(0.7), "q2": values(0.9)}}
+    dataset = assemble_dataset(per_query, QRELS)
+    assert dataset.n_clusters == 1
+    assert dataset.diff_to_base["routed"] == Difference(0.3, 0.3, 0.3, p_value=1.0)
+    apart = assemble_dataset(per_query, {"q1": {"a": 1}, "q2": {"b": 1}}).diff_to_base["routed"]
+    assert (apart.mean, apart.low, apart.high, apart.p_value) == (0.3, 0.2, 0.4, 0.5)
+
+
+def test_a_system_may_be_a_hundredth_worse_and_no_more():
+    assert Difference(mean=0.0, low=-0.0099, high=0.02).non_inferior
+    assert not Difference(mean=0.0, low=-0.01, high=0.02).non_inferior
+
+
+def test_difference_over_datasets_by_hand():
+    report = tiny_report()
+    routed = report.diff_to_base["routed"]
+    # faq gains 0.25 on the mean and notes nothing; notes is drawn twice in a quarter of the cases.
+    assert (routed.mean, routed.low) == (0.125, 0.0)
+    # In a 64th, faq is drawn twice with its better query only; in a 16th, with that only and with both.
+    assert routed.high == pytest.approx((1 - AT_2 + 0.25) / 2, abs=1e-5)
+    assert (routed.p_value, routed.p_holm) == (None, None)
+    # Over the one dataset that has it, it is that dataset's own.
+    known = report.datasets["faq"].diff_to_base["known_index"]
+    assert report.diff_to_base["known_index"] == replace(known, p_value=None, p_holm=None)
+    nowhere = evaluate_runs({"faq": {"base": {"q1": FIRST}, "known_index": None}}, {"faq": {"q1": {"a": 1}}})
+    assert nowhere.diff_to_base == {"base": Difference(0.0, 0.0, 0.0), "known_index": None}
+
+
+def test_all_comparisons_of_a_report_are_one_family():
+    n = 12
+    qrels = {f"q{number}": {f"d{number}": 1} for number in range(n)}
+    found = {query: {document: 1.0 for document in grades} for query, grades in qrels.items()}
+    half = {query: found[query] if number % 2 else {} for number, query in enumerate(qrels)}
+    runs = {"base": {query: {"other": 1.0} for query in qrels}, "routed": found, "hybrid": half, "expert:bio": found}
+    both = {"one": runs, "two": {**runs, "hybrid": None}}
+    report = evaluate_runs(both, dict.fromkeys(both, qrels), actions=[*runs])
+    one, two = (report.datasets[name].diff_to_base for name in ("one", "two"))
+    # All 12 queries gain as much: two of 2 ** 12 patterns lie as far out; of 6 queries, two of 2 ** 6.
+    assert one["routed"].p_value == round(2 / 2**12, 6)
+    assert one["hybrid"].p_value == 2 / 2**6
+    # The family: three comparisons on the first and two on the second; the largest is taken as it is.
+    assert one["routed"].p_holm == two["expert:bio"].p_holm == pytest.approx(5 * 2 / 2**12, abs=1e-5)
+    assert one["hybrid"].p_holm == 2 / 2**6
+    assert (one["base"].p_holm, one["query_oracle"].p_holm) == (None, None)
+    assert two["hybrid"] is None
 
 
 def test_mean_and_median_count_every_dataset_once():
@@ -114,13 +175,21 @@ def test_median_of_three_datasets_is_the_middle_one():
 
 def test_strata_are_null_where_empty_and_where_unknown():
     report = tiny_report()
-    # In faq, b is a training positive but not relevant (grade 0), so no query is seen.
+    # In faq, y is a training positive but not relevant (grade 0), so no query is seen.
     assert report.datasets["faq"].gold_seen is None
     assert report.datasets["faq"].gold_unseen.n_queries == 2
     assert report.datasets["notes"].gold_seen.n_queries == 1
     assert report.datasets["notes"].gold_unseen is None
     unknown = evaluate_runs({"faq": {"base": {"q1": FIRST}}}, {"faq": {"q1": {"a": 1}}}).datasets["faq"]
-    assert unknown.to_json()["strata"] == {"gold_seen": None, "gold_unseen": None}
+    assert unknown.to_json()["strata"] == {"gold_seen": None, "gold_unseen": None, "fresh": None}
+
+
+def test_fresh_queries_are_those_that_repeat_no_training_query():
+    report = tiny_report()
+    fresh = report.datasets["faq"].fresh
+    assert (fresh.n_queries, fresh.systems["routed"]["ndcg@10"]) == (1, 1.0)
+    assert fresh.systems["known_index"]["ndcg@10"] == 1.0
+    assert report.datasets["notes"].fresh is None
 
 
 def test_strata_split_the_queries():
@@ -143,6 +212,65 @@ def test_oracles_by_hand():
     assert query_oracle(actions) == {"q1": values(0.9), "q2": values(0.8)}
     with pytest.raises(InputError, match="0 actions"):
         query_oracle({})
+
+
+def test_regret_by_hand():
+    report = tiny_report()
+    # The oracle finds both answers at rank 1; the base at ranks 2 and 3, routed at ranks 1 and 2.
+    faq = report.datasets["faq"].regret
+    assert faq["base"] == Regret(mean=pytest.approx((1 - AT_2 + 0.5) / 2, abs=1e-5), zero_share=0.0)
+    assert faq["routed"] == Regret(mean=pytest.approx((1 - AT_2) / 2, abs=1e-5), zero_share=0.5)
+    assert faq["query_oracle"] == Regret(mean=0.0, zero_share=1.0)
+    assert report.datasets["notes"].regret["known_index"] is None
+    over = report.against_oracles["routed"].regret
+    assert over == Regret(mean=pytest.approx((1 - AT_2) / 4, abs=1e-5), zero_share=0.75)
+
+
+def test_a_system_that_beats_the_oracle_does_not_pay_for_other_queries():
+    per_query = {
+        "base": {"q1": values(0.5), "q2": values(0.5)},
+        "routed": {"q1": values(0.9), "q2": values(0.3)},
+    }
+    regret = assemble_dataset(per_query, QRELS, actions=["base"]).regret
+    assert regret["routed"] == Regret(mean=0.1, zero_share=0.5)
+
+
+def test_closed_gaps_by_hand():
+    report = tiny_report()
+    mean = {name: measures["ndcg@10"] for name, measures in report.mean.items()}
+    # The base is better than either expert over both datasets.
+    assert report.best_single_model == "base"
+    routed = report.against_oracles["routed"]
+    gaps = {name: mean[name] - mean["base"] for name in ("routed", "dataset_oracle", "query_oracle")}
+    assert routed.from_base.dataset_oracle == pytest.approx(gaps["routed"] / gaps["dataset_oracle"], abs=1e-4)
+    assert routed.from_base.query_oracle == pytest.approx(gaps["routed"] / gaps["query_oracle"], abs=1e-4)
+    assert routed.from_best_single == routed.from_base
+    # On faq alone, which alone has it, the gaps are 0.184535 and 0.434535.
+    known = report.against_oracles["known_index"].from_base
+    assert [known.dataset_oracle, known.query_oracle] == pytest.approx([1.0, 0.184535 / 0.434535], abs=1e-4)
+    assert report.against_oracles["query_oracle"].from_base.query_oracle == 1.0
+    assert report.against_oracles["base"].from_base.dataset_oracle == 0.0
+
+
+def test_closed_gaps_from_the_best_single_expert():
+    per_query = {
+        "base": {"q1": values(0.2), "q2": values(0.2)},
+        "expert:bio": {"q1": values(0.7), "q2": values(0.3)},
+        "expert:law": {"q1": values(0.1), "q2": values(0.5)},
+        "routed": {"q1": values(0.6), "q2": values(0.5)},
+    }
+    dataset = assemble_dataset(per_query, QRELS, actions=["base", "expert:bio", "expert:law"])
+    report = Report.from_datasets({"faq": dataset})
+    # Means: base 0.2, bio 0.5, law 0.3, routed 0.55, query oracle 0.6; bio is the data-set oracle as well.
+    assert report.best_single_model == "expert:bio"
+    routed = report.against_oracles["routed"]
+    assert (routed.from_base.dataset_oracle, routed.from_base.query_oracle) == pytest.approx((0.35 / 0.3, 0.35 / 0.4))
+    assert (routed.from_best_single.dataset_oracle, routed.from_best_single.query_oracle) == (None, pytest.approx(0.5))
+
+
+def test_without_oracles_there_is_nothing_to_compare_with():
+    report = evaluate_runs({"faq": {"base": {"q1": FIRST}}}, {"faq": {"q1": {"a": 1}}})
+    assert (report.best_single_model, report.against_oracles, report.datasets["faq"].regret) == (None, None, None)
 
 
 def test_oracles_take_the_first_of_equal_actions():
@@ -171,6 +299,7 @@ def test_self_hits_are_a_property_of_the_dataset():
         ({"runs": {"faq": {"base": {}, "query_oracle": {}}}, "actions": ["base"]}, "'query_oracle' is both"),
         ({"weights": {"faw": {}}}, "'faw' is in weights but not in runs, which has faq"),
         ({"seen": {"faw": set()}}, "'faw' is in seen"),
+        ({"repeated": {"faw": set()}}, "'faw' is in repeated"),
         ({"drop_self_hits": {"faw"}}, "'faw' is in drop_self_hits"),
     ],
 )
@@ -205,6 +334,21 @@ def test_a_report_from_before_there_were_spans_says_that_documents_were_whole():
     values = tiny_report().to_json()
     del values["provenance"]["chunker"]
     assert Report.from_json(values) == tiny_report()
+
+
+def test_a_report_from_before_there_were_clusters_is_read():
+    values = tiny_report().to_json()
+    for name in ("diff_to_base", "best_single_model", "against_oracles"):
+        del values[name]
+    for dataset in values["datasets"].values():
+        del dataset["n_clusters"], dataset["regret"], dataset["strata"]["fresh"]
+        for difference in filter(None, dataset["diff_to_base"].values()):
+            del difference["p_value"], difference["p_holm"]
+    old = Report.from_json(values)
+    assert old.table() == tiny_report().table()
+    assert (old.diff_to_base, old.against_oracles, old.datasets["faq"].fresh) == (None, None, None)
+    assert old.datasets["faq"].diff_to_base["routed"].p_value is None
+    assert Report.from_json(json.loads(json.dumps(old.to_json()))) == old
 
 
 def test_a_report_from_before_there_was_a_measure_has_none_of_it():
@@ -254,6 +398,32 @@ def test_text_table():
     ]
 
 
+def test_the_summary_of_all_datasets():
+    assert summary_text(tiny_report()).splitlines() == [
+        "                                                                    base_  base_  single_  single_",
+        "                                           not_                       to_    to_      to_      to_",
+        "system       - base              95 %  inferior  regret  no_regret    set  query      set    query",
+        "-----------  ------  ----------------  --------  ------  ---------  -----  -----  -------  -------",
+        "routed       +0.125  +0.000 to +0.310       yes   0.092       75 %  135 %   58 %    135 %     58 %",
+        "known_index  +0.185  +0.000 to +0.369       yes   0.250       50 %  100 %   42 %    100 %     42 %",
+        "95 %: over datasets and clusters of queries; not_inferior: even its low end loses less than 0.01",
+        "regret: nDCG@10 below the query oracle; no_regret: share of the queries without regret",
+        "base_to_set, single_to_query: share closed of the gap from the base, or the best single model (base), "
+        "to the data-set or query oracle",
+    ]
+
+
+def test_a_report_has_no_summary_without_oracles_or_other_systems():
+    runs = {"base": {"q1": FIRST}, "routed": {"q1": FIRST}, "known_index": None}
+    report = evaluate_runs({"faq": runs}, {"faq": {"q1": {"a": 1}}})
+    table = summary(report)
+    assert table.header == ("system", "- base", "95 %", "not_inferior")
+    assert table.rows == (("routed", "+0.000", "+0.000 to +0.000", "yes"), ("known_index", None, None, None))
+    assert summary(report, systems=["base"]).rows == (("base", "+0.000", "+0.000 to +0.000", "yes"),)
+    assert summary_text(replace(report, diff_to_base=None)) == ""
+    assert summary_text(evaluate_runs({"faq": {"base": {"q1": FIRST}}}, {"faq": {"q1": {"a": 1}}})) == ""
+
+
 def test_markdown_table_and_choice_of_columns():
     report = tiny_report()
     assert report.markdown(measure="mrr@10", systems=["expert:bio"]).splitlines() == [
@@ -283,18 +453,48 @@ def test_layout_without_rows_and_with_odd_cells():
     ]
 
 
+def ranked(**rank_by_query):
+    """A run that finds the document of every query at a rank; a query's document has the query's id."""
+    return {
+        query: {f"x{place}": 10.0 - place for place in range(1, rank)} | {query: 10.0 - rank}
+        for query, rank in rank_by_query.items()
+    }
+
+
 def test_comparison_by_hand():
-    qrels = {name: {"a": 1} for name in ("q1", "q2", "q3", "q4")}
-    run = {"q1": FIRST, "q2": FIRST, "q3": SECOND, "q4": SECOND}
-    baseline = {"q1": SECOND, "q2": SECOND, "q3": SECOND}
-    comparison = compare(run, baseline, qrels=qrels, by="mrr@10")
+    qrels = {name: {name: 1} for name in ("q1", "q2", "q3", "q4")}
+    run, baseline = ranked(q1=1, q2=1, q3=2, q4=2), ranked(q1=2, q2=2, q3=2)
+    comparison = compare(run, baseline, qrels=qrels, by="mrr@10", texts={"q4": "tür"})
     assert (comparison.run, comparison.baseline) == (0.75, 0.375)
-    assert (comparison.wins, comparison.ties, comparison.losses) == (3, 1, 0)
+    assert (comparison.wins, comparison.ties, comparison.losses, comparison.n_clusters) == (3, 1, 0, 4)
     assert comparison.test.mean == 0.375
     assert comparison.test.p_value == 2 / 8
+    assert comparison.non_inferior
     assert comparison.to_json()["test"]["n"] == 4
     assert str(comparison).startswith("mrr@10 0.375 -> 0.750: +0.375 [")
+    # All three changes are 0.5: by id.
+    assert [(one.query_id, one.text, one.baseline, one.run) for one in comparison.changes] == [
+        ("q1", "", 0.5, 1.0),
+        ("q2", "", 0.5, 1.0),
+        ("q4", "tür", 0.0, 0.5),
+    ]
     assert (compare(baseline, run, qrels=qrels).losses, compare(run, run, qrels=qrels).test.p_value) == (3, 1.0)
+    assert not compare(baseline, run, qrels=qrels).non_inferior
+
+
+def test_a_comparison_draws_queries_with_one_answer_together():
+    qrels = {name: {"a": 1} for name in ("q1", "q2", "q3")} | {"q4": {"b": 1}}
+    comparison = compare({"q4": {"b": 1.0}}, {"q1": {"a": 1.0}}, qrels=qrels)
+    assert comparison.n_clusters == 2
+    # Two clusters, with sums -1 over three queries and +1 over one.
+    assert (comparison.test.mean, comparison.test.low, comparison.test.high) == (0.0, pytest.approx(-1 / 3), 1.0)
+    assert comparison.test.p_value == 1.0
+
+
+def test_a_comparison_names_ten_queries():
+    qrels = {f"q{number:02}": {f"q{number:02}": 1} for number in range(12)}
+    comparison = compare(ranked(**dict.fromkeys(qrels, 1)), {}, qrels=qrels)
+    assert [one.query_id for one in comparison.changes] == [f"q{number:02}" for number in range(10)]
 
 
 def test_bad_comparisons():
