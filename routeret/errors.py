@@ -63,3 +63,7 @@ class ExpertNotHelpfulError(RouteretError, RuntimeError):
 
 class TrainingDivergedError(RouteretError, ArithmeticError):
     """A loss or a gradient is not a finite number; the batch is named, and what was good before it is kept."""
+
+
+class DownloadError(RouteretError, OSError):
+    """A file cannot be fetched, or is not what its publisher says it is; nothing was kept."""

@@ -32,6 +32,7 @@ main = LazyGroup(
         "export": ("export", "Write the documents and vectors of an index as plain files."),
         "import": ("import_", "Add the documents of an export to an index without embedding them."),
         "eval": ("evaluate", "Measure base, experts and routing on BEIR folders."),
+        "compare": ("compare", "Compare two runs query by query."),
         "suite": ("suite", "Run an experiment from one file: build its pack, measure it."),
         "bench": ("bench", "Measure the index on this machine, beside other stores."),
         "tune": ("tune", "Fit an expert of your own to an index."),

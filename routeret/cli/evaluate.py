@@ -13,14 +13,20 @@ from routeret.cli.command import Command
     cls=Command,
     examples=[
         "routeret eval --data nfcorpus --pack minilm-domains",
+        "routeret eval --data sets/scifact sets/nfcorpus --download --pack minilm-domains",
         "routeret eval --data sets/* --merged --pack minilm-domains --output merged.json",
         "routeret eval --data manuals --pack minilm-domains --chunker sentences:size=800,overlap=200",
         "routeret eval --data my-set --index kb --split dev --save-runs runs",
-        "routeret eval --data my-set --pack minilm-domains --systems centroid dataset_router classifier_head",
+        "routeret eval --data my-set --pack minilm-domains --systems routed baselines query_oracle query_oracle_null",
     ],
 )
 @click.option(
     "--data", type=options.folder, multiple=True, required=True, metavar="FOLDER...", help="BEIR folders; repeatable."
+)
+@click.option(
+    "--download",
+    is_flag=True,
+    help="Fetch public BEIR sets whose folders are not there; a folder is called as the set, for example sets/scifact.",
 )
 @click.option("--merged", is_flag=True, help="Search one index that holds all corpora, instead of one index a set.")
 @click.option("--pack", metavar="NAME", help="The pack of experts, by name or folder.")
@@ -39,6 +45,7 @@ from routeret.cli.command import Command
 @options.as_json
 def command(
     data: tuple[Path, ...],
+    download: bool,
     merged: bool,
     pack: str | None,
     index: Path | None,
@@ -53,17 +60,26 @@ def command(
 ) -> None:
     """Measure base, experts and routing on BEIR folders.
 
-    A set's name is its folder's name. The table shows nDCG@10 of every system; the JSON has MAP, MRR@10,
-    RP@10 and recall@100 too, the differences to the base with 95 % intervals, the mean weights, and the scores apart
-    for queries whose relevant documents the experts were trained on. With --chunker, a document's score is the best of
-    its spans; an --index has the chunker that it was built with. Only --systems measures dataset_router,
-    classifier_head and expert_classifiers, the routers that the paper of RouterRetriever compares with.
+    A set's name is its folder's name. The table shows nDCG@10 of every system, and one below it the difference of
+    every system to the base over all sets and how near it comes to the oracles. The JSON has MAP, MRR@10, RP@10 and
+    recall@100 too, the differences on every set with 95 % intervals and p-values, the mean weights, and the scores
+    apart for queries whose relevant documents the experts were trained on and for queries that repeat none of
+    train. With --chunker, a document's score is the best of its spans; an --index has the chunker that it was built
+    with.
+
+    Only --systems measures centroid_max, centroid_kmeans, nearest_pilot, dataset_router, classifier_head,
+    expert_classifiers, two_step, description, random, best_single, known_index_expert and query_oracle_null.
+    "--systems baselines" measures all routers that routing is compared with; a name that there is not lists all.
     """
     if (pack is None) == (index is None):
         raise click.UsageError("Give either --pack NAME or --index FOLDER.")
     from routeret.chunking import parse_chunker
-    from routeret.evaluation import evaluate
+    from routeret.evaluation import evaluate, summary_text
 
+    if download:
+        from routeret.downloads import fetch_missing
+
+        fetch_missing(data, show_progress=True)
     report = evaluate(
         data,
         pack=pack,
@@ -83,3 +99,5 @@ def command(
         output.print_json(report.to_json())
     else:
         click.echo(report.table())
+        if summary := summary_text(report):
+            click.echo(f"\n{summary}")
