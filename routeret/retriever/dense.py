@@ -1,7 +1,7 @@
 """Searching a block of queries by their vectors, in one space or in several whose scores are fused."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -12,6 +12,7 @@ from routeret.index.reading import Reader
 from routeret.late_interaction import TokenTargets
 from routeret.retriever.ranking import Ranking, ScoredDocuments, dense_ranking, score_documents
 from routeret.retriever.scope import Scope
+from routeret.retriever.standing import DocumentStanding
 from routeret.space import Space
 from routeret.types import BoolArray, FloatArray, IntArray
 
@@ -82,6 +83,7 @@ class DenseSearch:
         is_base: BoolArray,
         others: Sequence[SpaceQueries] = (),
         fusion: SpaceFusion = "scores",
+        standing: DocumentStanding | None = None,
     ) -> None:
         """Keep what is searched.
 
@@ -92,6 +94,7 @@ class DenseSearch:
             is_base: shape (n_queries,); whose vectors are the base's own, so that they share its search.
             others: the same queries in further spaces; what these leave of the shares is the first space's.
             fusion: how the scores of several spaces become one.
+            standing: lowers documents by the corpora they stand in; None lowers none.
         """
         first = 1 - np.sum([one.shares for one in others], axis=0, dtype=np.float32)
         shares = np.clip(np.broadcast_to(first, (len(vectors),)), 0, 1).astype(np.float32)
@@ -102,6 +105,7 @@ class DenseSearch:
         self._base = base
         self._is_base = is_base
         self._fusion = fusion
+        self._standing = standing
         self._is_fused = shares < 1 - NEGLIGIBLE
         self._samples: dict[int, IntArray] = {}
 
@@ -112,6 +116,22 @@ class DenseSearch:
             queries: their numbers in the block.
             depth: how many documents; more than there are gives all of them.
         """
+        if self._standing is None:
+            return self._ranking(queries, depth)
+        ranking = Ranking.empty(len(queries), min(depth, len(self._scope)))
+        may_be_lowered = self._standing.acts[queries]
+        for lines, wanted in (
+            (np.flatnonzero(~may_be_lowered), depth),
+            # What is lowered makes room for what was found behind it.
+            (np.flatnonzero(may_be_lowered), max(depth, _CANDIDATES)),
+        ):
+            if len(lines):
+                found = self._standing.lowered(self._ranking(queries[lines], wanted), queries[lines])
+                ranking.put(lines, found.part(np.arange(len(lines)), ranking.depth))
+        return ranking
+
+    def _ranking(self, queries: IntArray, depth: int) -> Ranking:
+        """The best documents of some queries before any is lowered."""
         depth = min(depth, len(self._scope))
         ranking = Ranking.empty(len(queries), depth)
         fused = self._is_fused[queries]
@@ -133,13 +153,19 @@ class DenseSearch:
         """
         extra = np.setdiff1d(documents, ranking.documents[line])
         if self._is_fused[query]:
-            return self._fused(query, np.union1d(ranking.documents[line], extra))
-        more = self._parts[0].score(query, self._scope, extra)
+            return self._lowered(query, self._fused(query, np.union1d(ranking.documents[line], extra)))
+        more = self._lowered(query, self._parts[0].score(query, self._scope, extra))
         return ScoredDocuments(
             documents=np.concatenate([ranking.documents[line], more.documents]),
             rows=np.concatenate([ranking.rows[line], more.rows]),
             scores=np.concatenate([ranking.scores[line], more.scores]),
         )
+
+    def _lowered(self, query: int, found: ScoredDocuments) -> ScoredDocuments:
+        """Documents with their scores lowered by where they stand, as :meth:`ranking` gives them."""
+        if self._standing is None:
+            return found
+        return replace(found, scores=self._standing.lowered_scores(found, query))
 
     def _of_first_space(self, queries: IntArray, depth: int) -> Ranking:
         """What the vectors of the first space find; queries that are the base's own share its search."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from routeret.retriever.lexical import LexicalScores
 from routeret.retriever.pool import Pool
 from routeret.retriever.ranking import Ranking, dense_ranking
 from routeret.retriever.scope import Scope
+from routeret.retriever.standing import DocumentStanding
 from routeret.routing.decisions import Router, RoutingBatch
-from routeret.types import BASE, BoolArray, FloatArray, QueryBatch, Routing
+from routeret.types import BASE, BoolArray, FloatArray, HashArray, IntArray, QueryBatch, Routing
 
 FIRST_HITS = 20
 """How many of the base's hits tell which experts know the documents."""
@@ -52,6 +53,11 @@ class Block:
     def base(self) -> Ranking:
         """What the base alone finds."""
         return dense_ranking(self.scope, self.batch.base, self._depth, space=self.scope.index.space)
+
+    @property
+    def first_hits(self) -> IntArray:
+        """The documents that the base finds first, int64, shape (n_queries, n_hits)."""
+        return self.base.documents[:, :FIRST_HITS]
 
 
 class Searcher:
@@ -114,14 +120,11 @@ class Searcher:
 
     def known(self, block: Block, experts: Sequence[str]) -> FloatArray:
         """Share of the base's first hits that some experts were trained over, shape (n_queries, n_experts)."""
-        documents = block.base.documents[:, :FIRST_HITS]
+        documents = block.first_hits
         if documents.shape[1] == 0 or not experts:
             return np.zeros((len(block), len(experts)), dtype=np.float32)
         numbers, places = np.unique(documents, return_inverse=True)
-        keys = self._index.content_keys(numbers)
-        self._require_known(experts)
-        known = {expert.name: expert.known_documents for expert in self._pool.experts}
-        knows = np.stack([np.isin(keys, known[name]) for name in experts], axis=1)
+        knows = self._known_by(numbers, experts)
         shares: FloatArray = knows[places.reshape(documents.shape)].mean(axis=1, dtype=np.float32)
         return shares
 
@@ -158,7 +161,7 @@ class Searcher:
             routing: for these queries; its experts are in the pool.
             k: at least 1; more than there are documents gives all of them.
         """
-        n_documents = len(block.scope)
+        standing = self._standing(block, routing)
         search = DenseSearch(
             block.scope,
             self.query_vectors(block.batch, routing),
@@ -166,8 +169,9 @@ class Searcher:
             is_base=np.logical_not(self._adapting(routing).any(axis=1)),
             others=self._other_spaces(block.batch, routing),
             fusion=self._pool.space_fusion,
+            standing=standing,
         )
-        ranking = Ranking.empty(len(block), min(k, n_documents))
+        ranking = Ranking.empty(len(block), min(k, len(block.scope)))
         has_lexical = routing.lexical > NEGLIGIBLE
         for fused in (False, True):
             queries = np.flatnonzero(has_lexical == fused)
@@ -179,6 +183,22 @@ class Searcher:
                 found = block.lexical.fuse(found, search, queries=queries, weights=weights, depth=k)
             ranking.put(queries, found)
         return ranking
+
+    def _standing(self, block: Block, routing: RoutingBatch) -> DocumentStanding | None:
+        """What documents are lowered by; None where none may be."""
+        if routing.standing is None or block.first_hits.shape[1] == 0:
+            return None
+        standing = DocumentStanding(
+            routing.standing, block.first_hits, known_by=partial(self._known_by, experts=routing.experts)
+        )
+        return standing if standing.acts.any() else None
+
+    def _known_by(self, numbers: IntArray, experts: Sequence[str]) -> BoolArray:
+        """Which experts were trained over which documents, shape (n_documents, n_experts)."""
+        self._require_known(experts)
+        keys = self._index.content_keys(numbers)
+        known = {expert.name: expert.known_documents for expert in self._pool.experts}
+        return np.stack([_among(keys, known[name]) for name in experts], axis=1)
 
     def _adapting(self, routing: RoutingBatch) -> BoolArray:
         """Which expert changes which query in the base's space, shape (n_queries, n_experts)."""
@@ -229,6 +249,15 @@ def _acting(routing: RoutingBatch) -> BoolArray:
     """Which expert changes which query, shape (n_queries, n_experts)."""
     acts: BoolArray = (routing.weights[:, 1:] > NEGLIGIBLE) & (routing.strengths > 0)
     return acts
+
+
+def _among(keys: HashArray, known: HashArray) -> BoolArray:
+    """Which keys are among some that are sorted."""
+    if len(known) == 0:
+        return np.zeros(len(keys), dtype=np.bool_)
+    places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
+    among: BoolArray = known[places] == keys
+    return among
 
 
 def without_lexical(routing: RoutingBatch) -> RoutingBatch:

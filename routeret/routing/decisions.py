@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from routeret.routing.standing import CorpusStanding
 from routeret.types import BASE, LEXICAL, BoolArray, FloatArray, Pilot, QueryBatch, Routing
 
 _SHOWN_CORPORA = 3
@@ -25,6 +26,7 @@ class RoutingBatch:
         corpora: names of the training corpora; the columns of the next array.
         corpus_probabilities: float32, shape (n_queries, n_corpora).
         known: float32, shape (n_queries, n_experts); share of the base's first hits that each expert knows.
+        standing: what it counts for a document in which training corpora it stands; None where that is nothing.
     """
 
     experts: tuple[str, ...]
@@ -36,6 +38,7 @@ class RoutingBatch:
     corpora: tuple[str, ...]
     corpus_probabilities: FloatArray
     known: FloatArray
+    standing: CorpusStanding | None = None
 
     @classmethod
     def constant(

@@ -20,6 +20,8 @@ class RouterSettings:
         shrinkage: a mean gain over n pilots counts n / (n + shrinkage) of itself.
         regularisation: inverse strength C of the logistic regression that guesses the training corpus.
         lexical_weight: weight of the lexical score where no expert knows the documents.
+        corpus_penalty: by how much a document's score is lowered, at most, where it stands among the training
+            documents of a corpus that the query does not look like, beside documents of one that it does.
     """
 
     temperature: float = 0.01
@@ -29,6 +31,7 @@ class RouterSettings:
     shrinkage: float = 10.0
     regularisation: float = 10.0
     lexical_weight: float = 0.2
+    corpus_penalty: float = 0.15
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""

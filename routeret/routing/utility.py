@@ -12,7 +12,8 @@ from routeret.routing.corpus_guess import CorpusGuess
 from routeret.routing.decisions import RoutingBatch
 from routeret.routing.pilots import LEXICAL_WEIGHTS, STRENGTHS, PilotLibrary
 from routeret.routing.settings import RouterSettings
-from routeret.types import FloatArray, QueryBatch
+from routeret.routing.standing import CorpusStanding
+from routeret.types import FloatArray, IntArray, QueryBatch
 
 KIND = "router"
 FORMAT = 1
@@ -96,7 +97,9 @@ class UtilityRouter:
                 "a row a query, a column an expert"
             )
         trust = np.clip(known / self.settings.known_share, 0.0, 1.0)
-        probabilities = self._guessed(queries.base, trust)
+        guessed = self.guess.probabilities(queries.base)
+        owners = self._owners()
+        probabilities = self._with_evidence(guessed, owners, trust)
         likeness = self.guess.likeness(queries.base, [corpus.vectors for corpus in self.library.corpora])
         expected = self._expected(probabilities)
         damped = self._expected(probabilities * likeness)
@@ -116,6 +119,7 @@ class UtilityRouter:
             corpora=tuple(corpus.name for corpus in self.library.corpora),
             corpus_probabilities=probabilities,
             known=known,
+            standing=self._standing(guessed, owners),
         )
 
     def known_index(self, corpus: str, *, n_queries: int) -> RoutingBatch | None:
@@ -179,18 +183,33 @@ class UtilityRouter:
             lexical_weights=arrays["lexical_weights"],
         )
 
-    def _guessed(self, queries: FloatArray, trust: FloatArray) -> FloatArray:
+    def _owners(self) -> IntArray:
+        """The column of every corpus's own expert, the most special one in the pool; -1 where there is none."""
+        owners = np.full(len(self.library.corpora), -1, dtype=np.int64)
+        for row, corpus in enumerate(self.library.corpora):
+            own = next((name for name in corpus.home_experts if name in self.expert_names), None)
+            if own is not None:
+                owners[row] = self.expert_names.index(own)
+        return owners
+
+    def _standing(self, guessed: FloatArray, owners: IntArray) -> CorpusStanding | None:
+        """What the corpora count by how like them the query is, whatever the first hits are."""
+        if self.settings.corpus_penalty == 0 or not (owners >= 0).any():
+            return None
+        homes = [corpus.home_experts for corpus in self.library.corpora]
+        breadths = np.array([sum(name in names for names in homes) for name in self.expert_names], dtype=np.int64)
+        return CorpusStanding(owners, breadths, self.settings.corpus_penalty * guessed)
+
+    def _with_evidence(self, guessed: FloatArray, owners: IntArray, trust: FloatArray) -> FloatArray:
         """Probability of every corpus given the query and whose documents the base's first hits are.
 
         A corpus whose own expert knows the first hits keeps its probability; one whose expert knows none of them
         keeps a small part. Where no expert knows any, the query alone decides.
         """
-        evidence = np.zeros((len(queries), len(self.library.corpora)), dtype=np.float32)
-        for row, corpus in enumerate(self.library.corpora):
-            own = next((name for name in corpus.home_experts if name in self.expert_names), None)
-            if own is not None:
-                evidence[:, row] = trust[:, self.expert_names.index(own)]
-        probabilities = self.guess.probabilities(queries) * (self.settings.unknown_prior + evidence)
+        evidence = np.zeros(guessed.shape, dtype=np.float32)
+        owned = owners >= 0
+        evidence[:, owned] = trust[:, owners[owned]]
+        probabilities = guessed * (self.settings.unknown_prior + evidence)
         total = probabilities.sum(axis=1, keepdims=True)
         return np.asarray(probabilities / np.maximum(total, np.finfo(np.float32).tiny), dtype=np.float32)
 

@@ -183,13 +183,21 @@ def test_the_router_chooses_the_domain_by_the_query(kb, mixture, scores_of, tmp_
         assert other not in weights
         share = weights[name] * hits.routing.strengths[name]
         assert 0.5 < share < 0.9
-        base, own = stored @ BASE.encode_queries([ASKED[name]])[0].astype(np.float64), scores_of(name, ASKED[name])
+        query = BASE.encode_queries([ASKED[name]])
+        base, own = stored @ query[0].astype(np.float64), scores_of(name, ASKED[name])
+        router = kb.searcher.pool.router
+        corpora = [one.name for one in router.library.corpora]
+        guessed = dict(zip(corpora, router.guess.probabilities(query)[0], strict=True))
+        lowered = router.settings.corpus_penalty * (guessed[name] - guessed[other])
+        assert lowered > 0.05
         fused = (1 - share) * base + share * ((own - own.mean()) / own.std() * base.std() + base.mean())
         lexical = {hit.id: hit.score for hit in kb.search(ASKED[name], 8, expert="bm25")}
         best = max(lexical.values())
         by_id = {hit.id: hit.score for hit in hits}
         for document, score in zip(DOCUMENTS, fused, strict=True):
             expected = score + weights["bm25"] * lexical.get(document.id, 0.0) / best
+            # Documents of the other domain's corpus, beside those of the one that the query looks like.
+            expected -= lowered * (document.id[0] == other[0])
             assert by_id[document.id] == pytest.approx(expected, abs=2e-3)
 
 

@@ -1,0 +1,87 @@
+"""Lowers documents of training corpora that a query does not look like, beside those of corpora that it does."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from routeret.retriever.ranking import NONE, Ranking, ScoredDocuments
+from routeret.routing.standing import CorpusStanding
+from routeret.types import BoolArray, FloatArray, IntArray
+
+KnownBy = Callable[[IntArray], BoolArray]
+"""Which of the router's experts were trained over some documents, shape (n_documents, n_experts)."""
+
+
+class DocumentStanding:
+    """What the documents of an index are lowered by for the queries of a block.
+
+    Of the documents among the base's first hits, those of the corpus that counts most keep their scores, and so does
+    every document that stands in no corpus: nothing is known of it. So where one corpus or none is in sight, no score
+    changes.
+    """
+
+    def __init__(self, standing: CorpusStanding, first_hits: IntArray, *, known_by: KnownBy) -> None:
+        """Look at the first hits.
+
+        Args:
+            standing: what the corpora count for these queries.
+            first_hits: document numbers, shape (n_queries, n_hits).
+            known_by: tells who knows a document.
+        """
+        self._standing = standing
+        self._known_by = known_by
+        self._numbers: IntArray = np.zeros(0, dtype=np.int64)
+        self._knows: BoolArray = np.zeros((0, len(standing.breadths)), dtype=np.bool_)
+        self._look_up(first_hits)
+        best = [self._counts(query, hits).max(initial=-np.inf) for query, hits in enumerate(first_hits)]
+        self._best = np.array(best, dtype=np.float32)
+
+    @property
+    def acts(self) -> BoolArray:
+        """For which queries some document may be lowered, shape (n_queries,)."""
+        return np.isfinite(self._best)
+
+    def lowered(self, ranking: Ranking, queries: IntArray) -> Ranking:
+        """A ranking of some queries with the documents lowered, best first again.
+
+        Args:
+            ranking: a line a query.
+            queries: their numbers in the block.
+        """
+        self._look_up(ranking.documents)
+        found = Ranking.empty(len(queries), ranking.depth)
+        for line, query in enumerate(queries.tolist()):
+            kept = ranking.documents[line] != NONE
+            documents, rows = ranking.documents[line, kept], ranking.rows[line, kept]
+            scores = ranking.scores[line, kept] - self._penalties(query, documents)
+            order = np.lexsort((documents, -scores))
+            places = slice(len(documents))
+            found.documents[line, places] = documents[order]
+            found.rows[line, places] = rows[order]
+            found.scores[line, places] = scores[order]
+        return found
+
+    def lowered_scores(self, found: ScoredDocuments, query: int) -> FloatArray:
+        """The scores of some documents for a query, lowered."""
+        self._look_up(found.documents)
+        return found.scores - self._penalties(query, found.documents)
+
+    def _penalties(self, query: int, documents: IntArray) -> FloatArray:
+        """What some documents are lowered by for a query, at least 0."""
+        counts = self._counts(query, documents)
+        lower = np.isfinite(counts) & (counts < self._best[query])
+        return np.where(lower, self._best[query] - np.where(lower, counts, 0), 0).astype(np.float32)
+
+    def _counts(self, query: int, documents: IntArray) -> FloatArray:
+        places = np.searchsorted(self._numbers, documents[documents != NONE])
+        return self._standing.of(query, self._knows[places])
+
+    def _look_up(self, documents: IntArray) -> None:
+        """Keep who knows some documents; what is kept is not asked again."""
+        new = np.setdiff1d(documents[documents != NONE], self._numbers)
+        if len(new) == 0:
+            return
+        numbers = np.concatenate([self._numbers, new])
+        order = np.argsort(numbers)
+        self._knows = np.concatenate([self._knows, self._known_by(new)])[order]
+        self._numbers = numbers[order]

@@ -1,0 +1,127 @@
+"""Documents of training corpora that a query does not look like are lowered; by hand."""
+
+import numpy as np
+import pytest
+
+from routeret.retriever.ranking import NONE, Ranking, ScoredDocuments
+from routeret.retriever.standing import DocumentStanding
+from routeret.routing import PilotCorpus, PilotLibrary, RouterSettings, UtilityRouter
+from routeret.routing.standing import CorpusStanding
+from routeret.types import QueryBatch
+
+# Experts: of care, of code, of both. Corpora: care, code, and a small one that only the expert of all was trained on.
+OWNERS = np.array([0, 1, 2])
+BREADTHS = np.array([1, 1, 3])
+SCORES = np.array([[0.1, 0.04, 0.01], [0.0, 0.12, 0.03]], dtype=np.float32)
+STANDING = CorpusStanding(OWNERS, BREADTHS, SCORES)
+
+CARE, CODE, SMALL, NOBODY = [True, False, True], [False, True, True], [False, False, True], [False, False, False]
+KNOWS = np.array([CARE, CODE, SMALL, NOBODY, CARE])
+
+
+def known_by(numbers):
+    return KNOWS[numbers]
+
+
+def ranking_of(*lines):
+    documents = np.array([[document for document, _ in line] for line in lines], dtype=np.int64)
+    scores = np.array([[score for _, score in line] for line in lines], dtype=np.float32)
+    return Ranking(documents, documents + 100, scores)
+
+
+def test_a_document_counts_as_its_corpus_does_and_not_as_that_of_a_broader_expert():
+    np.testing.assert_allclose(STANDING.of(0, KNOWS), [0.1, 0.04, 0.01, -np.inf, 0.1])
+    np.testing.assert_allclose(STANDING.of(1, KNOWS), [0.0, 0.12, 0.03, -np.inf, 0.0])
+
+
+def test_of_several_corpora_the_one_that_counts_most_counts():
+    both = np.array([[True, True, True]])
+    np.testing.assert_allclose(STANDING.of(0, both), [0.1])
+    np.testing.assert_allclose(STANDING.of(1, both), [0.12])
+
+
+def test_a_corpus_without_an_expert_in_the_pool_has_no_documents():
+    standing = CorpusStanding(np.array([0, -1]), np.array([1]), np.array([[0.1, 0.2]], dtype=np.float32))
+    np.testing.assert_allclose(standing.of(0, np.array([[True], [False]])), [0.1, -np.inf])
+
+
+def test_documents_are_lowered_by_what_their_corpus_counts_less_and_unknown_ones_are_not():
+    hits = np.array([[0, 1, 3], [0, 1, 3]])
+    standing = DocumentStanding(STANDING, hits, known_by=known_by)
+    assert standing.acts.tolist() == [True, True]
+    ranking = ranking_of(
+        [(1, 0.50), (0, 0.48), (3, 0.46), (2, 0.45), (NONE, 0.0)],
+        [(0, 0.50), (1, 0.48), (3, 0.46), (2, 0.45), (4, 0.3)],
+    )
+    found = standing.lowered(ranking, np.array([0, 1]))
+    # The first query looks like care: code is lowered by 0.06, the small corpus by 0.09.
+    assert found.documents[0].tolist() == [0, 3, 1, 2, NONE]
+    np.testing.assert_allclose(found.scores[0, :4], [0.48, 0.46, 0.44, 0.36], atol=1e-6)
+    assert found.rows[0].tolist() == [100, 103, 101, 102, NONE]
+    # The second one like code: care is lowered by 0.12, the small corpus by 0.09.
+    assert found.documents[1].tolist() == [1, 3, 0, 2, 4]
+    np.testing.assert_allclose(found.scores[1], [0.48, 0.46, 0.38, 0.36, 0.18], atol=1e-6)
+
+
+def test_documents_alone_are_lowered_as_in_a_ranking():
+    standing = DocumentStanding(STANDING, np.array([[0, 1]]), known_by=known_by)
+    found = ScoredDocuments(np.array([1, 3]), np.array([7, 8]), np.array([0.5, 0.5], dtype=np.float32))
+    np.testing.assert_allclose(standing.lowered_scores(found, 0), [0.44, 0.5], atol=1e-6)
+
+
+def test_a_corpus_that_counts_more_than_all_in_sight_raises_nothing():
+    standing = DocumentStanding(STANDING, np.array([[1]]), known_by=known_by)
+    found = standing.lowered(ranking_of([(1, 0.5), (0, 0.4), (2, 0.3)]), np.array([0]))
+    np.testing.assert_allclose(found.scores[0], [0.5, 0.4, 0.27], atol=1e-6)
+
+
+def test_one_corpus_or_none_in_sight_changes_no_score():
+    ranking = ranking_of([(0, 0.5), (4, 0.4), (3, 0.3)])
+    of_one = DocumentStanding(STANDING, np.array([[0, 4]]), known_by=known_by)
+    np.testing.assert_array_equal(of_one.lowered(ranking, np.array([0])).scores, ranking.scores)
+    of_none = DocumentStanding(STANDING, np.array([[3]]), known_by=known_by)
+    assert not of_none.acts.any()
+    np.testing.assert_array_equal(of_none.lowered(ranking, np.array([0])).scores, ranking.scores)
+
+
+def test_who_knows_a_document_is_asked_once():
+    asked = []
+
+    def watched(numbers):
+        asked.extend(numbers.tolist())
+        return KNOWS[numbers]
+
+    standing = DocumentStanding(STANDING, np.array([[0, 1]]), known_by=watched)
+    standing.lowered(ranking_of([(1, 0.5), (0, 0.4), (2, 0.3)]), np.array([0]))
+    standing.lowered(ranking_of([(4, 0.5), (0, 0.4), (2, 0.3)]), np.array([0]))
+    assert asked == [0, 1, 2, 4]
+
+
+@pytest.fixture
+def library():
+    def corpus(name, center, home):
+        noise = np.random.default_rng(len(name)).normal(scale=0.05, size=(20, 4))
+        return PilotCorpus(
+            name, tuple(f"{name} {i}" for i in range(20)), (center + noise).astype(np.float32), {}, home_experts=home
+        )
+
+    one, two = np.eye(4)[:2]
+    return PilotLibrary("0" * 16, (corpus("care", one, ("nurse", "all")), corpus("code", two, ("coder", "all"))))
+
+
+def test_the_router_says_what_corpora_count(library):
+    router = UtilityRouter.fit(library, ["all", "coder", "nurse"], settings=RouterSettings(corpus_penalty=0.2))
+    query = np.array([[1, 0, 0, 0]], dtype=np.float32)
+    standing = router.route(QueryBatch(("q",), query), known=np.zeros((1, 3), dtype=np.float32)).standing
+    assert standing.owners.tolist() == [2, 1]
+    assert standing.breadths.tolist() == [2, 1, 1]
+    np.testing.assert_allclose(standing.scores, 0.2 * router.guess.probabilities(query), atol=1e-7)
+    assert standing.scores[0, 0] > 0.15
+
+
+def test_a_penalty_of_nothing_and_a_pool_without_homes_have_no_standing(library):
+    query = QueryBatch(("q",), np.eye(4, dtype=np.float32)[:1])
+    off = UtilityRouter.fit(library, ["nurse"], settings=RouterSettings(corpus_penalty=0.0))
+    assert off.route(query, known=np.zeros((1, 1), dtype=np.float32)).standing is None
+    stranger = UtilityRouter.fit(library, ["stranger"])
+    assert stranger.route(query, known=np.zeros((1, 1), dtype=np.float32)).standing is None
