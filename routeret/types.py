@@ -142,6 +142,7 @@ class Routing:
         corpora: probability of each training corpus given the query, the likeliest first.
         known_documents: share of the base's first hits that each expert was trained over, by expert.
         pilots: the nearest pilot queries, nearest first.
+        adaptation: how strongly the query was turned by the index's own map, which is made from its documents alone.
     """
 
     weights: Mapping[str, float]
@@ -152,6 +153,7 @@ class Routing:
     corpora: Mapping[str, float]
     known_documents: Mapping[str, float]
     pilots: tuple[Pilot, ...]
+    adaptation: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -163,6 +165,7 @@ class Routing:
             "held_back": self.held_back,
             "corpora": dict(self.corpora),
             "known_documents": dict(self.known_documents),
+            "adaptation": self.adaptation,
             "pilots": [
                 {"text": pilot.text, "corpus": pilot.corpus, "similarity": pilot.similarity} for pilot in self.pilots
             ],

@@ -9,6 +9,7 @@ from routeret.index import Index
 from routeret.index.reading import Reader
 from routeret.protocols import Encoder
 from routeret.retriever.folder import Contents
+from routeret.retriever.index_map import IndexMap
 from routeret.retriever.pool import Pool, load_pool, require_query_tower
 from routeret.retriever.probing import probe_queries
 from routeret.retriever.searching import Searcher
@@ -38,6 +39,7 @@ class Loader:
         self._base: Encoder | None = None
         self._pool: Pool | None = None
         self._searcher: Searcher | None = None
+        self._index_map = IndexMap()
 
     @property
     def contents(self) -> Contents:
@@ -59,6 +61,8 @@ class Loader:
             if contents != self._contents:
                 self._contents = contents
                 self._pool = None
+                # Other experts know other documents.
+                self._index_map = IndexMap()
             self._searcher = None
 
     def base(self) -> Encoder:
@@ -83,7 +87,7 @@ class Loader:
         """
         with self._loading:
             if self._searcher is None:
-                self._searcher = Searcher(self._index, self._loaded_pool())
+                self._searcher = Searcher(self._index, self._loaded_pool(), index_map=self._index_map)
             return self._searcher
 
     def encoders(self) -> list[Encoder]:

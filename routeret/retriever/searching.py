@@ -7,9 +7,11 @@ from functools import cached_property, partial
 import numpy as np
 
 from routeret.errors import UnknownExpertError
+from routeret.experts.strength import applied
 from routeret.fusion import NEGLIGIBLE, mix_queries
 from routeret.index import Index
 from routeret.retriever.dense import DenseSearch, SpaceQueries
+from routeret.retriever.index_map import IndexMap
 from routeret.retriever.lexical import LexicalScores
 from routeret.retriever.pool import Pool
 from routeret.retriever.ranking import Ranking, dense_ranking
@@ -63,10 +65,17 @@ class Block:
 class Searcher:
     """Searches one index, as it is now, with one pool."""
 
-    def __init__(self, index: Index, pool: Pool) -> None:
-        """Take an index and a pool of its space; neither may change afterwards."""
+    def __init__(self, index: Index, pool: Pool, *, index_map: IndexMap | None = None) -> None:
+        """Take an index and a pool of its space; neither may change afterwards.
+
+        Args:
+            index: what is searched.
+            pool: what searches.
+            index_map: of the same index, perhaps as it was before; None computes one.
+        """
         self._index = index
         self._pool = pool
+        self._index_map = IndexMap() if index_map is None else index_map
 
     @property
     def index(self) -> Index:
@@ -151,7 +160,21 @@ class Searcher:
             )
             arrays.append(vectors)
             columns.append(weights[:, column])
-        return mix_queries(arrays, weights=np.stack(columns, axis=1).astype(np.float32))
+        mixed = mix_queries(arrays, weights=np.stack(columns, axis=1).astype(np.float32))
+        return self._turned(mixed, routing.adaptation)
+
+    def _turned(self, vectors: FloatArray, strengths: FloatArray) -> FloatArray:
+        """Query vectors as the index's own map turns them; at strength 0 they stay as they are."""
+        if not (strengths > 0).any():
+            return vectors
+        weight = self._index_map.weight(self._index, is_known=self._is_known)
+        if weight is None:
+            return vectors
+        return applied(vectors, vectors @ weight.T, strengths=strengths, unit_length=self._index.space.unit_length)
+
+    def _is_known(self, numbers: IntArray) -> BoolArray:
+        """Which documents some expert of the pool was trained over."""
+        return np.asarray(self._known_by(numbers, self._pool.names).any(axis=1), dtype=np.bool_)
 
     def rank(self, block: Block, routing: RoutingBatch, k: int) -> Ranking:
         """The k best documents of every query, with the weights of a routing.
@@ -166,7 +189,7 @@ class Searcher:
             block.scope,
             self.query_vectors(block.batch, routing),
             base=block.base,
-            is_base=np.logical_not(self._adapting(routing).any(axis=1)),
+            is_base=np.logical_not(self._adapting(routing).any(axis=1)) & (routing.adaptation == 0),
             others=self._other_spaces(block.batch, routing),
             fusion=self._pool.space_fusion,
             standing=standing,

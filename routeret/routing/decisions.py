@@ -26,6 +26,8 @@ class RoutingBatch:
         corpora: names of the training corpora; the columns of the next array.
         corpus_probabilities: float32, shape (n_queries, n_corpora).
         known: float32, shape (n_queries, n_experts); share of the base's first hits that each expert knows.
+        adaptation: float32, shape (n_queries,); how strongly the index's own map turns the query; see
+            :func:`routeret.routing.whitening.whitening`.
         standing: what it counts for a document in which training corpora it stands; None where that is nothing.
     """
 
@@ -38,6 +40,7 @@ class RoutingBatch:
     corpora: tuple[str, ...]
     corpus_probabilities: FloatArray
     known: FloatArray
+    adaptation: FloatArray
     standing: CorpusStanding | None = None
 
     @classmethod
@@ -73,6 +76,7 @@ class RoutingBatch:
             corpora=(),
             corpus_probabilities=np.zeros((n_queries, 0), dtype=np.float32),
             known=np.zeros((n_queries, n_experts), dtype=np.float32),
+            adaptation=np.zeros(n_queries, dtype=np.float32),
         )
 
     def __len__(self) -> int:
@@ -109,6 +113,7 @@ class RoutingBatch:
             corpora={self.corpora[i]: float(self.corpus_probabilities[query, i]) for i in likeliest},
             known_documents={name: float(share) for name, share in zip(self.experts, self.known[query], strict=True)},
             pilots=tuple(pilots),
+            adaptation=float(self.adaptation[query]),
         )
 
 

@@ -22,6 +22,7 @@ class RouterSettings:
         lexical_weight: weight of the lexical score where no expert knows the documents.
         corpus_penalty: by how much a document's score is lowered, at most, where it stands among the training
             documents of a corpus that the query does not look like, beside documents of one that it does.
+        index_strength: of the index's own map, where no expert knows the base's first hits.
     """
 
     temperature: float = 0.01
@@ -32,6 +33,7 @@ class RouterSettings:
     regularisation: float = 10.0
     lexical_weight: float = 0.2
     corpus_penalty: float = 0.15
+    index_strength: float = 0.2
 
     def __post_init__(self) -> None:
         """Refuse settings without a meaning."""

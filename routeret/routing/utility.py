@@ -119,6 +119,7 @@ class UtilityRouter:
             corpora=tuple(corpus.name for corpus in self.library.corpora),
             corpus_probabilities=probabilities,
             known=known,
+            adaptation=self.settings.index_strength * (1 - trust.max(axis=1, initial=0.0)).astype(np.float32),
             standing=self._standing(guessed, owners),
         )
 

@@ -1,0 +1,52 @@
+"""A map of queries that is computed from the documents of an index alone, without a query or a label."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routeret.types import FloatArray
+
+_Doubles = NDArray[np.float64]
+
+LEAST_VECTORS = 500
+"""Fewer documents do not tell how their vectors are spread."""
+
+_CLUSTERS = 8
+_ROUNDS = 20
+_RIDGE = 1.0
+
+
+def whitening(documents: FloatArray, *, seed: int = 0) -> FloatArray:
+    """Give the map that turns queries away from the directions in which documents vary much anyway.
+
+    The inverse of a covariance, as in Fisher's discriminant and in whitening (Su et al., arXiv 2103.15316), applied on
+    the query's side alone, so that no document changes. The covariance is that within clusters of the documents: where
+    an index holds several subjects, the directions that tell them apart are kept. With a ridge of the mean variance, S
+    + r I, the map at strength s is ``q + s W q = (1 - s) q + s c (S + r I)^-1 q``, where c keeps the mean length of the
+    documents' vectors.
+
+    Args:
+        documents: float32, shape (n_documents, dim), at least one, not all of them zero.
+        seed: of the first centres of the clusters.
+
+    Returns:
+        W, float32, shape (dim, dim).
+    """
+    vectors = documents.astype(np.float64)
+    scatter = _within_clusters(vectors, seed=seed)
+    dim = scatter.shape[0]
+    inverse = np.linalg.inv(scatter + max(_RIDGE * np.trace(scatter) / dim, np.finfo(np.float32).tiny) * np.eye(dim))
+    second_moment = vectors.T @ vectors / len(vectors)
+    scale = np.sqrt(np.trace(second_moment) / np.trace(inverse @ second_moment @ inverse.T))
+    weight: FloatArray = (scale * inverse - np.eye(dim)).astype(np.float32)
+    return weight
+
+
+def _within_clusters(vectors: _Doubles, *, seed: int) -> _Doubles:
+    """The covariance of vectors around the centres of their clusters, shape (dim, dim)."""
+    from scipy.cluster.vq import kmeans2
+
+    n_clusters = max(1, min(_CLUSTERS, len(vectors) // (2 * _CLUSTERS)))
+    centres, labels = kmeans2(vectors, n_clusters, iter=_ROUNDS, minit="++", rng=np.random.default_rng(seed))
+    deviations = vectors - centres[labels]
+    covariance: _Doubles = deviations.T @ deviations / len(vectors)
+    return covariance
