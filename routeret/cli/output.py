@@ -51,6 +51,8 @@ def routing_text(routing: Routing) -> str:
         lines.append(f"  like queries of: {_largest(routing.corpora)}")
     if any(routing.known_documents.values()):
         lines.append(f"  first documents known to: {_largest(routing.known_documents)}")
+    if routing.adaptation >= _SHARE_SHOWN:
+        lines.append(f"  turned by the index's own map at strength {routing.adaptation:.2f}")
     for pilot in routing.pilots[:_SHOWN]:
         lines.append(f"  near pilot {pilot.similarity:.2f} ({pilot.corpus}): {shortened(pilot.text, 80)}")
     return "\n".join(lines)

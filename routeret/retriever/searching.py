@@ -112,7 +112,10 @@ class Searcher:
         if router is None:
             lexical = self._pool.lexical_weight
             return self.constant(block, weights={BASE: 1.0}, lexical=lexical)
-        return router.route(block.batch, known=self.known(block, router.expert_names))
+        routing = router.route(block.batch, known=self.known(block, router.expert_names))
+        if (routing.adaptation > 0).any() and self._map() is None:
+            return replace(routing, adaptation=np.zeros_like(routing.adaptation))
+        return routing
 
     def constant(self, block: Block, *, weights: dict[str, float], lexical: float = 0.0) -> RoutingBatch:
         """The same weights for every query, every expert at its own strength.
@@ -165,12 +168,14 @@ class Searcher:
 
     def _turned(self, vectors: FloatArray, strengths: FloatArray) -> FloatArray:
         """Query vectors as the index's own map turns them; at strength 0 they stay as they are."""
-        if not (strengths > 0).any():
-            return vectors
-        weight = self._index_map.weight(self._index, is_known=self._is_known)
+        weight = self._map() if (strengths > 0).any() else None
         if weight is None:
             return vectors
         return applied(vectors, vectors @ weight.T, strengths=strengths, unit_length=self._index.space.unit_length)
+
+    def _map(self) -> FloatArray | None:
+        """The index's own map; None where it holds too little that no expert knows."""
+        return self._index_map.weight(self._index, is_known=self._is_known)
 
     def _is_known(self, numbers: IntArray) -> BoolArray:
         """Which documents some expert of the pool was trained over."""

@@ -22,6 +22,7 @@ PLAIN = Routing(
     corpora={},
     known_documents={},
     pilots=(),
+    adaptation=0.2,
 )
 
 
@@ -38,6 +39,7 @@ def test_a_routing_in_lines():
     assert routing_text(PLAIN).splitlines() == [
         "Routing: base 1.00",
         "  margin 0.000, held back: the query or the documents are unlike what the experts know",
+        "  turned by the index's own map at strength 0.20",
     ]
 
 

@@ -162,3 +162,14 @@ def test_a_search_ranks_by_queries_that_the_map_has_turned(tmp_path):
         }
         assert [hit.id for hit in hits] == sorted(expected, key=lambda one: -expected[one])[:5]
         np.testing.assert_allclose([hit.score for hit in hits], [expected[hit.id] for hit in hits], atol=1e-4)
+
+
+def test_an_index_too_small_for_a_map_says_that_it_turns_nothing(tmp_path):
+    expert = LinearExpert(
+        "nurse", np.zeros((32, 32), dtype=np.float32), 1.0, BASE.space, BASE.query_tower, np.zeros(0, dtype=np.uint64)
+    )
+    folder = write_expert(tmp_path / "nurse", expert, pilot_corpus("fruit", {"nurse": 0.1}, home=["nurse"]))
+    with Retriever.create(tmp_path / "kb", base="hashing-32") as kb:
+        kb.add(documents(499))
+        kb.add_expert(folder)
+        assert kb.route("word1 word2").adaptation == 0
