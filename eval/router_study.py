@@ -64,11 +64,17 @@ class Study:
         self.recipe = recipe
         encoder = load_encoder(recipe.base)
         folders = {**recipe.folder_by_set, **{folder.name: folder for folder in unknown}}
+        self.homes = tuple(recipe.folder_by_set)
         self.sets = {
-            name: embed_dataset(load_dataset(folder), encoder, cache=recipe.cache, show_progress=True)
+            name: embed_dataset(
+                load_dataset(folder),
+                encoder,
+                splits=("train", "dev") if name in self.homes else ("dev",),
+                cache=recipe.cache,
+                show_progress=True,
+            )
             for name, folder in folders.items()
         }
-        self.homes = tuple(recipe.folder_by_set)
         opened = read_pack(pack)
         self.router = UtilityRouter.load(opened.router_folder)
         loaded = {name: load_expert(folder) for name, folder in opened.expert_folders.items()}

@@ -78,10 +78,12 @@ class DocumentStanding:
 
     def _look_up(self, documents: IntArray) -> None:
         """Keep who knows some documents; what is kept is not asked again."""
-        new = np.setdiff1d(documents[documents != NONE], self._numbers)
-        if len(new) == 0:
-            return
-        numbers = np.concatenate([self._numbers, new])
-        order = np.argsort(numbers)
-        self._knows = np.concatenate([self._knows, self._known_by(new)])[order]
-        self._numbers = numbers[order]
+        wanted = np.unique(documents[documents != NONE])
+        places = np.searchsorted(self._numbers, wanted)
+        kept = places < len(self._numbers)
+        kept[kept] = self._numbers[places[kept]] == wanted[kept]
+        new = wanted[~kept]
+        if len(new):
+            # Both are sorted, and so is what comes of them.
+            self._numbers = np.insert(self._numbers, places[~kept], new)
+            self._knows = np.insert(self._knows, places[~kept], self._known_by(new), axis=0)
