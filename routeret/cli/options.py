@@ -45,6 +45,13 @@ filter_json = click.option(
     help="""Only documents with this metadata, for example '{"lang": "en", "year": {"gte": 2020}}'.""",
 )
 
+disable = click.option(
+    "--disable",
+    metavar="NAME...",
+    multiple=True,
+    help="Route as if these were not there: experts, or bm25; repeatable.",
+)
+
 seed = click.option("--seed", type=int, default=0, show_default=True, help="Where chance starts.")
 
 

@@ -16,9 +16,10 @@ from routeret.cli.command import Command
 )
 @options.index_folder
 @click.argument("query")
+@options.disable
 @options.device
 @options.as_json
-def command(index_folder: Path, query: str, device: str | None, as_json: bool) -> None:
+def command(index_folder: Path, query: str, disable: tuple[str, ...], device: str | None, as_json: bool) -> None:
     """Tell how a query would be routed, and why.
 
     Shows the weights of the base and the experts, the gains that the router predicts, whether it held back, and the
@@ -27,7 +28,7 @@ def command(index_folder: Path, query: str, device: str | None, as_json: bool) -
     from routeret.retriever import Retriever
 
     with Retriever.open(index_folder, device=device) as retriever:
-        routing = retriever.route(query)
+        routing = retriever.route(query, disable=disable)
     if as_json:
         output.print_json(routing.as_dict())
     else:

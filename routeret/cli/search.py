@@ -14,6 +14,7 @@ from routeret.types import BASE
     examples=[
         'routeret search kb "how do I undo my last commit?"',
         'routeret search kb "undo commit" -k 3 --base-only',
+        'routeret search kb "undo commit" --disable finance bm25',
         """routeret search kb "how do I undo my last commit?" --filter '{"lang": "en", "year": {"gte": 2020}}'""",
         "routeret search kb --queries questions.txt --json",
     ],
@@ -23,6 +24,7 @@ from routeret.types import BASE
 @click.option("-k", "k", type=click.IntRange(min=1), default=10, show_default=True, help="How many documents.")
 @options.filter_json
 @click.option("--expert", metavar="NAME", help="Use this expert alone instead of routing: one of the pool, or bm25.")
+@options.disable
 @click.option("--base-only", is_flag=True, help="Use the base model alone instead of routing.")
 @click.option("--queries", type=options.folder, metavar="FILE", help="Search every query of a file instead.")
 @options.device
@@ -33,6 +35,7 @@ def command(
     k: int,
     filter_text: str | None,
     expert: str | None,
+    disable: tuple[str, ...],
     base_only: bool,
     queries: Path | None,
     device: str | None,
@@ -60,6 +63,7 @@ def command(
             k,
             filter=None if filter_text is None else read_filter(filter_text),
             expert=BASE if base_only else expert,
+            disable=disable,
             show_progress=queries is not None,
         )
     if as_json:

@@ -32,7 +32,7 @@ def evaluate(
     split: str = "test",
     systems: Sequence[str] | None = None,
     save_runs: Path | None = None,
-    cache: Path | None = None,
+    cache: Path | str | None = None,
     device: str | None = None,
     show_progress: bool = False,
 ) -> Report:
@@ -68,7 +68,7 @@ def evaluate(
     if chunker is not None and index is not None:
         raise InputError("both a chunker and an index were given; an index keeps the chunker it was built with")
     datasets = _datasets(data, split)
-    options = Options(split, systems, save_runs, cache, show_progress)
+    options = Options(split, systems, save_runs, None if cache is None else Path(cache), show_progress)
     if index is not None:
         with Retriever.open(index, device=device) as retriever:
             searched = {dataset.name: _found_in(retriever.index, dataset, split) for dataset in datasets}
@@ -96,7 +96,7 @@ def evaluate(
         towers=list(pool.tower_by_name.values()),
         chunker=chunker,
         merged=merged,
-        cache=cache,
+        cache=options.cache,
         show_progress=show_progress,
     ) as searched:
         return _report(datasets, searched, pool, options, merged=merged, pack=sha256_of(chosen.folder / MANIFEST)[:16])

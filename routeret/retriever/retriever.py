@@ -23,7 +23,7 @@ from routeret.retriever.pool_keeping import PoolKeeper
 from routeret.retriever.results import Reranker, explained, hits_of, reranked
 from routeret.retriever.scope import Scope
 from routeret.retriever.searching import candidate_depth, lexical_ranking, query_parts
-from routeret.types import LEXICAL, Document, Hits, Routing
+from routeret.types import BASE, LEXICAL, Document, Hits, Routing
 
 
 class Retriever(PoolKeeper):
@@ -166,6 +166,7 @@ class Retriever(PoolKeeper):
         *,
         filter: Filter | Mapping[str, Any] | None = None,
         expert: str | None = None,
+        disable: Sequence[str] = (),
         aggregation: Aggregation = "best",
         rerank: Reranker | None = None,
     ) -> Hits:
@@ -177,18 +178,22 @@ class Retriever(PoolKeeper):
             filter: which documents may be found, by their metadata, for example ``{"lang": "en"}``; see
                 :func:`routeret.filters.parse_filter`.
             expert: use this one alone instead of routing: an expert of the pool, ``"base"`` or ``"bm25"``.
+            disable: route as if these were not there: experts of the pool, ``"bm25"``.
             aggregation: how the scores of a document's spans make its own.
             rerank: gives a new score for every hit, for example by a cross-encoder.
 
         Raises:
             InputError: the query is blank, ``k`` is below 1, the filter is malformed or names a field that no document
-                has, or ``rerank`` gave something else than a score a hit.
+                has, both ``expert`` and ``disable`` were given, the base was to be disabled, or ``rerank`` gave
+                something else than a score a hit.
             UnknownExpertError: there is no such expert.
             SpaceMismatchError: the base model has changed since the index or the experts were made.
         """
         if not isinstance(query, str):
             raise InputError(f"the query is a {type(query).__name__}, expected a string; see search_batch for several")
-        return self.search_batch([query], k, filter=filter, expert=expert, aggregation=aggregation, rerank=rerank)[0]
+        return self.search_batch(
+            [query], k, filter=filter, expert=expert, disable=disable, aggregation=aggregation, rerank=rerank
+        )[0]
 
     def search_batch(
         self,
@@ -197,6 +202,7 @@ class Retriever(PoolKeeper):
         *,
         filter: Filter | Mapping[str, Any] | None = None,
         expert: str | None = None,
+        disable: Sequence[str] = (),
         aggregation: Aggregation = "best",
         rerank: Reranker | None = None,
         show_progress: bool = False,
@@ -208,6 +214,7 @@ class Retriever(PoolKeeper):
             k: at least 1; more than there are documents gives all of them.
             filter: which documents may be found, by their metadata.
             expert: use this one alone instead of routing: an expert of the pool, ``"base"`` or ``"bm25"``.
+            disable: route as if these were not there: experts of the pool, ``"bm25"``.
             aggregation: how the scores of a document's spans make its own.
             rerank: gives a new score for every hit of a query.
             show_progress: draw a progress bar on stderr.
@@ -217,26 +224,36 @@ class Retriever(PoolKeeper):
             raise InputError(f"k is {k}, expected at least 1")
         if expert is not None:
             require_known(expert, self.expert_names)
+        disabled = _checked_disabled(disable, expert=expert, names=self.expert_names)
         with self._using_index.shared():
             scope = Scope.of(self._index, filter=filter, aggregation=aggregation)
-            found = self._found(texts, k, scope=scope, expert=expert)
+            found = self._found(texts, k, scope=scope, expert=expert, disabled=disabled)
             hits = list(track(found, description="searching", total=len(texts), unit="queries", show=show_progress))
         return [reranked(one, rerank) for one in hits] if rerank is not None else hits
 
-    def route(self, query: str) -> Routing:
+    def route(self, query: str, *, disable: Sequence[str] = ()) -> Routing:
         """What the router decides for a query, and why.
 
+        Args:
+            query: a text that is not blank.
+            disable: route as if these were not there: experts of the pool, ``"bm25"``.
+
         Raises:
-            InputError: the query is blank.
+            InputError: the query is blank, or the base was to be disabled.
+            UnknownExpertError: there is no such expert.
             SpaceMismatchError: the base model has changed since the index or the experts were made.
         """
         texts = _checked_queries([query])
+        disabled = _checked_disabled(disable, expert=None, names=self.expert_names)
         with self._using_index.shared():
             searcher = self.searcher
             block = next(searcher.blocks(texts, depth=1))
-            return explained(searcher.route(block), base=block.batch.base, router=searcher.pool.router)[0]
+            routing = searcher.route(block, disabled=disabled)
+            return explained(routing, base=block.batch.base, router=searcher.pool.router)[0]
 
-    def _found(self, texts: Sequence[str], k: int, *, scope: Scope, expert: str | None) -> Iterator[Hits]:
+    def _found(
+        self, texts: Sequence[str], k: int, *, scope: Scope, expert: str | None, disabled: frozenset[str]
+    ) -> Iterator[Hits]:
         """The hits of one query after the other."""
         if expert == LEXICAL:
             # Neither the base nor an expert is needed.
@@ -246,11 +263,27 @@ class Retriever(PoolKeeper):
             return
         searcher = self.searcher
         for block in searcher.blocks(texts, depth=candidate_depth(k), scope=scope):
-            routing_batch = searcher.route(block) if expert is None else searcher.constant(block, weights={expert: 1.0})
+            routing_batch = (
+                searcher.route(block, disabled=disabled)
+                if expert is None
+                else searcher.constant(block, weights={expert: 1.0})
+            )
             ranking = searcher.rank(block, routing_batch, k)
             router = searcher.pool.router if expert is None else None
             routings = explained(routing_batch, base=block.batch.base, router=router)
             yield from hits_of(self._index, ranking, block.batch.texts, routings)
+
+
+def _checked_disabled(disable: Sequence[str], *, expert: str | None, names: Sequence[str]) -> frozenset[str]:
+    if isinstance(disable, str):
+        raise InputError(f"disable is the string {disable!r}, expected a list of names: [{disable!r}]")
+    if disable and expert is not None:
+        raise InputError(f"both expert {expert!r} and disable {list(disable)} were given; expected one of them")
+    for name in disable:
+        require_known(name, names)
+        if name == BASE:
+            raise InputError(f"{BASE!r} cannot be disabled: every routing stands on it; disable experts or {LEXICAL!r}")
+    return frozenset(disable)
 
 
 def _checked_queries(queries: Sequence[str]) -> tuple[str, ...]:

@@ -17,8 +17,9 @@ from routeret.retriever.pool import Pool
 from routeret.retriever.ranking import Ranking, dense_ranking
 from routeret.retriever.scope import Scope
 from routeret.retriever.standing import DocumentStanding
+from routeret.routing import UtilityRouter
 from routeret.routing.decisions import Router, RoutingBatch
-from routeret.types import BASE, BoolArray, FloatArray, HashArray, IntArray, QueryBatch, Routing
+from routeret.types import BASE, LEXICAL, BoolArray, FloatArray, HashArray, IntArray, QueryBatch, Routing
 
 FIRST_HITS = 20
 """How many of the base's hits tell which experts know the documents."""
@@ -106,12 +107,24 @@ class Searcher:
             yield Block(scope, QueryBatch(part, base), depth=depth)
             start = end
 
-    def route(self, block: Block, router: Router | None = None) -> RoutingBatch:
-        """The decisions of a router, by default the pool's; all on the base where there is none."""
+    def route(
+        self, block: Block, router: Router | None = None, *, disabled: frozenset[str] = frozenset()
+    ) -> RoutingBatch:
+        """The decisions of a router, by default the pool's; all on the base where there is none.
+
+        Args:
+            block: the queries.
+            router: of this pool.
+            disabled: experts, and ``"bm25"``, that the pool's router does without.
+        """
+        if LEXICAL in disabled:
+            return without_lexical(self.route(block, router, disabled=disabled - {LEXICAL}))
         router = router or self._pool.router
         if router is None:
             lexical = self._pool.lexical_weight
             return self.constant(block, weights={BASE: 1.0}, lexical=lexical)
+        if disabled and isinstance(router, UtilityRouter):
+            router = router.restricted_to([name for name in router.expert_names if name not in disabled])
         routing = router.route(block.batch, known=self.known(block, router.expert_names))
         if (routing.adaptation > 0).any() and self._map() is None:
             return replace(routing, adaptation=np.zeros_like(routing.adaptation))

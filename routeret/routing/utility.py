@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from routeret.artifact import new_folder, read_manifest, write_manifest
-from routeret.errors import InputError
+from routeret.errors import InputError, UnknownExpertError
 from routeret.routing.corpus_guess import CorpusGuess
 from routeret.routing.decisions import RoutingBatch
 from routeret.routing.pilots import LEXICAL_WEIGHTS, STRENGTHS, PilotLibrary
@@ -139,6 +139,22 @@ class UtilityRouter:
         weights, strengths = self._mixed(self.gains[[names.index(corpus)]])
         constant = RoutingBatch.constant(self.expert_names, n_queries, weights={}, strengths={})
         return replace(constant, weights=np.tile(weights, (n_queries, 1)), strengths=np.tile(strengths, (n_queries, 1)))
+
+    def restricted_to(self, experts: Sequence[str]) -> "UtilityRouter":
+        """The router as if its pool held only some of the experts; nothing is fitted again.
+
+        Args:
+            experts: of its pool, in any order; none leaves base and lexical score.
+
+        Raises:
+            UnknownExpertError: it was not fitted for one of them.
+        """
+        unknown = [name for name in experts if name not in self.expert_names]
+        if unknown:
+            raise UnknownExpertError(f"unknown expert {unknown[0]!r}; there are {', '.join(self.expert_names)}")
+        columns = [column for column, name in enumerate(self.expert_names) if name in experts]
+        names = tuple(self.expert_names[column] for column in columns)
+        return replace(self, expert_names=names, gains=self.gains[:, columns])
 
     def save(self, folder: Path | str) -> None:
         """Write the router and its pilots as a new folder of plain JSON and safetensors."""

@@ -207,6 +207,8 @@ def test_route(kb):
     routing = run_json("route", kb, "stolen card")
     assert routing["weights"]["base"] == pytest.approx(1.0)
     assert run("route", kb, "stolen card").stdout.startswith("Routing: base 1.00")
+    assert "bm25" not in run_json("route", kb, "stolen card", "--disable", "bm25")["weights"]
+    assert "bm25" not in run_json("search", kb, "stolen card", "--disable", "bm25")["routing"]["weights"]
 
 
 def test_info(kb):
