@@ -15,6 +15,7 @@ from routeret.cli.command import Command
         "routeret eval --data nfcorpus --pack minilm-domains",
         "routeret eval --data sets/scifact sets/nfcorpus --download --pack minilm-domains",
         "routeret eval --data sets/* --merged --pack minilm-domains --output merged.json",
+        "routeret eval --data sets/* --leave-out --split dev --pack minilm-domains",
         "routeret eval --data manuals --pack minilm-domains --chunker sentences:size=800,overlap=200",
         "routeret eval --data my-set --index kb --split dev --save-runs runs",
         "routeret eval --data my-set --pack minilm-domains --systems routed baselines query_oracle query_oracle_null",
@@ -29,6 +30,7 @@ from routeret.cli.command import Command
     help="Fetch public BEIR sets whose folders are not there; a folder is called as the set, for example sets/scifact.",
 )
 @click.option("--merged", is_flag=True, help="Search one index that holds all corpora, instead of one index a set.")
+@click.option("--leave-out", is_flag=True, help="Search every set with a pool that has never seen it.")
 @click.option("--pack", metavar="NAME", help="The pack of experts, by name or folder.")
 @click.option("--index", type=options.folder, metavar="FOLDER", help="Take experts and router of an index instead.")
 @options.chunker
@@ -47,6 +49,7 @@ def command(
     data: tuple[Path, ...],
     download: bool,
     merged: bool,
+    leave_out: bool,
     pack: str | None,
     index: Path | None,
     chunker: str | None,
@@ -67,6 +70,10 @@ def command(
     train. With --chunker, a document's score is the best of its spans; an --index has the chunker that it was built
     with.
 
+    With --leave-out, the training corpora of a set's name and source are taken out of the router, and every expert that
+    was trained on one of them, or over more than 1 % of the set's documents, out of the pool: so a pack does on
+    documents of somebody else.
+
     Only --systems measures centroid_max, centroid_kmeans, nearest_pilot, dataset_router, classifier_head,
     expert_classifiers, two_step, description, random, best_single, known_index_expert and query_oracle_null.
     "--systems baselines" measures all routers that routing is compared with; a name that there is not lists all.
@@ -86,6 +93,7 @@ def command(
         index=index,
         chunker=parse_chunker(chunker) if chunker else None,
         merged=merged,
+        leave_out=leave_out,
         split=split,
         systems=systems or None,
         save_runs=save_runs,

@@ -10,6 +10,7 @@ from routeret.datasets import Dataset, load_dataset
 from routeret.encoders import load_encoder
 from routeret.errors import InputError, UnknownDocumentError
 from routeret.evaluation.indexing import SearchedIndex, indexes_of
+from routeret.evaluation.leaving_out import pool_without
 from routeret.evaluation.provenance import Provenance
 from routeret.evaluation.report import Report
 from routeret.evaluation.scoring import Options, score_dataset
@@ -29,6 +30,7 @@ def evaluate(
     index: Path | str | None = None,
     chunker: Chunker | None = None,
     merged: bool = False,
+    leave_out: bool = False,
     split: str = "test",
     systems: Sequence[str] | None = None,
     save_runs: Path | None = None,
@@ -49,6 +51,8 @@ def evaluate(
         chunker: with a pack, cuts documents into spans; None leaves them whole. An index has its own.
         merged: with a pack, search one index that holds all corpora instead of one a set; document ids are
             ``<set>/<id>`` there. With an index, only written into the report.
+        leave_out: measure every set with a pool that has never seen it: without the training corpora of its name and
+            source, and without every expert that was trained on one of them or over more than 1 % of its documents.
         split: which queries.
         systems: which systems, and always the base; ``"baselines"`` stands for every router that routing is compared
             with. None takes all but those of :data:`~routeret.evaluation.systems.ON_REQUEST`.
@@ -72,7 +76,8 @@ def evaluate(
     if index is not None:
         with Retriever.open(index, device=device) as retriever:
             searched = {dataset.name: _found_in(retriever.index, dataset, split) for dataset in datasets}
-            return _report(datasets, searched, retriever.searcher.pool, options, merged=merged, pack=None)
+            pools = _pools(datasets, searched, retriever.searcher.pool, leave_out=leave_out)
+            return _report(datasets, searched, pools, options, merged=merged, leave_out=leave_out, pack=None)
     for dataset in datasets:
         dataset.check(split)
     chosen = read_pack(DEFAULT_PACK if pack is None else pack)
@@ -99,29 +104,45 @@ def evaluate(
         cache=options.cache,
         show_progress=show_progress,
     ) as searched:
-        return _report(datasets, searched, pool, options, merged=merged, pack=sha256_of(chosen.folder / MANIFEST)[:16])
+        pools = _pools(datasets, searched, pool, leave_out=leave_out)
+        fingerprint = sha256_of(chosen.folder / MANIFEST)[:16]
+        return _report(datasets, searched, pools, options, merged=merged, leave_out=leave_out, pack=fingerprint)
+
+
+def _pools(
+    datasets: Sequence[Dataset], searched: Mapping[str, SearchedIndex], pool: Pool, *, leave_out: bool
+) -> dict[str, Pool]:
+    """The pool that answers the queries of every dataset, by its name."""
+    if not leave_out:
+        return {dataset.name: pool for dataset in datasets}
+    pools = {}
+    for dataset in datasets:
+        index, prefix = searched[dataset.name].index, searched[dataset.name].prefix
+        numbers = index.numbers([prefix + document.id for document in dataset.corpus])
+        pools[dataset.name] = pool_without(pool, dataset.name, index.content_keys(numbers))
+    return pools
 
 
 def _report(
     datasets: Sequence[Dataset],
     searched: Mapping[str, SearchedIndex],
-    pool: Pool,
+    pools: Mapping[str, Pool],
     options: Options,
     *,
     merged: bool,
+    leave_out: bool,
     pack: str | None,
 ) -> Report:
-    searcher_by_index = {id(one.index): Searcher(one.index, pool) for one in searched.values()}
-    reports = {
-        dataset.name: score_dataset(
-            dataset, searched[dataset.name], searcher_by_index[id(searched[dataset.name].index)], options
-        )
-        for dataset in datasets
-    }
+    searchers: dict[tuple[int, int], Searcher] = {}
+    reports = {}
+    for dataset in datasets:
+        index, pool = searched[dataset.name].index, pools[dataset.name]
+        searcher = searchers.setdefault((id(index), id(pool)), Searcher(index, pool))
+        reports[dataset.name] = score_dataset(dataset, searched[dataset.name], searcher, options)
     fingerprints = {name: one.fingerprint for name, one in searched.items()}
     # All of them were cut alike.
     chunker = next(iter(searched.values())).index.chunker.as_dict()
-    provenance = Provenance.here(options.split, pack=pack, indexes=fingerprints, chunker=chunker)
+    provenance = Provenance.here(options.split, pack=pack, indexes=fingerprints, chunker=chunker, left_out=leave_out)
     return Report.from_datasets(reports, merged=merged, provenance=provenance)
 
 

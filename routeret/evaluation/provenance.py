@@ -34,6 +34,7 @@ class Provenance:
         indexes: fingerprint of the searched index by dataset.
         chunker: what cut the documents of the searched indexes into spans, as plain JSON values; a document's score
             is the best of its spans.
+        left_out: whether every dataset was searched with a pool that has never seen it.
     """
 
     versions: Mapping[str, str | None]
@@ -42,6 +43,7 @@ class Provenance:
     pack: str | None
     indexes: Mapping[str, str]
     chunker: Mapping[str, Any] = field(default_factory=_whole_text)
+    left_out: bool = False
 
     @classmethod
     def here(
@@ -52,6 +54,7 @@ class Provenance:
         pack: str | None = None,
         indexes: Mapping[str, str] | None = None,
         chunker: Mapping[str, Any] | None = None,
+        left_out: bool = False,
     ) -> "Provenance":
         """Give the provenance of numbers made in this environment.
 
@@ -61,6 +64,7 @@ class Provenance:
             pack: fingerprint of the pack's manifest.
             indexes: fingerprint of the searched index by dataset.
             chunker: what cut the documents into spans, as plain JSON values; None where they stayed whole.
+            left_out: whether every dataset was searched with a pool that has never seen it.
         """
         return cls(
             versions=installed_versions(),
@@ -69,6 +73,7 @@ class Provenance:
             pack=pack,
             indexes=dict(indexes or {}),
             chunker=dict(chunker or _whole_text()),
+            left_out=left_out,
         )
 
     def to_json(self) -> dict[str, Any]:
