@@ -141,7 +141,7 @@ class Routing:
             documents are unlike what the experts know.
         corpora: probability of each training corpus given the query, the likeliest first.
         known_documents: share of the base's first hits that each expert was trained over, by expert.
-        pilots: the nearest pilot queries, nearest first.
+        pilots: the nearest pilot queries, nearest first; found when they are first looked at.
         adaptation: how strongly the query was turned by the index's own map, which is made from its documents alone.
     """
 
@@ -152,7 +152,7 @@ class Routing:
     held_back: bool
     corpora: Mapping[str, float]
     known_documents: Mapping[str, float]
-    pilots: tuple[Pilot, ...]
+    pilots: Sequence[Pilot]
     adaptation: float = 0.0
 
     def as_dict(self) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import numpy as np
 from routeret.errors import InputError
 from routeret.index import Index
 from routeret.retriever.ranking import NONE, Ranking
-from routeret.routing import UtilityRouter
-from routeret.routing.decisions import Router, RoutingBatch
+from routeret.routing.decisions import RoutingBatch
+from routeret.routing.nearest_pilots import NearestPilots
 from routeret.types import FloatArray, Hit, Hits, Routing
 
 Reranker = Callable[[str, Sequence[Hit]], Sequence[float]]
@@ -18,18 +18,17 @@ Reranker = Callable[[str, Sequence[Hit]], Sequence[float]]
 _SHOWN_PILOTS = 3
 
 
-def explained(routing: RoutingBatch, *, base: FloatArray, router: Router | None) -> list[Routing]:
+def explained(routing: RoutingBatch, *, base: FloatArray, pilots: NearestPilots | None) -> list[Routing]:
     """The decision for every query in words and names.
 
     Args:
         routing: the decisions.
         base: float32, shape (n_queries, dim); the base's query embeddings.
-        router: what decided, if anything; the nearest of its pilots are shown if it has some.
+        pilots: those of the router that decided; the nearest ones are shown. None where there are none.
     """
-    if not isinstance(router, UtilityRouter):
+    if pilots is None:
         return [routing.explain(query) for query in range(len(base))]
-    nearest = router.library.nearest(base, _SHOWN_PILOTS)
-    return [routing.explain(query, pilots=pilots) for query, pilots in enumerate(nearest)]
+    return [routing.explain(query, pilots=pilots.later(base[query], _SHOWN_PILOTS)) for query in range(len(base))]
 
 
 def hits_of(index: Index, ranking: Ranking, texts: Sequence[str], routings: Sequence[Routing]) -> list[Hits]:

@@ -249,7 +249,7 @@ class Retriever(PoolKeeper):
             searcher = self.searcher
             block = next(searcher.blocks(texts, depth=1))
             routing = searcher.route(block, disabled=disabled)
-            return explained(routing, base=block.batch.base, router=searcher.pool.router)[0]
+            return explained(routing, base=block.batch.base, pilots=searcher.pilots)[0]
 
     def _found(
         self, texts: Sequence[str], k: int, *, scope: Scope, expert: str | None, disabled: frozenset[str]
@@ -269,8 +269,8 @@ class Retriever(PoolKeeper):
                 else searcher.constant(block, weights={expert: 1.0})
             )
             ranking = searcher.rank(block, routing_batch, k)
-            router = searcher.pool.router if expert is None else None
-            routings = explained(routing_batch, base=block.batch.base, router=router)
+            pilots = searcher.pilots if expert is None else None
+            routings = explained(routing_batch, base=block.batch.base, pilots=pilots)
             yield from hits_of(self._index, ranking, block.batch.texts, routings)
 
 

@@ -19,6 +19,7 @@ from routeret.retriever.scope import Scope
 from routeret.retriever.standing import DocumentStanding
 from routeret.routing import UtilityRouter
 from routeret.routing.decisions import Router, RoutingBatch
+from routeret.routing.nearest_pilots import NearestPilots
 from routeret.types import BASE, LEXICAL, BoolArray, FloatArray, HashArray, IntArray, QueryBatch, Routing
 
 FIRST_HITS = 20
@@ -87,6 +88,12 @@ class Searcher:
     def pool(self) -> Pool:
         """What searches."""
         return self._pool
+
+    @cached_property
+    def pilots(self) -> NearestPilots | None:
+        """The pilots of the pool's router; None where it has none."""
+        router = self._pool.router
+        return NearestPilots(router.library) if isinstance(router, UtilityRouter) else None
 
     def blocks(
         self, texts: Sequence[str], *, depth: int, vectors: FloatArray | None = None, scope: Scope | None = None

@@ -112,7 +112,7 @@ class RoutingBatch:
             held_back=bool(self.held_back[query]),
             corpora={self.corpora[i]: float(self.corpus_probabilities[query, i]) for i in likeliest},
             known_documents={name: float(share) for name, share in zip(self.experts, self.known[query], strict=True)},
-            pilots=tuple(pilots),
+            pilots=pilots,
             adaptation=float(self.adaptation[query]),
         )
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from routeret.artifact import new_folder, read_manifest, write_manifest
 from routeret.errors import ArtifactError, InputError
-from routeret.types import FloatArray, Pilot
+from routeret.types import FloatArray
 
 STRENGTHS = (0.3, 0.5, 0.7, 1.0)
 """The strengths at which every expert is tried on the pilots."""
@@ -136,27 +136,6 @@ class PilotLibrary:
     def without_corpora(self, names: Sequence[str]) -> "PilotLibrary":
         """The library without some corpora."""
         return replace(self, corpora=tuple(corpus for corpus in self.corpora if corpus.name not in names))
-
-    def nearest(self, queries: FloatArray, n_pilots: int = 3) -> list[tuple[Pilot, ...]]:
-        """For every query the pilots most similar to it, most similar first.
-
-        Args:
-            queries: float32, shape (n_queries, dim); base query embeddings.
-            n_pilots: how many at most.
-        """
-        if not self.corpora:
-            return [()] * len(queries)
-        vectors = np.concatenate([corpus.vectors for corpus in self.corpora])
-        texts = [text for corpus in self.corpora for text in corpus.texts]
-        names = [corpus.name for corpus in self.corpora for _ in corpus.texts]
-        tiny = np.finfo(np.float32).tiny
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), tiny)
-        similarity = queries @ vectors.T / np.maximum(np.linalg.norm(queries, axis=1, keepdims=True), tiny)
-        best = np.argsort(-similarity, axis=1, kind="stable")[:, :n_pilots]
-        return [
-            tuple(Pilot(texts[pilot], names[pilot], float(similarity[query, pilot])) for pilot in pilots)
-            for query, pilots in enumerate(best)
-        ]
 
     def save(self, folder: Path | str) -> None:
         """Write the library as a new folder of plain JSON and safetensors; vectors and gains as float16."""

@@ -14,6 +14,7 @@ from routeret.routing import (
     RoutingBatch,
     UtilityRouter,
 )
+from routeret.routing.nearest_pilots import NearestPilots
 from routeret.types import QueryBatch
 
 CARE, CODE = np.array([1, 0, 0, 0], dtype=np.float32), np.array([0, 1, 0, 0], dtype=np.float32)
@@ -207,7 +208,7 @@ def test_the_wrong_number_of_shares_is_refused(library):
 def test_an_explanation_names_weights_corpora_and_margin(library):
     router = UtilityRouter.fit(library, ["nurse", "coder"], settings=sharp())
     routing = router.route(batch(CARE), known=known([1, 1]))
-    told = routing.explain(0, pilots=library.nearest(CARE[None], 2)[0])
+    told = routing.explain(0, pilots=NearestPilots(library).of(CARE, 2))
     assert next(iter(told.weights)) == "nurse"
     assert next(iter(told.corpora)) == "care"
     assert told.margin == pytest.approx(0.3, abs=0.02)
