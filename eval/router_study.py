@@ -24,6 +24,7 @@ from routeret.experts.strength import applied
 from routeret.fusion import mix_queries
 from routeret.index.structures.best import top_k
 from routeret.packs import read_pack
+from routeret.retriever.index_map import sampled_rows
 from routeret.retriever.searching import FIRST_HITS
 from routeret.routing import STRENGTHS, PilotCorpus, PilotLibrary, RouterSettings, RoutingBatch, UtilityRouter
 from routeret.routing.whitening import LEAST_VECTORS, whitening
@@ -83,10 +84,7 @@ class Study:
             name: pilot_queries(data).measured if name in self.homes else data.queries_by_split["dev"]
             for name, data in self.sets.items()
         }
-        self.maps = {
-            name: whitening(data.documents) if len(data.documents) >= LEAST_VECTORS else None
-            for name, data in self.sets.items()
-        }
+        self.maps = {name: index_map(data.documents) for name, data in self.sets.items()}
         self.base = {name: self.score(name, split.vectors) for name, split in self.dev.items()}
 
     def home(self) -> list[dict]:
@@ -225,6 +223,12 @@ class MergedIndex:
             np.concatenate([data.content_keys for data in sets.values()]),
             dict(zip(sets, np.cumsum([0, *sizes]).tolist(), strict=False)),
         )
+
+
+def index_map(documents: FloatArray) -> FloatArray | None:
+    """The map of an index that holds these documents alone."""
+    rows = sampled_rows(np.arange(len(documents)), n_rows=len(documents))
+    return whitening(documents[rows]) if len(rows) >= LEAST_VECTORS else None
 
 
 def summary(gains: dict[str, float]) -> dict:

@@ -43,7 +43,7 @@ class IndexMap:
             rows = index.live_rows
             end = _prefix(index.n_rows)
             if self._rows is None or end != self._end or np.isin(self._rows, rows).mean() < _REMAINING:
-                self._rows, self._end = _sampled(rows[rows < end]), end
+                self._rows, self._end = sampled_rows(rows, n_rows=index.n_rows), end
                 self._weight = self._computed(index, self._rows, is_known)
             return self._weight
 
@@ -56,15 +56,22 @@ class IndexMap:
         return whitening(index.vectors(rows)) if len(rows) >= LEAST_VECTORS else None
 
 
+def sampled_rows(rows: IntArray, *, n_rows: int) -> IntArray:
+    """The rows of which a map is made, where some are alive of all that an index has.
+
+    Args:
+        rows: the live ones, rising.
+        n_rows: how many there are, alive or not.
+    """
+    rows = rows[rows < _prefix(n_rows)]
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(np.int64)]
+
+
 def _prefix(n_rows: int) -> int:
     """How many rows of so many are looked at: the largest step of growth."""
     if n_rows < LEAST_VECTORS:
         return n_rows
     steps = int(np.log(n_rows / LEAST_VECTORS) / np.log(_GROWTH) + 1e-9)
     return min(n_rows, int(LEAST_VECTORS * _GROWTH**steps))
-
-
-def _sampled(rows: IntArray) -> IntArray:
-    if len(rows) <= _MOST_ROWS:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(np.int64)]

@@ -11,6 +11,8 @@ LEAST_VECTORS = 500
 """Fewer documents do not tell how their vectors are spread."""
 
 _CLUSTERS = 8
+_PARTS = 4
+_LEAST_IN_CLUSTER = 16
 _ROUNDS = 20
 _RIDGE = 1.0
 
@@ -42,11 +44,20 @@ def whitening(documents: FloatArray, *, seed: int = 0) -> FloatArray:
 
 
 def _within_clusters(vectors: _Doubles, *, seed: int) -> _Doubles:
-    """The covariance of vectors around the centres of their clusters, shape (dim, dim)."""
+    """The covariance of vectors around the centres of their clusters, shape (dim, dim).
+
+    Where clusters lie hangs on their first centres, so every fourth vector is clustered by itself, and the four are
+    averaged.
+    """
     from scipy.cluster.vq import kmeans2
 
-    n_clusters = max(1, min(_CLUSTERS, len(vectors) // (2 * _CLUSTERS)))
-    centres, labels = kmeans2(vectors, n_clusters, iter=_ROUNDS, minit="++", rng=np.random.default_rng(seed))
-    deviations = vectors - centres[labels]
-    covariance: _Doubles = deviations.T @ deviations / len(vectors)
+    rng = np.random.default_rng(seed)
+    n_parts = max(1, min(_PARTS, len(vectors) // (_CLUSTERS * _LEAST_IN_CLUSTER)))
+    covariance: _Doubles = np.zeros((vectors.shape[1], vectors.shape[1]))
+    for start in range(n_parts):
+        part = vectors[start::n_parts]
+        n_clusters = max(1, min(_CLUSTERS, len(part) // _LEAST_IN_CLUSTER))
+        centres, labels = kmeans2(part, n_clusters, iter=_ROUNDS, minit="++", rng=rng)
+        deviations = part - centres[labels]
+        covariance += deviations.T @ deviations / len(vectors)
     return covariance
