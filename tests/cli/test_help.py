@@ -44,7 +44,7 @@ def python(code):
 def test_the_commands():
     assert main.list_commands(None) == [
         "demo", "build", "add", "upsert", "sync", "delete", "search", "route", "info", "verify", "compact",
-        "optimise", "export", "import", "eval", "compare", "suite", "bench", "tune", "mine", "train", "pack",
+        "optimise", "export", "import", "eval", "compare", "suite", "bench", "tune", "doctor", "mine", "train", "pack",
         "experts",
     ]  # fmt: skip
     inner = {path for path in COMMANDS if len(path) == 2}
@@ -111,7 +111,7 @@ def test_whatever_runs_a_model_takes_a_device():
     takes = {path for path, command in COMMANDS.items() if "device" in [one.name for one in command.params]}
     assert takes == {
         *((name,) for name in ("demo", "build", "add", "upsert", "sync", "search", "route", "optimise", "import")),
-        *((name,) for name in ("eval", "suite", "tune")),
+        *((name,) for name in ("eval", "suite", "tune", "doctor")),
         *(("train", kind) for kind in ("expert", "tower", "moe")),
         ("bench", "index"),
         ("pack", "build"),
@@ -141,6 +141,7 @@ def test_version():
         (["tune", "kb", "--queries", "f", "--data", "d"], "Give either --queries FILE or --data FOLDER."),
         (["eval", "--data", "d"], "Give either --pack NAME or --index FOLDER."),
         (["eval", "--data", "d", "--pack", "p", "--output", "no/such/o.json"], "folder no/such does not exist"),
+        (["doctor", "kb"], "Missing option '--queries'"),
         (["suite"], "Missing argument 'FILE'"),
         (["suite", "s.toml", "--output", "no/such/o.json"], "folder no/such does not exist"),
         (["train", "expert", "x", "--data", "d"], "Missing option '--out'"),

@@ -1,0 +1,18 @@
+"""How a pool of experts lives: what a query log tells of it."""
+
+from routeret.doctor.diagnosing import diagnose
+from routeret.doctor.diagnosis import Diagnosis, Drift, ExpertUse, Typical
+from routeret.doctor.log import QueryLog, read_log
+from routeret.doctor.plots import draw, require_drawing
+
+__all__ = [
+    "Diagnosis",
+    "Drift",
+    "ExpertUse",
+    "QueryLog",
+    "Typical",
+    "diagnose",
+    "draw",
+    "read_log",
+    "require_drawing",
+]
