@@ -24,7 +24,7 @@ from routeret.experts.strength import applied
 from routeret.fusion import mix_queries
 from routeret.index.structures.best import top_k
 from routeret.packs import read_pack
-from routeret.retriever.index_map import sampled_rows
+from routeret.retriever.index_map import MOST_ROWS, evenly
 from routeret.retriever.searching import FIRST_HITS
 from routeret.routing import STRENGTHS, PilotCorpus, PilotLibrary, RouterSettings, RoutingBatch, UtilityRouter
 from routeret.routing.whitening import LEAST_VECTORS, whitening
@@ -121,6 +121,7 @@ class Study:
                 scores = self.mixed(batch, routing, self.experts) @ index.documents.T
                 if routing.standing is not None:
                     for query in range(len(split)):
+                        # Every document of this index stands in some corpus.
                         counts = routing.standing.of(query, knows)
                         scores[query] += np.minimum(counts - counts[hits[query]].max(), 0)
                 gain = ndcg_of_scores(scores, relevant=relevant, grades=split.grades) - base
@@ -227,7 +228,7 @@ class MergedIndex:
 
 def index_map(documents: FloatArray) -> FloatArray | None:
     """The map of an index that holds these documents alone."""
-    rows = sampled_rows(np.arange(len(documents)), n_rows=len(documents))
+    rows = evenly(np.arange(len(documents)), most=MOST_ROWS)
     return whitening(documents[rows]) if len(rows) >= LEAST_VECTORS else None
 
 

@@ -118,8 +118,11 @@ def _pools(
     pools = {}
     for dataset in datasets:
         index, prefix = searched[dataset.name].index, searched[dataset.name].prefix
-        numbers = index.numbers([prefix + document.id for document in dataset.corpus])
-        pools[dataset.name] = pool_without(pool, dataset.name, index.content_keys(numbers))
+        ids = [prefix + document.id for document in dataset.corpus]
+        # An index of one's own need not hold what no query asks for.
+        numbers = index.numbers([one for one, is_there in zip(ids, index.contains(ids), strict=True) if is_there])
+        keys = index.content_keys(numbers)
+        pools[dataset.name] = pool_without(pool, dataset.name, keys, queries=list(dataset.queries.values()))
     return pools
 
 

@@ -1,6 +1,6 @@
 """A pool as if it had never seen a data set: how experts and router do on documents of somebody else."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,11 +15,12 @@ SHARED = 0.01
 """An expert has seen a data set from this share of its documents on."""
 
 
-def pool_without(pool: Pool, name: str, keys: HashArray) -> Pool:
+def pool_without(pool: Pool, name: str, keys: HashArray, queries: Collection[str] = ()) -> Pool:
     """The pool without what has seen a data set; the router is fitted again on the pilots that are left.
 
-    These have seen it: the training corpora of its name, of the same source as that, and those of which an expert that
-    was trained on nothing else knows more than 1 % of its documents; the experts trained on one of these corpora, and
+    These have seen it: the training corpora of its name, of the same source as that, those of whose pilots more than
+    1 % are queries of it, and those of which an expert that was trained on nothing else knows more than 1 % of its
+    documents; the experts trained on one of these corpora, and
     those that know more than 1 % of its documents. An expert of several corpora goes as a whole, since it cannot forget
     one of them.
 
@@ -27,13 +28,14 @@ def pool_without(pool: Pool, name: str, keys: HashArray) -> Pool:
         pool: with a utility router, or without any; other routers are left out.
         name: of the data set, as its training corpus would be called.
         keys: content keys of its documents, uint64, shape (n_documents,).
+        queries: its queries, of all splits.
     """
     router = pool.router
     library = router.library if isinstance(router, UtilityRouter) else PilotLibrary(pool.base.query_tower, ())
     has_seen = {
         expert.name for expert in pool.experts if np.isin(keys, expert.known_documents).mean() > SHARED and len(keys)
     }
-    corpora = _seen_corpora(library.corpora, name, has_seen)
+    corpora = _seen_corpora(library.corpora, name, has_seen, frozenset(queries))
     has_seen.update(expert for corpus in corpora for expert in corpus.home_experts)
     experts = tuple(expert for expert in pool.experts if expert.name not in has_seen)
     if len(experts) == len(pool.experts) and not corpora:
@@ -46,7 +48,9 @@ def pool_without(pool: Pool, name: str, keys: HashArray) -> Pool:
     return replace(pool, experts=experts, router=UtilityRouter.fit(library, _names(experts), settings=router.settings))
 
 
-def _seen_corpora(corpora: Sequence[PilotCorpus], name: str, has_seen: set[str]) -> list[PilotCorpus]:
+def _seen_corpora(
+    corpora: Sequence[PilotCorpus], name: str, has_seen: set[str], queries: frozenset[str]
+) -> list[PilotCorpus]:
     sources = {corpus.source or corpus.name for corpus in corpora if corpus.name == name}
     n_homes = {
         expert: sum(expert in corpus.home_experts for corpus in corpora)
@@ -58,6 +62,7 @@ def _seen_corpora(corpora: Sequence[PilotCorpus], name: str, has_seen: set[str])
         if corpus.name == name
         or (corpus.source or corpus.name) in sources
         or any(n_homes[expert] == 1 and expert in has_seen for expert in corpus.home_experts)
+        or sum(text in queries for text in corpus.texts) > SHARED * len(corpus.texts)
     ]
 
 

@@ -5,13 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from routeret.evaluation.oracles import query_oracle
+from routeret.evaluation.oracles import QUERY_ORACLE_NULL, query_oracle
 from routeret.experts import LinearExpert
 from routeret.measures import PerQuery
 from routeret.retriever.pool import Pool
 from routeret.types import BASE, FloatArray
-
-QUERY_ORACLE_NULL = "query_oracle_null"
 
 NULL = "null:"
 """How the name of a system begins that is one random map alone; it is not reported."""

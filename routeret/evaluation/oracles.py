@@ -7,11 +7,12 @@ from routeret.measures import NDCG, PerQuery, mean_measures
 
 DATASET_ORACLE = "dataset_oracle"
 QUERY_ORACLE = "query_oracle"
+QUERY_ORACLE_NULL = "query_oracle_null"
 
 
 def is_oracle(system: str) -> bool:
     """Whether a system is an oracle by its name: a bound that the answers were needed for, and no system to use."""
-    return "oracle" in system
+    return system in (DATASET_ORACLE, QUERY_ORACLE, QUERY_ORACLE_NULL)
 
 
 def dataset_oracle(actions: Mapping[str, PerQuery]) -> PerQuery:

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from routeret.errors import InputError
 from routeret.evaluation.layout import EXPERT, system_order
-from routeret.evaluation.null import NULL, QUERY_ORACLE_NULL, null_pool
-from routeret.evaluation.oracles import DATASET_ORACLE, QUERY_ORACLE
+from routeret.evaluation.null import NULL, null_pool
+from routeret.evaluation.oracles import DATASET_ORACLE, QUERY_ORACLE, QUERY_ORACLE_NULL
 from routeret.retriever.ranking import Ranking
 from routeret.retriever.searching import Block, Searcher, without_lexical
 from routeret.routing import ROUTERS, PilotLibrary, RouterInputs, UtilityRouter, fit_router

@@ -1,5 +1,6 @@
 """Retrievers in a temporary folder, all with the same pack and base."""
 
+import shutil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -45,7 +46,9 @@ class TemporaryRetrievers:
         self._n_made = 0
 
     def new(self) -> Retriever:
-        """A retriever without documents, which will be searched exactly."""
+        """A retriever without documents, which will be searched exactly; the one before must be closed, and goes."""
+        for before in Path(self._folder.name).iterdir():
+            shutil.rmtree(before)
         self._n_made += 1
         path = Path(self._folder.name) / f"retriever-{self._n_made}"
         retriever = Retriever.create(path, pack=self._pack, base=self._base, chunker=self._chunker, device=self._device)

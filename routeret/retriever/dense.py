@@ -20,6 +20,9 @@ _CANDIDATES = 100
 """How many documents of every space are candidates of a fused ranking, at least; their scores tell how the spaces
 compare, however many documents are asked for."""
 
+_DEEPEST = 16
+"""How many times as many documents as are wanted are looked at, at most, where some are lowered."""
+
 _INTERACTION_CANDIDATES = 500
 """How many documents are scored by late interaction, at least."""
 
@@ -120,14 +123,21 @@ class DenseSearch:
             return self._ranking(queries, depth)
         ranking = Ranking.empty(len(queries), min(depth, len(self._scope)))
         may_be_lowered = self._standing.acts[queries]
-        for lines, wanted in (
-            (np.flatnonzero(~may_be_lowered), depth),
-            # What is lowered makes room for what was found behind it.
-            (np.flatnonzero(may_be_lowered), max(depth, _CANDIDATES)),
-        ):
-            if len(lines):
-                found = self._standing.lowered(self._ranking(queries[lines], wanted), queries[lines])
-                ranking.put(lines, found.part(np.arange(len(lines)), ranking.depth))
+        alone = np.flatnonzero(~may_be_lowered)
+        if len(alone):
+            ranking.put(alone, self._ranking(queries[alone], depth))
+        open_lines = np.flatnonzero(may_be_lowered)
+        wanted = max(2 * depth, _CANDIDATES)
+        while len(open_lines) and ranking.depth:
+            found = self._ranking(queries[open_lines], wanted)
+            lowered = self._standing.lowered(found, queries[open_lines]).part(np.arange(len(open_lines)), ranking.depth)
+            ranking.put(open_lines, lowered)
+            # What was not found scores no more than the last that was, lowered or not.
+            is_open = lowered.scores[:, -1] < found.scores[:, -1]
+            if found.depth == len(self._scope) or wanted >= _DEEPEST * max(depth, _CANDIDATES):
+                break
+            open_lines = open_lines[is_open]
+            wanted *= 2
         return ranking
 
     def _ranking(self, queries: IntArray, depth: int) -> Ranking:

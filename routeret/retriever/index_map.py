@@ -1,5 +1,6 @@
 """The map of an index: what its own documents say of how queries should be turned."""
 
+import hashlib
 import threading
 from collections.abc import Callable
 
@@ -9,25 +10,26 @@ from routeret.index import Index
 from routeret.routing.whitening import LEAST_VECTORS, whitening
 from routeret.types import BoolArray, FloatArray, IntArray
 
-_MOST_ROWS = 8000
+MOST_ROWS = 4000
+"""How many vectors a map is made from, at most."""
+
+_LOOKED_AT = 4 * MOST_ROWS
 _GROWTH = 1.25
-_REMAINING = 0.9
+_MOST_KEPT = 4
 
 
 class IndexMap:
-    """Computes the map of an index from the documents that no expert knows; it is kept as long as it fits.
+    """Computes the map of an index from documents that no expert knows, and keeps it as long as these are the same.
 
-    The rows of a prefix of the index are sampled evenly, at most 8,000. The prefix grows in steps of a quarter, and the
-    map is computed again when it does, or when a tenth of the sampled rows are gone. So a document that is added or
-    deleted costs nothing.
+    The map depends on what the index holds, not on how it came to hold it: of the first live rows, a number that grows
+    in steps of a quarter, some are taken evenly. So a document that is added seldom changes which, and then nothing is
+    computed again.
     """
 
     def __init__(self) -> None:
         """Nothing is computed yet."""
         self._computing = threading.Lock()
-        self._end = 0
-        self._rows: IntArray | None = None
-        self._weight: FloatArray | None = None
+        self._weights: dict[bytes, FloatArray] = {}
 
     def weight(self, index: Index, *, is_known: Callable[[IntArray], BoolArray]) -> FloatArray | None:
         """The map, as :func:`routeret.routing.whitening.whitening` gives it.
@@ -37,40 +39,41 @@ class IndexMap:
             is_known: tells of some document numbers which some expert was trained over, shape (n_documents,).
 
         Returns:
-            float32, shape (dim, dim); None where there are too few documents that no expert knows.
+            float32, shape (dim, dim); None where fewer than 500 of the vectors that were looked at, at most 16,000, are
+            of documents that no expert knows, or where they are all zero.
         """
-        with self._computing:
-            rows = index.live_rows
-            end = _prefix(index.n_rows)
-            if self._rows is None or end != self._end or np.isin(self._rows, rows).mean() < _REMAINING:
-                self._rows, self._end = sampled_rows(rows, n_rows=index.n_rows), end
-                self._weight = self._computed(index, self._rows, is_known)
-            return self._weight
-
-    @staticmethod
-    def _computed(index: Index, rows: IntArray, is_known: Callable[[IntArray], BoolArray]) -> FloatArray | None:
+        rows = evenly(index.live_rows, most=_LOOKED_AT)
         if len(rows) < LEAST_VECTORS:
             return None
         numbers, places = np.unique(index.row_documents[rows], return_inverse=True)
-        rows = rows[~is_known(numbers)[places]]
-        return whitening(index.vectors(rows)) if len(rows) >= LEAST_VECTORS else None
+        rows = evenly(rows[~is_known(numbers)[places]], most=MOST_ROWS)
+        if len(rows) < LEAST_VECTORS:
+            return None
+        vectors = index.vectors(rows)
+        if not vectors.any():
+            return None
+        content = hashlib.blake2b(np.ascontiguousarray(vectors).tobytes(), digest_size=16).digest()
+        with self._computing:
+            if content not in self._weights:
+                while len(self._weights) >= _MOST_KEPT:
+                    self._weights.pop(next(iter(self._weights)))
+                self._weights[content] = whitening(vectors)
+            return self._weights[content]
 
 
-def sampled_rows(rows: IntArray, *, n_rows: int) -> IntArray:
-    """The rows of which a map is made, where some are alive of all that an index has.
+def evenly(rows: IntArray, *, most: int) -> IntArray:
+    """Some of the first rows: how many are looked at grows in steps of a quarter, and at most so many are taken.
 
     Args:
-        rows: the live ones, rising.
-        n_rows: how many there are, alive or not.
+        rows: in order.
+        most: how many at most.
     """
-    rows = rows[rows < _prefix(n_rows)]
-    if len(rows) <= _MOST_ROWS:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, _MOST_ROWS).astype(np.int64)]
+    rows = rows[: _step(len(rows))]
+    return rows if len(rows) <= most else rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
 
 
-def _prefix(n_rows: int) -> int:
-    """How many rows of so many are looked at: the largest step of growth."""
+def _step(n_rows: int) -> int:
+    """The largest step of growth that is no more than this."""
     if n_rows < LEAST_VECTORS:
         return n_rows
     steps = int(np.log(n_rows / LEAST_VECTORS) / np.log(_GROWTH) + 1e-9)

@@ -61,8 +61,6 @@ class Loader:
             if contents != self._contents:
                 self._contents = contents
                 self._pool = None
-                # Other experts know other documents.
-                self._index_map = IndexMap()
             self._searcher = None
 
     def base(self) -> Encoder:

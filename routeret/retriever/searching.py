@@ -78,6 +78,7 @@ class Searcher:
         self._index = index
         self._pool = pool
         self._index_map = IndexMap() if index_map is None else index_map
+        self._maps: dict[tuple[str, ...], FloatArray | None] = {}
 
     @property
     def index(self) -> Index:
@@ -133,7 +134,7 @@ class Searcher:
         if disabled and isinstance(router, UtilityRouter):
             router = router.restricted_to([name for name in router.expert_names if name not in disabled])
         routing = router.route(block.batch, known=self.known(block, router.expert_names))
-        if (routing.adaptation > 0).any() and self._map() is None:
+        if (routing.adaptation > 0).any() and self._map(routing.experts) is None:
             return replace(routing, adaptation=np.zeros_like(routing.adaptation))
         return routing
 
@@ -184,22 +185,21 @@ class Searcher:
             arrays.append(vectors)
             columns.append(weights[:, column])
         mixed = mix_queries(arrays, weights=np.stack(columns, axis=1).astype(np.float32))
-        return self._turned(mixed, routing.adaptation)
-
-    def _turned(self, vectors: FloatArray, strengths: FloatArray) -> FloatArray:
-        """Query vectors as the index's own map turns them; at strength 0 they stay as they are."""
-        weight = self._map() if (strengths > 0).any() else None
+        weight = self._map(routing.experts) if (routing.adaptation > 0).any() else None
         if weight is None:
-            return vectors
-        return applied(vectors, vectors @ weight.T, strengths=strengths, unit_length=self._index.space.unit_length)
+            return mixed
+        unit_length = self._index.space.unit_length
+        return applied(mixed, mixed @ weight.T, strengths=routing.adaptation, unit_length=unit_length)
 
-    def _map(self) -> FloatArray | None:
-        """The index's own map; None where it holds too little that no expert knows."""
-        return self._index_map.weight(self._index, is_known=self._is_known)
+    def _map(self, experts: tuple[str, ...]) -> FloatArray | None:
+        """The index's own map, of documents that none of some experts knows; None where it holds too few."""
 
-    def _is_known(self, numbers: IntArray) -> BoolArray:
-        """Which documents some expert of the pool was trained over."""
-        return np.asarray(self._known_by(numbers, self._pool.names).any(axis=1), dtype=np.bool_)
+        def is_known(numbers: IntArray) -> BoolArray:
+            return np.asarray(self._known_by(numbers, experts).any(axis=1), dtype=np.bool_)
+
+        if experts not in self._maps:
+            self._maps[experts] = self._index_map.weight(self._index, is_known=is_known)
+        return self._maps[experts]
 
     def rank(self, block: Block, routing: RoutingBatch, k: int) -> Ranking:
         """The k best documents of every query, with the weights of a routing.
@@ -246,7 +246,10 @@ class Searcher:
         self._require_known(experts)
         keys = self._index.content_keys(numbers)
         known = {expert.name: expert.known_documents for expert in self._pool.experts}
-        return np.stack([_among(keys, known[name]) for name in experts], axis=1)
+        knows = np.zeros((len(numbers), len(experts)), dtype=np.bool_)
+        for column, name in enumerate(experts):
+            knows[:, column] = _among(keys, known[name])
+        return knows
 
     def _adapting(self, routing: RoutingBatch) -> BoolArray:
         """Which expert changes which query in the base's space, shape (n_queries, n_experts)."""

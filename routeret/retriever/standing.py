@@ -16,8 +16,8 @@ class DocumentStanding:
     """What the documents of an index are lowered by for the queries of a block.
 
     Of the documents among the base's first hits, those of the corpus that counts most keep their scores, and so does
-    every document that stands in no corpus: nothing is known of it. So where one corpus or none is in sight, no score
-    changes.
+    every document that stands in no corpus: nothing is known of it. So an index of one corpus, or of none, ranks and
+    scores as without it.
     """
 
     def __init__(self, standing: CorpusStanding, first_hits: IntArray, *, known_by: KnownBy) -> None:

@@ -91,7 +91,13 @@ class LabelledSearch:
                 columns.append(self._ndcg(expert.encode_queries(self.batch, strengths=strengths)) - base)
             gains[expert.name] = np.stack(columns, axis=1)
         corpus = PilotCorpus(
-            name=name, texts=self.batch.texts, vectors=task.base, gains=gains, home_experts=(name,), source=name
+            name=name,
+            texts=self.batch.texts,
+            vectors=task.base,
+            gains=gains,
+            home_experts=(name,),
+            source=name,
+            is_index=True,
         )
         return PilotLibrary(query_tower=searcher.pool.base.query_tower, corpora=(corpus,))
 

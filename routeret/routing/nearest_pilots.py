@@ -58,7 +58,7 @@ class _Later(Sequence[Pilot]):
 
     def __init__(self, pilots: NearestPilots, query: FloatArray, n_pilots: int) -> None:
         self._pilots = pilots
-        self._query = query
+        self._query = query.copy()  # it may be a line of many
         self._n_pilots = n_pilots
 
     @cached_property
@@ -83,3 +83,7 @@ class _Later(Sequence[Pilot]):
 
     def __repr__(self) -> str:
         return repr(self._found)
+
+    def __reduce__(self) -> tuple[type[tuple[Pilot, ...]], tuple[tuple[Pilot, ...]]]:
+        """What is kept or copied are the pilots that were found, not all there are."""
+        return tuple, (self._found,)

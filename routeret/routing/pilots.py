@@ -38,6 +38,8 @@ class PilotCorpus:
             :data:`LEXICAL_WEIGHTS` minus without, on top of the mixture of experts that suits the corpus; NaN where
             it was not measured, None where it was measured on no pilot.
         home_experts: the experts that were trained on this corpus, the most special first.
+        is_index: whether it is the index itself, tuned on labels of its own. Its expert knows all documents that were
+            there, whatever else they stand in.
     """
 
     name: str
@@ -47,6 +49,7 @@ class PilotCorpus:
     lexical_gains: FloatArray | None = None
     home_experts: tuple[str, ...] = ()
     source: str = ""
+    is_index: bool = False
 
     def __post_init__(self) -> None:
         """Refuse arrays that do not fit together."""
@@ -154,6 +157,7 @@ class PilotLibrary:
                     "name": corpus.name,
                     "source": corpus.source,
                     "home_experts": list(corpus.home_experts),
+                    "is_index": corpus.is_index,
                     "texts": list(corpus.texts),
                 }
             )
@@ -197,6 +201,7 @@ class PilotLibrary:
                     name=fields["name"],
                     source=fields["source"],
                     home_experts=tuple(fields["home_experts"]),
+                    is_index=fields.get("is_index", False),
                     texts=tuple(fields["texts"]),
                     vectors=arrays[f"{number}.vectors"],
                     gains={

@@ -213,8 +213,13 @@ class UtilityRouter:
         """What the corpora count by how like them the query is, whatever the first hits are."""
         if self.settings.corpus_penalty == 0 or not (owners >= 0).any():
             return None
-        homes = [corpus.home_experts for corpus in self.library.corpora]
-        breadths = np.array([sum(name in names for names in homes) for name in self.expert_names], dtype=np.int64)
+        corpora = [corpus for corpus in self.library.corpora if not corpus.is_index]
+        breadths = np.array(
+            [sum(name in corpus.home_experts for corpus in corpora) or len(corpora) + 1 for name in self.expert_names],
+            dtype=np.int64,
+        )
+        # Documents do not stand in the index's own corpus: they would all be lowered beside a training corpus.
+        owners = np.where([corpus.is_index for corpus in self.library.corpora], -1, owners)
         return CorpusStanding(owners, breadths, self.settings.corpus_penalty * guessed)
 
     def _with_evidence(self, guessed: FloatArray, owners: IntArray, trust: FloatArray) -> FloatArray:

@@ -1,5 +1,7 @@
 """A map of queries that is computed from the documents of an index alone, without a query or a label."""
 
+import warnings
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -56,8 +58,12 @@ def _within_clusters(vectors: _Doubles, *, seed: int) -> _Doubles:
     covariance: _Doubles = np.zeros((vectors.shape[1], vectors.shape[1]))
     for start in range(n_parts):
         part = vectors[start::n_parts]
-        n_clusters = max(1, min(_CLUSTERS, len(part) // _LEAST_IN_CLUSTER))
-        centres, labels = kmeans2(part, n_clusters, iter=_ROUNDS, minit="++", rng=rng)
+        n_distinct = len({vector.tobytes() for vector in part})
+        n_clusters = max(1, min(_CLUSTERS, n_distinct // 2, len(part) // _LEAST_IN_CLUSTER))
+        with warnings.catch_warnings():
+            # A cluster that has lost all of its vectors stays empty, which does no harm.
+            warnings.filterwarnings("ignore", message="One of the clusters is empty")
+            centres, labels = kmeans2(part, n_clusters, iter=_ROUNDS, minit="++", rng=rng)
         deviations = part - centres[labels]
         covariance += deviations.T @ deviations / len(vectors)
     return covariance
