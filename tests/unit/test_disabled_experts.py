@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from tiny_packs import documents_of, write_pack
+from tiny_packs import documents_of, linear_expert, pilot_corpus, write_expert, write_pack
 
 from routeret.errors import InputError, UnknownExpertError
 from routeret.retriever import Retriever
 from routeret.routing import UtilityRouter
-from routeret.types import QueryBatch
+from routeret.types import Document, QueryBatch
 
 ASKED = "ship with an engine"
 
@@ -46,6 +46,24 @@ def test_a_request_changes_nothing_for_the_next(kb):
     before = kb.search(ASKED, 5).as_dict()
     kb.search(ASKED, 5, disable=["ships", "bm25"])
     assert kb.search(ASKED, 5).as_dict() == before
+
+
+def test_the_map_of_the_index_is_that_of_a_pool_without_the_expert(tmp_path):
+    notes = [Document(id=f"n{number}", text=f"note {number} of word{number % 17}") for number in range(600)]
+    own = linear_expert("own", known=notes)
+    with Retriever.create(tmp_path / "kb", base="hashing-32") as kb:
+        kb.add(notes)
+        for expert, corpus in ((own, "fruit"), (linear_expert("ships"), "ships")):
+            kb.add_expert(
+                write_expert(
+                    tmp_path / expert.name, expert, pilot_corpus(corpus, {expert.name: 0.1}, home=[expert.name])
+                )
+            )
+        assert kb.route("note of word3").adaptation == 0
+        disabled = kb.search("note of word3", 10, disable=["own", "bm25"])
+        assert disabled.routing.adaptation == pytest.approx(0.2)
+        kb.remove_expert("own")
+        assert [hit.id for hit in kb.search("note of word3", 10, disable=["bm25"])] == [hit.id for hit in disabled]
 
 
 @pytest.mark.parametrize(

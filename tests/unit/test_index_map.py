@@ -9,7 +9,7 @@ from routeret.encoders import HashingEncoder
 from routeret.experts import LinearExpert
 from routeret.index import Index
 from routeret.retriever import Retriever
-from routeret.retriever.index_map import IndexMap
+from routeret.retriever.index_map import IndexMap, evenly
 from routeret.routing import PilotCorpus, PilotLibrary, RouterSettings, UtilityRouter
 from routeret.routing.whitening import whitening
 from routeret.types import Document, QueryBatch
@@ -103,23 +103,58 @@ def test_the_map_is_computed_again_when_a_quarter_more_has_come(index):
     np.testing.assert_array_equal(kept.weight(index, is_known=nobody), whitening(index.vectors(np.arange(625))))
 
 
-def test_a_map_depends_on_the_index_and_not_on_its_history(index):
+def test_a_map_depends_on_what_the_index_holds_and_not_on_its_history(index):
     kept = IndexMap()
     for start in range(0, 900, 150):
         index.add(corpus_of(150, start=start), BASE)
         kept.weight(index, is_known=nobody)
-    np.testing.assert_array_equal(kept.weight(index, is_known=nobody), IndexMap().weight(index, is_known=nobody))
+    index.delete([f"d{number}" for number in range(0, 200, 7)])
+    index.upsert(Corpus.from_documents([Document(id="d1", text="another text")], name="one"), BASE)
+    np.testing.assert_array_equal(
+        kept.weight(index, is_known=nobody), IndexMap().weight(index, is_known=nobody), strict=True
+    )
 
 
-def test_the_map_is_computed_again_when_a_tenth_is_gone(index):
+def test_no_map_outlives_its_documents(index):
     kept = IndexMap()
     index.add(corpus_of(600), BASE)
-    first = kept.weight(index, is_known=nobody)
-    index.delete([f"d{number}" for number in range(50)])
-    assert kept.weight(index, is_known=nobody) is first
-    index.delete([f"d{number}" for number in range(50, 61)])
-    # 61 of 600 are gone; 539 are left, and the prefix is still 500 rows long, of which 439 live.
-    assert kept.weight(index, is_known=nobody) is None
+    before = kept.weight(index, is_known=nobody)
+    index.sync(corpus_of(600, start=1000), BASE)
+    index.compact()
+    after = kept.weight(index, is_known=nobody)
+    assert not np.array_equal(before, after)
+    np.testing.assert_array_equal(after, IndexMap().weight(index, is_known=nobody))
+
+
+def test_a_few_unknown_documents_among_many_known_ones_are_found(index):
+    index.add(corpus_of(6000), BASE)
+    # One of ten is unknown. 600 of them are left, of which the largest step is 500.
+    weight = IndexMap().weight(index, is_known=lambda numbers: numbers % 10 != 0)
+    rows = evenly(np.arange(6000), most=16_000)
+    unknown = rows[rows % 10 == 0]
+    np.testing.assert_array_equal(weight, whitening(index.vectors(evenly(unknown, most=4000))))
+
+
+def test_evenly():
+    np.testing.assert_array_equal(evenly(np.arange(499), most=4000), np.arange(499))
+    np.testing.assert_array_equal(evenly(np.arange(10, 634), most=4000), np.arange(10, 510))
+    np.testing.assert_array_equal(evenly(np.arange(625), most=3), [0, 312, 624])
+    assert len(evenly(np.arange(0), most=3)) == 0
+
+
+@pytest.mark.parametrize("n_texts", [1, 3, 7])
+def test_many_copies_of_a_few_texts_warn_of_nothing(index, n_texts):
+    texts = [f"text {number} of some" for number in range(n_texts)]
+    copies = [Document(id=f"c{number}", text=texts[number % n_texts]) for number in range(600)]
+    index.add(Corpus.from_documents(copies, name="copies"), BASE)
+    assert np.isfinite(IndexMap().weight(index, is_known=nobody)).all()
+
+
+def test_an_empty_index_and_one_of_zeros_have_no_map(index, monkeypatch):
+    assert IndexMap().weight(index, is_known=nobody) is None
+    index.add(corpus_of(600), BASE)
+    monkeypatch.setattr(index, "vectors", lambda rows: np.zeros((len(rows), 32), dtype=np.float32))
+    assert IndexMap().weight(index, is_known=nobody) is None
 
 
 @pytest.fixture

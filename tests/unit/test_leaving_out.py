@@ -8,6 +8,7 @@ from tiny_packs import ENCODER, documents_of, linear_expert, write_dataset, writ
 
 from routeret.evaluation import evaluate
 from routeret.evaluation.leaving_out import pool_without
+from routeret.retriever import Retriever
 from routeret.retriever.pool import Pool
 from routeret.routing import PilotCorpus, PilotLibrary, RouterSettings, UtilityRouter
 from routeret.types import Document
@@ -20,9 +21,10 @@ def keys_of(documents):
 
 
 def corpus(name, *, home, gains, source=""):
-    vectors = ENCODER.encode_queries([f"{name} {number}" for number in range(3)])
+    texts = tuple(f"{name} {number}" for number in range(3))
+    vectors = ENCODER.encode_queries(texts)
     rows = {expert: np.full((3, 4), gain, dtype=np.float32) for expert, gain in gains.items()}
-    return PilotCorpus(name, ("a", "b", "c"), vectors, rows, home_experts=tuple(home), source=source)
+    return PilotCorpus(name, texts, vectors, rows, home_experts=tuple(home), source=source)
 
 
 @pytest.fixture
@@ -80,6 +82,28 @@ def test_nothing_is_left_but_the_base(pool):
     left = pool_without(alone, "fruit", keys_of(documents_of("fruit")))
     assert left.names == ()
     assert left.router is None
+
+
+def test_a_corpus_goes_whose_pilots_are_queries_of_the_set(pool):
+    # Known by the expert of all alone, and called otherwise here.
+    library = PilotLibrary(
+        ENCODER.query_tower,
+        (corpus("fruit", home=("all",), gains={"all": 0.1, "ships": 0.3}), pool.router.library.corpora[2]),
+    )
+    router = UtilityRouter.fit(library, pool.names, settings=SETTINGS)
+    keys = keys_of(documents_of("fruit"))
+    left = pool_without(replace(pool, router=router), "fruit_v2", keys, ["x", "fruit 1"])
+    assert corpora_of(left) == ["ships"]
+    assert corpora_of(pool_without(replace(pool, router=router), "fruit_v2", keys, ["x"])) == ["fruit", "ships"]
+
+
+def test_an_index_of_ones_own_need_not_hold_every_document(tmp_path):
+    folder = write_dataset(tmp_path / "fruit")
+    with Retriever.create(tmp_path / "kb", pack=write_pack(tmp_path / "two")) as kb:
+        kb.add(documents_of("fruit"))
+        kb.delete(["f0"])  # no test query asks for it
+    report = evaluate([folder], index=tmp_path / "kb", leave_out=True)
+    assert "expert:ships" in report.datasets["fruit"].systems
 
 
 def test_an_evaluation_leaves_every_set_out_once(tmp_path):

@@ -1,5 +1,8 @@
 """The pilots nearest to a query, and that nobody looks for them before they are wanted."""
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 
@@ -52,3 +55,12 @@ def test_they_are_found_when_they_are_looked_at(monkeypatch):
     assert asked == [2]
     assert "text='c'" in repr(later)
     assert hash(later) == hash(tuple(later))
+
+
+@pytest.mark.parametrize("kept", [copy.deepcopy, lambda later: pickle.loads(pickle.dumps(later))])
+def test_what_is_kept_or_copied_are_the_pilots_alone(kept):
+    query = np.array([0, 1], dtype=np.float32)
+    later = NearestPilots(LIBRARY).later(query, 2)
+    query[:] = [1, 0]  # it was a line of a block that is used again
+    assert kept(later) == (Pilot("c", "code", 1.0), Pilot("d", "code", 1.0))
+    assert type(kept(later)) is tuple

@@ -1,13 +1,18 @@
 """Documents of training corpora that a query does not look like are lowered; by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from tiny_packs import linear_expert, pilot_corpus, write_expert
 
+from routeret.encoders import HashingEncoder
+from routeret.retriever import Retriever
 from routeret.retriever.ranking import NONE, Ranking, ScoredDocuments
 from routeret.retriever.standing import DocumentStanding
 from routeret.routing import PilotCorpus, PilotLibrary, RouterSettings, UtilityRouter
 from routeret.routing.standing import CorpusStanding
-from routeret.types import QueryBatch
+from routeret.types import Document, QueryBatch
 
 # Experts: of care, of code, of both. Corpora: care, code, and a small one that only the expert of all was trained on.
 OWNERS = np.array([0, 1, 2])
@@ -117,6 +122,53 @@ def test_the_router_says_what_corpora_count(library):
     assert standing.breadths.tolist() == [2, 1, 1]
     np.testing.assert_allclose(standing.scores, 0.2 * router.guess.probabilities(query), atol=1e-7)
     assert standing.scores[0, 0] > 0.15
+
+
+def test_what_an_index_was_tuned_on_is_no_corpus_of_documents(library):
+    vectors = np.array([[0, 0, 1, 0]] * 4, dtype=np.float32)
+    own = PilotCorpus("tuned", ("a", "b", "c", "d"), vectors, home_experts=("tuned",), is_index=True)
+    both = replace(library, corpora=(*library.corpora, own))
+    router = UtilityRouter.fit(both, ["nurse", "coder", "tuned"])
+    query = np.array([[1, 0, 0, 0]], dtype=np.float32)
+    standing = router.route(QueryBatch(("q",), query), known=np.zeros((1, 3), dtype=np.float32)).standing
+    assert standing.owners.tolist() == [0, 1, -1]
+    # Its expert knows all documents. One of care stays one of care, and one of the user's own is in no corpus.
+    counts = standing.of(0, np.array([[True, False, True], [False, False, True]]))
+    assert counts[0] == standing.scores[0, 0]
+    assert counts[1] == -np.inf
+
+
+def test_the_mark_of_an_index_is_kept(library, tmp_path):
+    own = replace(library.corpora[0], is_index=True)
+    replace(library, corpora=(own, library.corpora[1])).save(tmp_path / "pilots")
+    assert [corpus.is_index for corpus in PilotLibrary.load(tmp_path / "pilots").corpora] == [True, False]
+
+
+def test_the_best_are_the_same_however_many_are_asked_for(tmp_path):
+    encoder = HashingEncoder(32)
+    query = "which fruit is red"
+    rng = np.random.default_rng(0)
+    texts = [f"{query} " + " ".join(f"x{rng.integers(10**6)}" for _ in range(rng.integers(1, 6))) for _ in range(3000)]
+    stored = [Document(id=str(number), text=text) for number, text in enumerate(texts)]
+    cosines = encoder.encode_documents(stored).vectors @ encoder.encode_queries([query])[0]
+    # Many documents of the wrong corpus stand before all but one of the right corpus.
+    wrong = [replace(stored[row], id=f"b{row}") for row in np.flatnonzero((cosines > 0.9) & (cosines < 0.93))[:120]]
+    right = [replace(stored[row], id=f"a{row}") for row in np.flatnonzero((cosines > 0.86) & (cosines < 0.89))[:15]]
+    assert (len(wrong), len(right)) == (120, 15)
+    right.insert(0, Document(id="a", text=query))
+    asked = {
+        "fruit": [f"which fruit is {one}" for one in ("red", "green", "blue", "old")],
+        "ships": ["a boat", "steam"],
+    }
+    with Retriever.create(tmp_path / "kb", base="hashing-32", storage="fp32") as kb:
+        kb.add(wrong + right)
+        for name, known in (("fruit", right), ("ships", wrong)):
+            corpora = [pilot_corpus(one, {name: -0.1}, texts=asked[one] * 6, home=[one]) for one in asked]
+            kb.add_expert(write_expert(tmp_path / name, linear_expert(name, known=known), *corpora))
+        found = {k: [hit.id for hit in kb.search(query, k, disable=["bm25"])] for k in (10, 60, 120, 136)}
+    assert all(one.startswith("a") for one in found[10])
+    assert all(ids[:10] == found[136][:10] for ids in found.values())
+    assert found[120] == found[136][:120]
 
 
 def test_a_penalty_of_nothing_and_a_pool_without_homes_have_no_standing(library):
