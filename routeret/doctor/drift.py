@@ -6,6 +6,7 @@ import numpy as np
 
 from routeret.doctor.diagnosis import Drift, Typical
 from routeret.doctor.observing import Observed
+from routeret.routing.picking import unit
 from routeret.types import BoolArray, FloatArray
 
 FAR_BELOW = 0.1
@@ -49,8 +50,7 @@ def typical_queries(vectors: FloatArray, texts: Sequence[str]) -> tuple[Typical,
         vectors: float32, shape (n_queries, dim).
         texts: the queries.
     """
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    units = vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
+    units = unit(vectors)
     rest = np.arange(len(units))
     found: list[Typical] = []
     while len(rest) and len(found) < MOST_TYPICAL:

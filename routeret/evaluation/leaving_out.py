@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from routeret.experts import TowerExpert
-from routeret.protocols import Expert
 from routeret.retriever.pool import Pool
 from routeret.routing import PilotCorpus, PilotLibrary, UtilityRouter
+from routeret.routing.picking import names_of
 from routeret.types import HashArray
 
 SHARED = 0.01
@@ -45,7 +44,9 @@ def pool_without(pool: Pool, name: str, keys: HashArray, queries: Collection[str
     library = library.without_corpora([corpus.name for corpus in corpora])
     for expert in sorted(has_seen):
         library = library.without_expert(expert)
-    return replace(pool, experts=experts, router=UtilityRouter.fit(library, _names(experts), settings=router.settings))
+    return replace(
+        pool, experts=experts, router=UtilityRouter.fit(library, names_of(experts), settings=router.settings)
+    )
 
 
 def _seen_corpora(
@@ -64,7 +65,3 @@ def _seen_corpora(
         or any(n_homes[expert] == 1 and expert in has_seen for expert in corpus.home_experts)
         or sum(text in queries for text in corpus.texts) > SHARED * len(corpus.texts)
     ]
-
-
-def _names(experts: Sequence[Expert | TowerExpert]) -> list[str]:
-    return [expert.name for expert in experts]

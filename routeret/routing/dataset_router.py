@@ -10,7 +10,7 @@ from routeret.errors import InputError
 from routeret.protocols import PoolMember
 from routeret.routing.decisions import RoutingBatch
 from routeret.routing.picking import names_of, picked, strengths_of, unit
-from routeret.routing.pilots import PilotCorpus, PilotLibrary
+from routeret.routing.pilots import PilotLibrary
 from routeret.types import FloatArray, IntArray, QueryBatch
 
 Comparison = Literal["centroid", "samples"]
@@ -71,7 +71,7 @@ class DatasetRouter:
         if n_samples < 1:
             raise InputError(f"n_samples is {n_samples}, expected at least 1")
         names = names_of(experts)
-        owner_by_corpus = {corpus.name: _owner(corpus, names) for corpus in library.corpora}
+        owner_by_corpus = {corpus.name: corpus.owner_among(names) for corpus in library.corpora}
         owned = [corpus for corpus in library.corpora if owner_by_corpus[corpus.name] is not None]
         if not owned:
             raise InputError(
@@ -98,11 +98,6 @@ class DatasetRouter:
         # A query's own length scales all of its similarities alike.
         nearest = (queries.base @ self.centroids.T).argmax(axis=1)
         return picked(self.owners[nearest], expert_names=self.expert_names, strengths=self.strengths, known=known)
-
-
-def _owner(corpus: PilotCorpus, names: tuple[str, ...]) -> int | None:
-    """The column of the most special expert that was trained on a corpus; None where the pool has none."""
-    return next((names.index(home) for home in corpus.home_experts if home in names), None)
 
 
 def _sample(vectors: FloatArray, n_samples: int, rng: np.random.Generator) -> FloatArray:

@@ -6,6 +6,7 @@ from typing import overload
 
 import numpy as np
 
+from routeret.routing.picking import unit
 from routeret.routing.pilots import PilotLibrary
 from routeret.types import FloatArray, Pilot
 
@@ -39,9 +40,7 @@ class NearestPilots:
     @cached_property
     def _vectors(self) -> FloatArray:
         """All pilots at length 1, float32, shape (n_pilots, dim)."""
-        vectors = np.concatenate([corpus.vectors for corpus in self._library.corpora])
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return vectors
+        return unit(np.concatenate([corpus.vectors for corpus in self._library.corpora]))
 
     @cached_property
     def _labels(self) -> tuple[list[str], list[str]]:

@@ -69,6 +69,10 @@ class PilotCorpus:
             shape = (n_pilots, len(LEXICAL_WEIGHTS))
             _require_shape(self.lexical_gains, shape, what=f"lexical gains on {self.name!r}")
 
+    def owner_among(self, experts: Sequence[str]) -> int | None:
+        """The place, among some experts, of the most special one that was trained on this corpus; None without one."""
+        return next((experts.index(home) for home in self.home_experts if home in experts), None)
+
     def mean_gain(self, expert: str) -> tuple[FloatArray, int]:
         """The mean gain of an expert at every strength, shape (n_strengths,), and over how many pilots.
 

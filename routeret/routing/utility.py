@@ -202,12 +202,8 @@ class UtilityRouter:
 
     def _owners(self) -> IntArray:
         """The column of every corpus's own expert, the most special one in the pool; -1 where there is none."""
-        owners = np.full(len(self.library.corpora), -1, dtype=np.int64)
-        for row, corpus in enumerate(self.library.corpora):
-            own = next((name for name in corpus.home_experts if name in self.expert_names), None)
-            if own is not None:
-                owners[row] = self.expert_names.index(own)
-        return owners
+        owners = [corpus.owner_among(self.expert_names) for corpus in self.library.corpora]
+        return np.array([-1 if owner is None else owner for owner in owners], dtype=np.int64)
 
     def _standing(self, guessed: FloatArray, owners: IntArray) -> CorpusStanding | None:
         """What the corpora count by how like them the query is, whatever the first hits are."""
