@@ -145,31 +145,31 @@ def write_manifest(
     write_json(folder / MANIFEST, {**values, "checksum": _checksum(values)})
 
 
-def read_manifest(folder: Path, *, kind: str, format_number: int, verify: bool = True) -> dict[str, Any]:
+def read_manifest(
+    folder: Path, *, kind: str, format_number: int, oldest: int | None = None, verify: bool = True
+) -> dict[str, Any]:
     """Give the manifest of a folder.
 
     Args:
         folder: a folder that :func:`write_manifest` finished.
         kind: what the folder must be.
-        format_number: the newest format that the caller reads; older ones are the caller's to convert.
+        format_number: the newest format that the caller reads.
+        oldest: the oldest one, which is the caller's to convert; by default only the newest is read.
         verify: compare the checksum of every file.
 
     Raises:
         ArtifactError: the manifest is missing, broken, of another kind or newer, or a file is missing or damaged.
     """
     path = folder / MANIFEST
-    if not path.is_file():
-        raise ArtifactError(f"{folder} has no {MANIFEST}; it is not a routeret {kind}, or writing it was interrupted")
-    try:
-        manifest: Any = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path} is not valid JSON: {error}") from error
+    manifest = _parsed(folder, kind=kind)
     if not isinstance(manifest, dict) or manifest.get("kind") != kind:
         found = manifest.get("kind") if isinstance(manifest, dict) else type(manifest).__name__
         raise ArtifactError(f"{folder} is a {found!r}, expected a {kind!r}")
-    if manifest.get("format") != format_number:
+    readable = range(format_number if oldest is None else oldest, format_number + 1)
+    if manifest.get("format") not in readable:
+        reads = f"format {format_number}" if oldest is None else f"formats {oldest} to {format_number}"
         raise ArtifactError(
-            f"{folder} has {kind} format {manifest.get('format')}, this version reads format {format_number}; "
+            f"{folder} has {kind} format {manifest.get('format')}, this version reads {reads}; "
             f"it was written by routeret {manifest.get('routeret', 'of an unknown version')}: open it with that version"
         )
     # Manifests of the first versions have no checksum of their own.
@@ -179,6 +179,29 @@ def read_manifest(folder: Path, *, kind: str, format_number: int, verify: bool =
     if verify:
         _verify_files(folder, manifest["files"])
     return dict(manifest)
+
+
+def kind_of(folder: Path) -> str:
+    """What a folder is, as its manifest says; nothing else in it is looked at.
+
+    Args:
+        folder: a folder that :func:`write_manifest` finished.
+
+    Raises:
+        ArtifactError: the manifest is missing or broken.
+    """
+    manifest = _parsed(folder, kind="folder")
+    return str(manifest.get("kind")) if isinstance(manifest, dict) else type(manifest).__name__
+
+
+def _parsed(folder: Path, *, kind: str) -> Any:  # noqa: ANN401 - any JSON value
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ArtifactError(f"{folder} has no {MANIFEST}; it is not a routeret {kind}, or writing it was interrupted")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path} is not valid JSON: {error}") from error
 
 
 def _checksum(values: dict[str, Any]) -> str:

@@ -143,6 +143,11 @@ class Routing:
         known_documents: share of the base's first hits that each expert was trained over, by expert.
         pilots: the nearest pilot queries, nearest first; found when they are first looked at.
         adaptation: how strongly the query was turned by the index's own map, which is made from its documents alone.
+        gain_intervals: where each predicted gain lies with 95 % confidence, lowest and highest, by expert; a mean over
+            queries like this one, not this query's own. Empty where the router does not say.
+        helps: the chance that each expert raises nDCG@10 on the query, at the strength of its predicted gain, by
+            expert; calibrated by leaving every training corpus out once. Empty where the router does not say.
+        reason: why the router held back, in words; empty where it did not.
     """
 
     weights: Mapping[str, float]
@@ -154,6 +159,9 @@ class Routing:
     known_documents: Mapping[str, float]
     pilots: Sequence[Pilot]
     adaptation: float = 0.0
+    gain_intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    helps: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
@@ -161,8 +169,11 @@ class Routing:
             "weights": dict(self.weights),
             "strengths": dict(self.strengths),
             "predicted_gains": dict(self.predicted_gains),
+            "gain_intervals": {name: list(interval) for name, interval in self.gain_intervals.items()},
+            "helps": dict(self.helps),
             "margin": self.margin,
             "held_back": self.held_back,
+            "reason": self.reason,
             "corpora": dict(self.corpora),
             "known_documents": dict(self.known_documents),
             "adaptation": self.adaptation,

@@ -5,7 +5,7 @@ import numpy as np
 from routeret.encoders.hashing import HashingEncoder
 from routeret.experts import LinearExpert
 from routeret.retriever import Retriever
-from routeret.routing import STRENGTHS, PilotCorpus, PilotLibrary
+from routeret.routing import STRENGTHS, PilotCorpus, PilotLibrary, save_pilots
 from routeret.types import Document
 
 DIM = 32
@@ -47,5 +47,5 @@ def _write_expert(folder, *, scale, gain, known_documents):
     gains = {expert.name: np.full((len(PILOTS), len(STRENGTHS)), gain, dtype=np.float32)}
     words = PilotCorpus("words", PILOTS, encoder.encode_queries(PILOTS), gains, home_experts=(expert.name,))
     pilots = PilotLibrary(encoder.query_tower, (words,))
-    expert.save(folder, beside=lambda temporary: pilots.save(temporary / "pilots"))
+    expert.save(folder, beside=lambda temporary: save_pilots(pilots, temporary / "pilots"))
     return folder

@@ -36,6 +36,7 @@ main = LazyGroup(
         "suite": ("suite", "Run an experiment from one file: build its pack, measure it."),
         "bench": ("bench", "Measure the index on this machine, beside other stores."),
         "tune": ("tune", "Fit an expert of your own to an index."),
+        "router": ("router", "Look at the router of an index or of a pack."),
         "doctor": ("doctor", "Tell from a query log how the experts of an index do."),
         "mine": ("mine", "Mine training data from links."),
         "train": ("train", "Train experts."),

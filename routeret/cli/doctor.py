@@ -34,7 +34,8 @@ def command(
     "relevant", the search is also measured without each expert. Lines without documents may stand among them.
     """
     from routeret.cli.diagnosis_text import diagnosis_text
-    from routeret.doctor import diagnose, draw, read_log, require_drawing
+    from routeret.doctor import diagnose, draw, read_log
+    from routeret.drawing import require_drawing
     from routeret.retriever import Retriever
 
     if plots is not None:

@@ -33,11 +33,7 @@ def routing_text(routing: Routing) -> str:
     """A routing in a few lines: weights, strengths, margin, corpora, known documents, nearest pilots."""
     lexical = routing.weights.get(LEXICAL, 0.0)
     shares = {name: share for name, share in routing.weights.items() if name != LEXICAL}
-    held = (
-        "held back: the query or the documents are unlike what the experts know"
-        if routing.held_back
-        else "not held back"
-    )
+    held = f"held back: {routing.reason}" if routing.held_back else routing.reason or "not held back"
     lines = [
         f"Routing: {_largest(shares)}" + (f"; plus {LEXICAL} {lexical:.2f}" if lexical else ""),
         f"  margin {routing.margin:.3f}, {held}",
@@ -46,7 +42,7 @@ def routing_text(routing: Routing) -> str:
     if acting:
         lines.append(f"  at strength: {_largest(acting)}")
     if routing.predicted_gains:
-        lines.append(f"  predicted gain in nDCG@10: {_largest(routing.predicted_gains, form='+.3f')}")
+        lines.append(f"  predicted gain in nDCG@10: {_gains_text(routing)}")
     if routing.corpora:
         lines.append(f"  like queries of: {_largest(routing.corpora)}")
     if any(routing.known_documents.values()):
@@ -155,6 +151,18 @@ def _hit_text(rank: int, hit: Hit) -> str:
     title = f"  {shortened(hit.title, 80)}" if hit.title.strip() else ""
     snippet = shortened(hit.text[start:end], _SNIPPET)
     return f"{head}{title}" + (f"\n     {snippet}" if snippet else "")
+
+
+def _gains_text(routing: Routing) -> str:
+    """The largest predicted gains, each with its interval and the chance that the expert helps."""
+    found = []
+    for name, gain in list(routing.predicted_gains.items())[:_SHOWN]:
+        text = f"{name} {gain:+.3f}"
+        if name in routing.gain_intervals:
+            low, high = routing.gain_intervals[name]
+            text += f" ({low:+.3f} to {high:+.3f}, helps {routing.helps[name]:.0%})"
+        found.append(text)
+    return ", ".join(found)
 
 
 def _largest(values: Mapping[str, float], *, form: str = ".2f") -> str:

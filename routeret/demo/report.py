@@ -181,7 +181,7 @@ def _routing_text(routing: Routing) -> str:
         rest = sum(weight for name, weight in weights.items() if name not in shown)
         rows.append((f"{n_others} more", f"{rest:.2f}", None, None, None))
     header = ("query vector", "weight", "strength", "gain", "known hits")
-    held = "held back: query or documents are unlike what the experts know" if routing.held_back else "not held back"
+    held = f"held back: {routing.reason}" if routing.held_back else routing.reason or "not held back"
     corpora = ", ".join(f"{name} {share:.2f}" for name, share in routing.corpora.items() if share >= _SHOWN_SHARE)
     lines = [
         aligned(Table(header=header, rows=tuple(rows))),

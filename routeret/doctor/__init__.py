@@ -3,7 +3,7 @@
 from routeret.doctor.diagnosing import diagnose
 from routeret.doctor.diagnosis import Diagnosis, Drift, ExpertUse, Typical
 from routeret.doctor.log import QueryLog, read_log
-from routeret.doctor.plots import draw, require_drawing
+from routeret.doctor.plots import draw
 
 __all__ = [
     "Diagnosis",
@@ -14,5 +14,4 @@ __all__ = [
     "diagnose",
     "draw",
     "read_log",
-    "require_drawing",
 ]

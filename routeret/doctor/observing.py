@@ -56,13 +56,12 @@ def observe(
         texts: the queries, at least one.
         show_progress: draw a progress bar on stderr.
     """
-    pilots = [corpus.vectors for corpus in router.library.corpora]
     blocks = searcher.blocks(texts, depth=1)
     n_blocks = sum(1 for _ in query_parts(texts))
     parts = []
     for block in track(blocks, description="routing", total=n_blocks, unit="blocks", show=show_progress):
         routing = searcher.route(block)
-        likeness = router.guess.likeness(block.batch.base, pilots)
+        likeness = router.likeness.of(block.batch.base)
         parts.append(
             (
                 block.batch.base,

@@ -8,10 +8,8 @@ import numpy as np
 from routeret.retriever.pool import Pool
 from routeret.routing import PilotCorpus, PilotLibrary, UtilityRouter
 from routeret.routing.picking import names_of
+from routeret.routing.pilots import SHARED
 from routeret.types import HashArray
-
-SHARED = 0.01
-"""An expert has seen a data set from this share of its documents on."""
 
 
 def pool_without(pool: Pool, name: str, keys: HashArray, queries: Collection[str] = ()) -> Pool:

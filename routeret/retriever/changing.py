@@ -18,7 +18,7 @@ from routeret.retriever.folder import (
 )
 from routeret.retriever.own_spaces import require_embedded, require_fusion, require_own_space
 from routeret.retriever.pool import require_query_tower
-from routeret.routing import PilotLibrary, RouterSettings, UtilityRouter
+from routeret.routing import PilotLibrary, RouterSettings, UtilityRouter, load_pilots
 
 
 def read_pilots(source: Path, expert: Expert | TowerExpert) -> PilotLibrary:
@@ -35,7 +35,7 @@ def read_pilots(source: Path, expert: Expert | TowerExpert) -> PilotLibrary:
             f"expert {expert.name!r} has no pilots in {source}, so no router can tell when it helps; train it with: "
             f"routeret {command}, which writes them"
         )
-    return PilotLibrary.load(folder)
+    return load_pilots(folder)
 
 
 def require_place(folder: Path, contents: Contents, expert: Expert | TowerExpert, pilots: PilotLibrary) -> None:

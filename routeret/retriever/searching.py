@@ -94,7 +94,7 @@ class Searcher:
     def pilots(self) -> NearestPilots | None:
         """The pilots of the pool's router; None where it has none."""
         router = self._pool.router
-        return NearestPilots(router.library) if isinstance(router, UtilityRouter) else None
+        return NearestPilots(router.pilots) if isinstance(router, UtilityRouter) else None
 
     def blocks(
         self, texts: Sequence[str], *, depth: int, vectors: FloatArray | None = None, scope: Scope | None = None

@@ -11,6 +11,7 @@ from routeret.routing.pilots import LEXICAL_WEIGHTS, STRENGTHS, PilotCorpus, Pil
 from routeret.routing.random_router import RandomRouter
 from routeret.routing.registry import ROUTERS, RouterInputs, RouterKind, fit_router
 from routeret.routing.settings import RouterSettings
+from routeret.routing.stored_pilots import load_pilots, save_pilots
 from routeret.routing.two_step import TwoStepRouter
 from routeret.routing.utility import UtilityRouter
 
@@ -36,4 +37,6 @@ __all__ = [
     "TwoStepRouter",
     "UtilityRouter",
     "fit_router",
+    "load_pilots",
+    "save_pilots",
 ]

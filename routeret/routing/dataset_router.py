@@ -11,6 +11,7 @@ from routeret.protocols import PoolMember
 from routeret.routing.decisions import RoutingBatch
 from routeret.routing.picking import names_of, picked, strengths_of, unit
 from routeret.routing.pilots import PilotLibrary
+from routeret.routing.training_corpus import NO_OWNER, TrainingCorpus, owners_of
 from routeret.types import FloatArray, IntArray, QueryBatch
 
 Comparison = Literal["centroid", "samples"]
@@ -71,8 +72,8 @@ class DatasetRouter:
         if n_samples < 1:
             raise InputError(f"n_samples is {n_samples}, expected at least 1")
         names = names_of(experts)
-        owner_by_corpus = {corpus.name: corpus.owner_among(names) for corpus in library.corpora}
-        owned = [corpus for corpus in library.corpora if owner_by_corpus[corpus.name] is not None]
+        owners = owners_of([TrainingCorpus.of(corpus) for corpus in library.corpora], names)
+        owned = [corpus for corpus, owner in zip(library.corpora, owners, strict=True) if owner != NO_OWNER]
         if not owned:
             raise InputError(
                 f"none of the experts {', '.join(names) or '(none)'} was trained on a set with pilots; "
@@ -85,7 +86,7 @@ class DatasetRouter:
             strengths=strengths_of(experts),
             corpora=tuple(corpus.name for corpus in owned),
             centroids=(unit(means) if compare == "centroid" else means).astype(np.float32),
-            owners=np.array([owner_by_corpus[corpus.name] for corpus in owned], dtype=np.int64),
+            owners=owners[owners != NO_OWNER],
         )
 
     def route(self, queries: QueryBatch, *, known: FloatArray) -> RoutingBatch:

@@ -6,10 +6,24 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from routeret.routing.calibration import NORMAL_95
 from routeret.routing.standing import CorpusStanding
 from routeret.types import BASE, LEXICAL, BoolArray, FloatArray, Pilot, QueryBatch, Routing
 
 _SHOWN_CORPORA = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prospects:
+    """How far the predicted gains of a batch are to be believed.
+
+    Attributes:
+        errors: float32, shape (n_queries, n_experts); standard errors of the gains.
+        helps: float32, shape (n_queries, n_experts); the chance that the expert raises nDCG@10 on the query.
+    """
+
+    errors: FloatArray
+    helps: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +43,7 @@ class RoutingBatch:
         adaptation: float32, shape (n_queries,); how strongly the index's own map turns the query; see
             :func:`routeret.routing.whitening.whitening`.
         standing: what it counts for a document in which training corpora it stands; None where that is nothing.
+        prospects: how far the gains are to be believed; None where the router does not say.
     """
 
     experts: tuple[str, ...]
@@ -42,6 +57,7 @@ class RoutingBatch:
     known: FloatArray
     adaptation: FloatArray
     standing: CorpusStanding | None = None
+    prospects: Prospects | None = None
 
     @classmethod
     def constant(
@@ -90,7 +106,7 @@ class RoutingBatch:
             query: its number in the batch.
             pilots: the pilot queries nearest to it.
         """
-        gains = {name: float(gain) for name, gain in zip(self.experts, self.gains[query], strict=True)}
+        gains = self._by_expert(self.gains[query])
         ranked = sorted([0.0, *gains.values()], reverse=True)
         weights = {
             name: float(weight)
@@ -110,11 +126,36 @@ class RoutingBatch:
             predicted_gains=dict(sorted(gains.items(), key=lambda item: -item[1])),
             margin=ranked[0] - ranked[1] if len(ranked) > 1 else 0.0,
             held_back=bool(self.held_back[query]),
+            reason=self._reason(query),
             corpora={self.corpora[i]: float(self.corpus_probabilities[query, i]) for i in likeliest},
-            known_documents={name: float(share) for name, share in zip(self.experts, self.known[query], strict=True)},
+            known_documents=self._by_expert(self.known[query]),
             pilots=pilots,
             adaptation=float(self.adaptation[query]),
+            gain_intervals=self._gain_intervals(query),
+            helps={} if self.prospects is None else self._by_expert(self.prospects.helps[query]),
         )
+
+    def _by_expert(self, values: FloatArray) -> dict[str, float]:
+        return dict(zip(self.experts, values.tolist(), strict=True))
+
+    def _gain_intervals(self, query: int) -> dict[str, tuple[float, float]]:
+        if self.prospects is None:
+            return {}
+        reach = NORMAL_95 * self.prospects.errors[query]
+        lows, highs = self.gains[query] - reach, self.gains[query] + reach
+        return dict(zip(self.experts, zip(lows.tolist(), highs.tolist(), strict=True), strict=True))
+
+    def _reason(self, query: int) -> str:
+        """Why the router held back, in words; empty where it did not."""
+        if self.held_back[query]:
+            column = int(self.weights[query, 1:].argmax())
+            return (
+                f"{self.experts[column]} was trained over {self.known[query, column]:.0%} of the documents that the "
+                f"base finds first, too few to act at full strength"
+            )
+        if len(self.experts) and self.prospects is not None and not self.weights[query, 1:].any():
+            return "no expert is expected to gain"
+        return ""
 
 
 @runtime_checkable

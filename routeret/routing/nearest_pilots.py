@@ -8,15 +8,16 @@ import numpy as np
 
 from routeret.routing.picking import unit
 from routeret.routing.pilots import PilotLibrary
+from routeret.routing.stored_pilots import StoredPilots
 from routeret.types import FloatArray, Pilot
 
 
 class NearestPilots:
-    """The pilots of a library side by side; they are laid out at the first question."""
+    """The pilots of a library side by side; they are read and laid out at the first question."""
 
-    def __init__(self, library: PilotLibrary) -> None:
-        """Keep the library."""
-        self._library = library
+    def __init__(self, pilots: PilotLibrary | StoredPilots) -> None:
+        """Keep the pilots, in memory or in their folder."""
+        self._pilots = pilots
 
     def of(self, query: FloatArray, n_pilots: int) -> tuple[Pilot, ...]:
         """The pilots most similar to a query, most similar first.
@@ -36,6 +37,10 @@ class NearestPilots:
     def later(self, query: FloatArray, n_pilots: int) -> Sequence[Pilot]:
         """What :meth:`of` gives, found when it is first looked at."""
         return _Later(self, query, n_pilots)
+
+    @cached_property
+    def _library(self) -> PilotLibrary:
+        return self._pilots if isinstance(self._pilots, PilotLibrary) else self._pilots.library
 
     @cached_property
     def _vectors(self) -> FloatArray:

@@ -2,13 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from routeret.artifact import new_folder, read_manifest, write_manifest
-from routeret.errors import ArtifactError, InputError
+from routeret.errors import InputError
 from routeret.types import FloatArray
 
 STRENGTHS = (0.3, 0.5, 0.7, 1.0)
@@ -17,10 +14,8 @@ STRENGTHS = (0.3, 0.5, 0.7, 1.0)
 LEXICAL_WEIGHTS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
 """The weights of the lexical score that are tried on the pilots."""
 
-KIND = "pilots"
-FORMAT = 1
-
-_ARRAYS = "pilots.safetensors"
+SHARED = 0.01
+"""From this share of its documents or queries on, a corpus has been seen by who has seen another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +64,16 @@ class PilotCorpus:
             shape = (n_pilots, len(LEXICAL_WEIGHTS))
             _require_shape(self.lexical_gains, shape, what=f"lexical gains on {self.name!r}")
 
-    def owner_among(self, experts: Sequence[str]) -> int | None:
-        """The place, among some experts, of the most special one that was trained on this corpus; None without one."""
-        return next((experts.index(home) for home in self.home_experts if home in experts), None)
-
     def mean_gain(self, expert: str) -> tuple[FloatArray, int]:
         """The mean gain of an expert at every strength, shape (n_strengths,), and over how many pilots.
 
         Zeros over 0 pilots where the expert was never measured on this corpus.
         """
-        gains = self.gains.get(expert)
-        return _measured_mean(gains, n_columns=len(STRENGTHS))
+        return _mean_of(measured_rows(self.gains.get(expert), n_columns=len(STRENGTHS)))
 
     def mean_lexical_gain(self) -> tuple[FloatArray, int]:
         """The mean gain of every lexical weight, shape (n_lexical_weights,), and over how many pilots."""
-        return _measured_mean(self.lexical_gains, n_columns=len(LEXICAL_WEIGHTS))
+        return _mean_of(measured_rows(self.lexical_gains, n_columns=len(LEXICAL_WEIGHTS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,81 +130,29 @@ class PilotLibrary:
                 kept.append(replace(corpus, gains=gains, home_experts=home))
         return replace(self, corpora=tuple(kept))
 
+    def relatives(self, number: int) -> list[int]:
+        """The numbers of the corpora that tell nothing new of a corpus, itself among them.
+
+        Those are the corpora of the same source, and those that hold more than 1 % of its queries.
+        """
+        own = self.corpora[number]
+        texts = frozenset(own.texts)
+        return [
+            other
+            for other, corpus in enumerate(self.corpora)
+            if (corpus.source or corpus.name) == (own.source or own.name)
+            or sum(text in texts for text in corpus.texts) > SHARED * len(own.texts)
+        ]
+
+    def trained_near(self, number: int) -> frozenset[str]:
+        """The experts that were trained on a corpus, by its number, or on one of its relatives."""
+        return frozenset(
+            expert for relative in self.relatives(number) for expert in self.corpora[relative].home_experts
+        )
+
     def without_corpora(self, names: Sequence[str]) -> "PilotLibrary":
         """The library without some corpora."""
         return replace(self, corpora=tuple(corpus for corpus in self.corpora if corpus.name not in names))
-
-    def save(self, folder: Path | str) -> None:
-        """Write the library as a new folder of plain JSON and safetensors; vectors and gains as float16."""
-        from safetensors.numpy import save_file
-
-        arrays: dict[str, Any] = {}
-        corpora = []
-        for number, corpus in enumerate(self.corpora):
-            arrays[f"{number}.vectors"] = corpus.vectors.astype(np.float16)
-            for expert, gains in corpus.gains.items():
-                arrays[f"{number}.gains.{expert}"] = gains.astype(np.float16)
-            if corpus.lexical_gains is not None:
-                arrays[f"{number}.lexical_gains"] = corpus.lexical_gains.astype(np.float16)
-            corpora.append(
-                {
-                    "name": corpus.name,
-                    "source": corpus.source,
-                    "home_experts": list(corpus.home_experts),
-                    "is_index": corpus.is_index,
-                    "texts": list(corpus.texts),
-                }
-            )
-        with new_folder(Path(folder)) as temporary:
-            save_file(arrays, temporary / _ARRAYS)
-            write_manifest(
-                temporary,
-                kind=KIND,
-                format_number=FORMAT,
-                fields={
-                    "query_tower": self.query_tower,
-                    "strengths": list(STRENGTHS),
-                    "lexical_weights": list(LEXICAL_WEIGHTS),
-                    "corpora": corpora,
-                },
-            )
-
-    @classmethod
-    def load(cls, folder: Path | str) -> "PilotLibrary":
-        """The library that :meth:`save` wrote.
-
-        Raises:
-            ArtifactError: the folder is damaged, of another kind or format, or was made with other strengths.
-        """
-        from safetensors.numpy import load_file
-
-        folder = Path(folder)
-        manifest = read_manifest(folder, kind=KIND, format_number=FORMAT)
-        grids = (tuple(manifest["strengths"]), tuple(manifest["lexical_weights"]))
-        if grids != (STRENGTHS, LEXICAL_WEIGHTS):
-            raise ArtifactError(
-                f"{folder} holds pilots for strengths and lexical weights {grids}, this version reads "
-                f"{(STRENGTHS, LEXICAL_WEIGHTS)}; train the expert again"
-            )
-        arrays = {name: values.astype(np.float32) for name, values in load_file(folder / _ARRAYS).items()}
-        corpora = []
-        for number, fields in enumerate(manifest["corpora"]):
-            prefix = f"{number}.gains."
-            corpora.append(
-                PilotCorpus(
-                    name=fields["name"],
-                    source=fields["source"],
-                    home_experts=tuple(fields["home_experts"]),
-                    is_index=fields.get("is_index", False),
-                    texts=tuple(fields["texts"]),
-                    vectors=arrays[f"{number}.vectors"],
-                    gains={
-                        name.removeprefix(prefix): arrays[name] for name in sorted(arrays) if name.startswith(prefix)
-                    },
-                    lexical_gains=arrays.get(f"{number}.lexical_gains"),
-                )
-            )
-        return cls(query_tower=manifest["query_tower"], corpora=tuple(corpora))
 
 
 def _merged(ours: PilotCorpus, theirs: PilotCorpus) -> PilotCorpus:
@@ -231,12 +169,22 @@ def _merged(ours: PilotCorpus, theirs: PilotCorpus) -> PilotCorpus:
     )
 
 
-def _measured_mean(gains: FloatArray | None, *, n_columns: int) -> tuple[FloatArray, int]:
-    if gains is not None:
-        measured = gains[np.isfinite(gains).all(axis=1)]
-        if len(measured):
-            return measured.mean(axis=0, dtype=np.float64).astype(np.float32), len(measured)
-    return np.zeros(n_columns, dtype=np.float32), 0
+def measured_rows(gains: FloatArray | None, *, n_columns: int = len(STRENGTHS)) -> FloatArray:
+    """The gains of the pilots that were measured, float32, shape (n_measured, n_columns).
+
+    Args:
+        gains: as a :class:`PilotCorpus` holds them, NaN where nothing was measured; None where nothing was at all.
+        n_columns: how many columns there are.
+    """
+    if gains is None:
+        return np.zeros((0, n_columns), dtype=np.float32)
+    return gains[np.isfinite(gains).all(axis=1)]
+
+
+def _mean_of(measured: FloatArray) -> tuple[FloatArray, int]:
+    if len(measured) == 0:
+        return np.zeros(measured.shape[1], dtype=np.float32), 0
+    return measured.mean(axis=0, dtype=np.float64).astype(np.float32), len(measured)
 
 
 def _require_shape(array: FloatArray, shape: tuple[int, int], *, what: str) -> None:

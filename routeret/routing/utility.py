@@ -2,28 +2,37 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from routeret.artifact import new_folder, read_manifest, write_manifest
 from routeret.errors import InputError, UnknownExpertError
+from routeret.routing.calibration import Calibration
 from routeret.routing.corpus_guess import CorpusGuess
-from routeret.routing.decisions import RoutingBatch
+from routeret.routing.decisions import Prospects, RoutingBatch
+from routeret.routing.gain_table import GainTable
+from routeret.routing.leave_corpus_out import examples
+from routeret.routing.likeness import CorpusLikeness
+from routeret.routing.mixing import mixed
 from routeret.routing.pilots import LEXICAL_WEIGHTS, STRENGTHS, PilotLibrary
 from routeret.routing.settings import RouterSettings
 from routeret.routing.standing import CorpusStanding
+from routeret.routing.stored_pilots import StoredPilots, save_pilots
+from routeret.routing.training_corpus import NO_OWNER, TrainingCorpus, breadths_of, owners_of
 from routeret.types import FloatArray, IntArray, QueryBatch
 
 KIND = "router"
-FORMAT = 1
+FORMAT = 2
+OLDEST_FORMAT = 1
 
 _ARRAYS = "router.safetensors"
 _PILOTS = "pilots"
 _HELD_BACK_BELOW = 0.95
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class UtilityRouter:
     """Two steps: the training corpus given the query, times the mean gain of every expert on every corpus.
 
@@ -35,21 +44,29 @@ class UtilityRouter:
     An expert is bound to the documents that it was trained over. Where the base's first hits are not among them, its
     predicted gain is damped by how unlike the query is to the pilots, and its strength is capped.
 
+    A decision needs a summary of the pilots only; the pilots themselves are read when they are asked for.
+
     Attributes:
-        library: the pilots it was fitted on.
+        pilots: what it was fitted on, in memory or in its folder.
+        corpora: the training corpora.
         expert_names: the pool, in the order of its columns.
         settings: how it weighs.
         guess: from query to training corpus.
-        gains: float32, shape (n_corpora, n_experts, n_strengths); mean dev gains, shrunk towards 0.
+        likeness: how like a query is to a corpus at all.
+        table: what every expert gains on every corpus.
         lexical_weights: float32, shape (n_corpora,); the lexical weight that did best on each corpus.
+        calibration: how far a predicted gain is to be believed.
     """
 
-    library: PilotLibrary
+    pilots: PilotLibrary | StoredPilots
+    corpora: tuple[TrainingCorpus, ...]
     expert_names: tuple[str, ...]
     settings: RouterSettings
     guess: CorpusGuess
-    gains: FloatArray
+    likeness: CorpusLikeness
+    table: GainTable
     lexical_weights: FloatArray
+    calibration: Calibration
 
     @classmethod
     def fit(
@@ -68,21 +85,27 @@ class UtilityRouter:
         if len(set(experts)) != len(experts):
             raise InputError(f"experts {list(experts)} name one twice; name each once")
         settings = settings or RouterSettings()
-        shape = (len(library.corpora), len(experts), len(STRENGTHS))
-        gains = np.zeros(shape, dtype=np.float32)
-        lexical = np.full(len(library.corpora), settings.lexical_weight, dtype=np.float32)
-        for row, corpus in enumerate(library.corpora):
-            for column, expert in enumerate(experts):
-                mean, n_pilots = corpus.mean_gain(expert)
-                gains[row, column] = mean * n_pilots / (n_pilots + settings.shrinkage) if n_pilots else 0.0
-            mean, n_pilots = corpus.mean_lexical_gain()
-            if n_pilots:
-                # A corpus with few pilots stays near the weight that suits all.
-                best = LEXICAL_WEIGHTS[int(np.argmax(mean))]
-                trust = n_pilots / (n_pilots + settings.shrinkage)
-                lexical[row] = trust * best + (1 - trust) * settings.lexical_weight
-        guess = CorpusGuess.fit([corpus.vectors for corpus in library.corpora], regularisation=settings.regularisation)
-        return cls(library, tuple(experts), settings, guess, gains, lexical)
+        vectors = [corpus.vectors for corpus in library.corpora]
+        guess = CorpusGuess.fit(vectors, regularisation=settings.regularisation)
+        likeness = CorpusLikeness.fit(vectors)
+        table = GainTable.fit(library, experts, shrinkage=settings.shrinkage)
+        found = examples(library, experts, guess=guess, likeness=likeness, table=table)
+        return cls(
+            pilots=library,
+            corpora=tuple(TrainingCorpus.of(corpus) for corpus in library.corpora),
+            expert_names=tuple(experts),
+            settings=settings,
+            guess=guess,
+            likeness=likeness,
+            table=table,
+            lexical_weights=_lexical_weights(library, settings),
+            calibration=Calibration.fit(found),
+        )
+
+    @property
+    def library(self) -> PilotLibrary:
+        """The pilots it was fitted on."""
+        return self.pilots if isinstance(self.pilots, PilotLibrary) else self.pilots.library
 
     def route(self, queries: QueryBatch, *, known: FloatArray) -> RoutingBatch:
         """The decisions for some queries.
@@ -96,31 +119,31 @@ class UtilityRouter:
                 f"known has shape {known.shape}, expected ({len(queries)}, {len(self.expert_names)}): "
                 "a row a query, a column an expert"
             )
-        trust = np.clip(known / self.settings.known_share, 0.0, 1.0)
+        trust = np.minimum(known / self.settings.known_share, 1.0)
         guessed = self.guess.probabilities(queries.base)
-        owners = self._owners()
-        probabilities = self._with_evidence(guessed, owners, trust)
-        likeness = self.guess.likeness(queries.base, [corpus.vectors for corpus in self.library.corpora])
-        expected = self._expected(probabilities)
-        damped = self._expected(probabilities * likeness)
-        gains = trust[:, :, None] * expected + (1 - trust[:, :, None]) * damped
-        weights, wanted = self._mixed(gains)
+        probabilities = self._with_evidence(guessed, trust)
+        alike = probabilities * self.likeness.of(queries.base)
+        gains = self.table.expected(alike)
+        gains += trust[:, :, None] * (self.table.expected(probabilities) - gains)
+        weights, wanted = mixed(gains, temperature=self.settings.temperature)
         cap = self.settings.unknown_strength + (1 - self.settings.unknown_strength) * trust
         strengths = np.minimum(wanted, cap).astype(np.float32)
         pull = (weights[:, 1:] * wanted).sum(axis=1)
         held_back = (weights[:, 1:] * strengths).sum(axis=1) < _HELD_BACK_BELOW * pull
+        known_best = trust.max(axis=1, initial=0.0)
         return RoutingBatch(
             experts=self.expert_names,
             weights=weights,
             strengths=strengths,
-            lexical=self._lexical(probabilities, trust),
+            lexical=self._lexical(probabilities, known_best),
             gains=gains.max(axis=2, initial=-np.inf).astype(np.float32),
             held_back=held_back,
-            corpora=tuple(corpus.name for corpus in self.library.corpora),
+            corpora=tuple(corpus.name for corpus in self.corpora),
             corpus_probabilities=probabilities,
             known=known,
-            adaptation=self.settings.index_strength * (1 - trust.max(axis=1, initial=0.0)).astype(np.float32),
-            standing=self._standing(guessed, owners),
+            adaptation=(self.settings.index_strength * (1 - known_best)).astype(np.float32),
+            standing=self._standing(guessed),
+            prospects=self._prospects(gains, probabilities, trust),
         )
 
     def known_index(self, corpus: str, *, n_queries: int) -> RoutingBatch | None:
@@ -133,10 +156,10 @@ class UtilityRouter:
         Returns:
             None where the corpus has no row.
         """
-        names = [known.name for known in self.library.corpora]
+        names = [known.name for known in self.corpora]
         if corpus not in names:
             return None
-        weights, strengths = self._mixed(self.gains[[names.index(corpus)]])
+        weights, strengths = mixed(self.table.means[[names.index(corpus)]], temperature=self.settings.temperature)
         constant = RoutingBatch.constant(self.expert_names, n_queries, weights={}, strengths={})
         return replace(constant, weights=np.tile(weights, (n_queries, 1)), strengths=np.tile(strengths, (n_queries, 1)))
 
@@ -154,7 +177,7 @@ class UtilityRouter:
             raise UnknownExpertError(f"unknown expert {unknown[0]!r}; there are {', '.join(self.expert_names)}")
         columns = [column for column, name in enumerate(self.expert_names) if name in experts]
         names = tuple(self.expert_names[column] for column in columns)
-        return replace(self, expert_names=names, gains=self.gains[:, columns])
+        return replace(self, expert_names=names, table=self.table.of_experts(columns))
 
     def save(self, folder: Path | str) -> None:
         """Write the router and its pilots as a new folder of plain JSON and safetensors."""
@@ -163,24 +186,35 @@ class UtilityRouter:
         arrays = {
             "coefficients": self.guess.coefficients,
             "intercepts": self.guess.intercepts,
-            "floors": self.guess.floors,
-            "ceilings": self.guess.ceilings,
-            "gains": self.gains,
+            "exemplars": self.likeness.exemplars,
+            "exemplar_starts": self.likeness.starts,
+            "floors": self.likeness.floors,
+            "ceilings": self.likeness.ceilings,
+            "gains": self.table.means,
+            "gain_errors": self.table.errors,
+            "gaining_rates": self.table.rates,
             "lexical_weights": self.lexical_weights,
+            "help_coefficients": self.calibration.coefficients,
+            "unknown_errors": self.calibration.unknown_errors,
         }
         with new_folder(Path(folder)) as temporary:
             save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, temporary / _ARRAYS)
-            self.library.save(temporary / _PILOTS)
+            save_pilots(self.library, temporary / _PILOTS)
             write_manifest(
                 temporary,
                 kind=KIND,
                 format_number=FORMAT,
-                fields={"experts": list(self.expert_names), "settings": self.settings.as_dict()},
+                fields={
+                    "experts": list(self.expert_names),
+                    "settings": self.settings.as_dict(),
+                    "corpora": [corpus.as_dict() for corpus in self.corpora],
+                    "help_intercept": self.calibration.intercept,
+                },
             )
 
     @classmethod
     def load(cls, folder: Path | str) -> "UtilityRouter":
-        """The router that :meth:`save` wrote.
+        """The router that :meth:`save` wrote; one of format 1 is fitted again to its pilots.
 
         Raises:
             ArtifactError: the folder is damaged, or of another kind or format.
@@ -188,76 +222,90 @@ class UtilityRouter:
         from safetensors.numpy import load_file
 
         folder = Path(folder)
-        manifest = read_manifest(folder, kind=KIND, format_number=FORMAT)
+        manifest = read_manifest(folder, kind=KIND, format_number=FORMAT, oldest=OLDEST_FORMAT)
+        experts, settings = tuple(manifest["experts"]), RouterSettings(**manifest["settings"])
+        pilots = StoredPilots(folder / _PILOTS)
+        if manifest["format"] == OLDEST_FORMAT:
+            return cls.fit(pilots.library, experts, settings=settings)
         arrays = load_file(folder / _ARRAYS)
-        guess = CorpusGuess(arrays["coefficients"], arrays["intercepts"], arrays["floors"], arrays["ceilings"])
         return cls(
-            library=PilotLibrary.load(folder / _PILOTS),
-            expert_names=tuple(manifest["experts"]),
-            settings=RouterSettings(**manifest["settings"]),
-            guess=guess,
-            gains=arrays["gains"],
+            pilots=pilots,
+            corpora=tuple(TrainingCorpus.from_dict(fields) for fields in manifest["corpora"]),
+            expert_names=experts,
+            settings=settings,
+            guess=CorpusGuess(arrays["coefficients"], arrays["intercepts"]),
+            likeness=CorpusLikeness(
+                arrays["exemplars"], arrays["exemplar_starts"], arrays["floors"], arrays["ceilings"]
+            ),
+            table=GainTable(arrays["gains"], arrays["gain_errors"], arrays["gaining_rates"]),
             lexical_weights=arrays["lexical_weights"],
+            calibration=Calibration(arrays["help_coefficients"], manifest["help_intercept"], arrays["unknown_errors"]),
         )
 
+    @cached_property
     def _owners(self) -> IntArray:
-        """The column of every corpus's own expert, the most special one in the pool; -1 where there is none."""
-        owners = [corpus.owner_among(self.expert_names) for corpus in self.library.corpora]
-        return np.array([-1 if owner is None else owner for owner in owners], dtype=np.int64)
+        """The column of every corpus's own expert; -1 where there is none."""
+        return owners_of(self.corpora, self.expert_names)
 
-    def _standing(self, guessed: FloatArray, owners: IntArray) -> CorpusStanding | None:
+    @cached_property
+    def _standing_owners(self) -> IntArray:
+        """The owners of the corpora that documents stand in: all but the index's own.
+
+        Documents in that one would all be lowered beside a training corpus.
+        """
+        is_index = np.array([corpus.is_index for corpus in self.corpora], dtype=np.bool_)
+        return np.where(is_index, NO_OWNER, self._owners)
+
+    @cached_property
+    def _breadths(self) -> IntArray:
+        """On how many corpora every expert was trained."""
+        return breadths_of(self.corpora, self.expert_names)
+
+    def _standing(self, guessed: FloatArray) -> CorpusStanding | None:
         """What the corpora count by how like them the query is, whatever the first hits are."""
-        if self.settings.corpus_penalty == 0 or not (owners >= 0).any():
+        if self.settings.corpus_penalty == 0 or not (self._owners >= 0).any():
             return None
-        corpora = [corpus for corpus in self.library.corpora if not corpus.is_index]
-        breadths = np.array(
-            [sum(name in corpus.home_experts for corpus in corpora) or len(corpora) + 1 for name in self.expert_names],
-            dtype=np.int64,
-        )
-        # Documents do not stand in the index's own corpus: they would all be lowered beside a training corpus.
-        owners = np.where([corpus.is_index for corpus in self.library.corpora], -1, owners)
-        return CorpusStanding(owners, breadths, self.settings.corpus_penalty * guessed)
+        return CorpusStanding(self._standing_owners, self._breadths, self.settings.corpus_penalty * guessed)
 
-    def _with_evidence(self, guessed: FloatArray, owners: IntArray, trust: FloatArray) -> FloatArray:
+    def _with_evidence(self, guessed: FloatArray, trust: FloatArray) -> FloatArray:
         """Probability of every corpus given the query and whose documents the base's first hits are.
 
         A corpus whose own expert knows the first hits keeps its probability; one whose expert knows none of them
         keeps a small part. Where no expert knows any, the query alone decides.
         """
         evidence = np.zeros(guessed.shape, dtype=np.float32)
-        owned = owners >= 0
-        evidence[:, owned] = trust[:, owners[owned]]
+        owned = self._owners >= 0
+        evidence[:, owned] = trust[:, self._owners[owned]]
         probabilities = guessed * (self.settings.unknown_prior + evidence)
         total = probabilities.sum(axis=1, keepdims=True)
         return np.asarray(probabilities / np.maximum(total, np.finfo(np.float32).tiny), dtype=np.float32)
 
-    def _expected(self, probabilities: FloatArray) -> FloatArray:
-        """Predicted gains, shape (n_queries, n_experts, n_strengths)."""
-        return np.asarray(np.einsum("qc,ces->qes", probabilities, self.gains), dtype=np.float32)
-
-    def _mixed(self, gains: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Softmax over the base and all that gains, summed up to a weight and a mean strength an expert.
-
-        Args:
-            gains: float32, shape (n_queries, n_experts, n_strengths).
-
-        Returns:
-            Weights, shape (n_queries, 1 + n_experts), and strengths, shape (n_queries, n_experts).
-        """
-        n_queries, n_options = len(gains), gains.shape[1] * gains.shape[2]
-        logits = np.concatenate([np.zeros((n_queries, 1)), gains.reshape(n_queries, n_options)], axis=1)
-        logits /= self.settings.temperature
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        # Many experts that promise nothing would together outweigh one that promises a little.
-        shares[:, 1:] *= logits[:, 1:] > 0
-        shares /= shares.sum(axis=1, keepdims=True)
-        by_strength = shares[:, 1:].reshape(gains.shape)
-        weights = np.concatenate([shares[:, :1], by_strength.sum(axis=2)], axis=1)
-        strengths = (by_strength * STRENGTHS).sum(axis=2) / np.maximum(weights[:, 1:], np.finfo(np.float32).tiny)
-        return weights.astype(np.float32), strengths.astype(np.float32)
-
-    def _lexical(self, probabilities: FloatArray, trust: FloatArray) -> FloatArray:
+    def _lexical(self, probabilities: FloatArray, known_best: FloatArray) -> FloatArray:
         """The weight that suits the guessed corpus, as far as some expert knows the documents."""
         general = self.settings.lexical_weight
-        known = trust.max(axis=1, initial=0.0)
-        return np.asarray(general + known * (probabilities @ self.lexical_weights - general), dtype=np.float32)
+        return np.asarray(general + known_best * (probabilities @ self.lexical_weights - general), dtype=np.float32)
+
+    def _prospects(self, gains: FloatArray, probabilities: FloatArray, trust: FloatArray) -> Prospects:
+        """How far the gain of every expert at its best strength is to be believed."""
+        best = gains.argmax(axis=2)
+        lines, columns = np.ogrid[: best.shape[0], : best.shape[1]]
+        known = self.table.variances(probabilities)[lines, columns, best]
+        errors = np.sqrt(trust * known + (1 - trust) * self.calibration.unknown_errors[best] ** 2)
+        helps = self.calibration.helps(
+            self.table.gaining(probabilities)[lines, columns, best],
+            trust=trust,
+            strengths=np.array(STRENGTHS, dtype=np.float32)[best],
+        )
+        return Prospects(errors=errors.astype(np.float32), helps=helps)
+
+
+def _lexical_weights(library: PilotLibrary, settings: RouterSettings) -> FloatArray:
+    """The lexical weight that did best on every corpus; one with few pilots stays near the weight that suits all."""
+    weights = np.full(len(library.corpora), settings.lexical_weight, dtype=np.float32)
+    for row, corpus in enumerate(library.corpora):
+        mean, n_pilots = corpus.mean_lexical_gain()
+        if n_pilots:
+            trust = n_pilots / (n_pilots + settings.shrinkage)
+            best = LEXICAL_WEIGHTS[int(np.argmax(mean))]
+            weights[row] = trust * best + (1 - trust) * settings.lexical_weight
+    return weights

@@ -14,6 +14,7 @@ from routeret.experts.names import require_expert_name
 from routeret.protocols import Encoder
 from routeret.routing.description import described
 from routeret.routing.pilots import PilotLibrary
+from routeret.routing.stored_pilots import save_pilots
 from routeret.training.expert_report import TrainReport, refusal, report_of
 from routeret.training.linear import LinearRecipe
 from routeret.training.lora import LoraRecipe
@@ -101,7 +102,7 @@ def train_expert(
     expert = replace(trained.expert, details=details)
     corpora = tuple(pilot_corpus(one, [expert], home_experts=[name]) for one in material.sets)
     pilots = PilotLibrary(query_tower=encoder.query_tower, corpora=corpora)
-    expert.save(out, beside=lambda folder: pilots.save(folder / "pilots"))
+    expert.save(out, beside=lambda folder: save_pilots(pilots, folder / "pilots"))
     for state in trained.states:
         state.remove()
     remove_leftovers(out)

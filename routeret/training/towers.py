@@ -15,6 +15,7 @@ from routeret.index.structures.best import top_k
 from routeret.late_interaction import PooledTargets, TokenTargets, soft_late_interaction
 from routeret.protocols import Encoder
 from routeret.routing.pilots import STRENGTHS, PilotCorpus, PilotLibrary
+from routeret.routing.stored_pilots import save_pilots
 from routeret.significance import PairedTest
 from routeret.training.choosing import DevScores, choose
 from routeret.training.document_tokens import DocumentTokens
@@ -48,7 +49,7 @@ class MeasuredTower:
 
     def save(self, folder: Path) -> None:
         """Write the expert with its pilots as a new folder, as a retriever takes it."""
-        self.expert.save(folder, beside=lambda written: self.pilots.save(written / "pilots"))
+        self.expert.save(folder, beside=lambda written: save_pilots(self.pilots, written / "pilots"))
 
 
 def measured_model(

@@ -44,12 +44,13 @@ def python(code):
 def test_the_commands():
     assert main.list_commands(None) == [
         "demo", "build", "add", "upsert", "sync", "delete", "search", "route", "info", "verify", "compact",
-        "optimise", "export", "import", "eval", "compare", "suite", "bench", "tune", "doctor", "mine", "train", "pack",
-        "experts",
+        "optimise", "export", "import", "eval", "compare", "suite", "bench", "tune", "router", "doctor", "mine", "train",
+        "pack", "experts",
     ]  # fmt: skip
     inner = {path for path in COMMANDS if len(path) == 2}
     assert inner == {
         ("mine", "cocitations"),
+        ("router", "report"),
         ("mine", "bipartite"),
         ("train", "expert"),
         ("train", "moe"),

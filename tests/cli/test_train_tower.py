@@ -13,7 +13,7 @@ from routeret.cli import main
 from routeret.encoders import TorchEncoder
 from routeret.experts import load_expert
 from routeret.mining import BipartiteGraph
-from routeret.routing import PilotLibrary
+from routeret.routing import load_pilots
 from routeret.training.tower_recipe import TowerRecipe
 
 
@@ -79,7 +79,7 @@ def test_a_tower_is_trained_from_a_base_by_a_recipe(words, without_dropout_model
     expert = load_expert(out)
     assert expert.details["recipe"] == TowerRecipe(checkpoints=(1,), batch=4, objective="symmetric").as_dict()
     assert expert.details["space_fusion"] == "ranks"
-    assert PilotLibrary.load(out / "pilots").query_tower == TorchEncoder(base, device="cpu").query_tower
+    assert load_pilots(out / "pilots").query_tower == TorchEncoder(base, device="cpu").query_tower
     recipe.write_text('[[tasks]]\nname = "three"\n')
     result = run([*line, "--out", str(tmp_path / "o"), "--base", base, "--recipe", str(recipe)])
     assert result.exit_code == 2

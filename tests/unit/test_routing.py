@@ -144,12 +144,12 @@ def test_the_lexical_weight_is_the_corpuss_own_only_where_documents_are_known(li
 def test_gains_over_few_pilots_are_shrunk(library):
     router = UtilityRouter.fit(library, ["nurse"], settings=RouterSettings(shrinkage=40.0))
     # 40 pilots of 40 + 40 leave half of a gain of 0.3.
-    assert router.gains[0, 0, 3] == pytest.approx(0.15, abs=1e-6)
+    assert router.table.means[0, 0, 3] == pytest.approx(0.15, abs=1e-6)
 
 
 def test_an_expert_never_measured_gets_no_gain(library):
     router = UtilityRouter.fit(library, ["nurse", "stranger"], settings=sharp())
-    np.testing.assert_array_equal(router.gains[:, 1], 0)
+    np.testing.assert_array_equal(router.table.means[:, 1], 0)
 
 
 def test_known_index_is_the_constant_mixture_of_the_corpuss_row(library):

@@ -10,7 +10,14 @@ from routeret.encoders import HashingEncoder
 from routeret.retriever import Retriever
 from routeret.retriever.ranking import NONE, Ranking, ScoredDocuments
 from routeret.retriever.standing import DocumentStanding
-from routeret.routing import PilotCorpus, PilotLibrary, RouterSettings, UtilityRouter
+from routeret.routing import (
+    PilotCorpus,
+    PilotLibrary,
+    RouterSettings,
+    UtilityRouter,
+    load_pilots,
+    save_pilots,
+)
 from routeret.routing.standing import CorpusStanding
 from routeret.types import Document, QueryBatch
 
@@ -140,8 +147,8 @@ def test_what_an_index_was_tuned_on_is_no_corpus_of_documents(library):
 
 def test_the_mark_of_an_index_is_kept(library, tmp_path):
     own = replace(library.corpora[0], is_index=True)
-    replace(library, corpora=(own, library.corpora[1])).save(tmp_path / "pilots")
-    assert [corpus.is_index for corpus in PilotLibrary.load(tmp_path / "pilots").corpora] == [True, False]
+    save_pilots(replace(library, corpora=(own, library.corpora[1])), tmp_path / "pilots")
+    assert [corpus.is_index for corpus in load_pilots(tmp_path / "pilots").corpora] == [True, False]
 
 
 def test_the_best_are_the_same_however_many_are_asked_for(tmp_path):

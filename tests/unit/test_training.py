@@ -17,7 +17,7 @@ from routeret.errors import (
 )
 from routeret.experts import load_expert
 from routeret.measures import measure
-from routeret.routing import PilotLibrary
+from routeret.routing import load_pilots
 from routeret.training import expert_report, train_expert
 from routeret.training.choosing import DevScores, choose
 from routeret.training.embedded import embed_dataset
@@ -394,7 +394,7 @@ def test_an_expert_that_helps_is_written_with_its_pilots(tmp_path):
         "qrels/train.tsv",
         "queries.jsonl",
     ]
-    pilots = PilotLibrary.load(tmp_path / "expert" / "pilots")
+    pilots = load_pilots(tmp_path / "expert" / "pilots")
     assert pilots.experts == ("translator",)
     corpus = pilots.corpora[0]
     assert (corpus.name, len(corpus.texts), corpus.home_experts) == ("foreign", 45, ("translator",))
@@ -424,7 +424,7 @@ def test_two_experts_of_one_set_bring_the_same_pilots(tmp_path):
     libraries = []
     for seed, name in enumerate(("a", "b")):
         train_expert(name, [data], out=tmp_path / name, base=ENCODER, recipe=SHORT, seed=seed, force=True)
-        libraries.append(PilotLibrary.load(tmp_path / name / "pilots"))
+        libraries.append(load_pilots(tmp_path / name / "pilots"))
     assert libraries[0].joined(libraries[1]).experts == ("a", "b")
 
 

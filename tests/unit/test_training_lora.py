@@ -13,7 +13,7 @@ from routeret.encoders.adapted import AdaptedQueries
 from routeret.errors import ArtifactError, ExpertNotHelpfulError, InputError, TrainingDivergedError
 from routeret.experts import LoraExpert, load_expert
 from routeret.retriever import Retriever
-from routeret.routing import STRENGTHS, PilotLibrary
+from routeret.routing import STRENGTHS, load_pilots
 from routeret.training import expert_report, lora, train_expert, trained
 from routeret.training.choosing import choose
 from routeret.training.embedded import embed_dataset
@@ -242,7 +242,7 @@ def test_a_trained_expert_joins_a_retriever_beside_a_linear_one(data, base, tmp_
     assert isinstance(expert, LoraExpert)
     assert (expert.strength, expert.details["learning_rate"] in (1e-2, 3e-2)) == (report.strength, True)
     assert expert.details["recipe"]["checkpoints"] == [5, 30]
-    pilots = PilotLibrary.load(tmp_path / "law" / "pilots").corpora[0]
+    pilots = load_pilots(tmp_path / "law" / "pilots").corpora[0]
     column = STRENGTHS.index(report.strength)
     assert pilots.gains["law"][:8, column].mean() == pytest.approx(score.expert - score.base, abs=0.05)
     quick = LinearRecipe(checkpoints=(3,))

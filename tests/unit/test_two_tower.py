@@ -14,7 +14,7 @@ from routeret.experts import TowerExpert, load_expert
 from routeret.late_interaction import PooledTargets, TokenTargets, soft_late_interaction
 from routeret.mining import BipartiteGraph, graph_of_pairs, graph_of_qrels
 from routeret.retriever import Retriever
-from routeret.routing import PilotLibrary
+from routeret.routing import load_pilots, save_pilots
 from routeret.training import tower_fit, tower_report, towers
 from routeret.training.fitting import Batches, DevScore
 from routeret.training.losses import soft_late_scores
@@ -250,8 +250,8 @@ def test_an_expert_with_late_interaction_scores_tokens_of_the_query(base, data, 
     assert expert.interaction == 0.1
     with Retriever.create(tmp_path / "kb", base=base) as kb:
         kb.add(data)
-        pilots = PilotLibrary.load(tmp_path / "out" / "pilots")
-        replace(expert, strength=1.0).save(tmp_path / "full", beside=lambda folder: pilots.save(folder / "pilots"))
+        pilots = load_pilots(tmp_path / "out" / "pilots")
+        replace(expert, strength=1.0).save(tmp_path / "full", beside=lambda folder: save_pilots(pilots, folder / "pilots"))
         kb.add_expert(tmp_path / "full")
         hits = kb.search("b c", 8, expert="words")
         tokens = expert.encoder.encode_query_tokens(["b c"])
@@ -416,8 +416,8 @@ def test_an_expert_may_keep_its_documents_tokens(base, data, tmp_path):
     assert (expert.interaction, expert.token_storage, expert.targets) == (0.1, "int8", "tokens")
     with Retriever.create(tmp_path / "kb", base=base) as kb:
         kb.add(data)
-        pilots = PilotLibrary.load(tmp_path / "out" / "pilots")
-        replace(expert, strength=1.0).save(tmp_path / "full", beside=lambda folder: pilots.save(folder / "pilots"))
+        pilots = load_pilots(tmp_path / "out" / "pilots")
+        replace(expert, strength=1.0).save(tmp_path / "full", beside=lambda folder: save_pilots(pilots, folder / "pilots"))
         kb.add_expert(tmp_path / "full")
         (space,) = (held for held in kb.info()["spaces"].values() if held["rows"] and held.get("tokens"))
         found = [[hit.text for hit in kb.search(letter, 8, expert="words")] for letter in ASKED]

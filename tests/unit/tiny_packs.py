@@ -8,7 +8,7 @@ from routeret.artifact import write_manifest
 from routeret.encoders.hashing import HashingEncoder
 from routeret.experts import LinearExpert
 from routeret.packs import FORMAT, KIND
-from routeret.routing import STRENGTHS, PilotCorpus, PilotLibrary, UtilityRouter
+from routeret.routing import STRENGTHS, PilotCorpus, PilotLibrary, UtilityRouter, save_pilots
 from routeret.types import Document
 
 DIM = 32
@@ -77,7 +77,7 @@ def library(*corpora):
 
 def write_expert(folder, expert, *corpora):
     """An expert's folder with pilots."""
-    expert.save(folder, beside=lambda temporary: library(*corpora).save(temporary / "pilots"))
+    expert.save(folder, beside=lambda temporary: save_pilots(library(*corpora), temporary / "pilots"))
     return folder
 
 
