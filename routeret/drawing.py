@@ -21,24 +21,31 @@ def require_drawing() -> None:
     require("matplotlib", extra=_EXTRA)
 
 
-def save_pictures(drawings: Mapping[str, Drawing], folder: Path | str) -> list[Path]:
-    """Write a PNG for every drawing; gives their paths.
+def save_pictures(
+    drawings: Mapping[str, Drawing], folder: Path | str, *, descriptions: Mapping[str, str] | None = None
+) -> list[Path]:
+    """Write an SVG file for every drawing; gives their paths. The same drawings give the same files.
 
     Args:
         drawings: by name of the file, without its ending.
         folder: where they go; made if it is not there, and files of the same names are replaced.
+        descriptions: what a file says of itself, by its name.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
+    matplotlib = require("matplotlib", extra=_EXTRA)
     figures = require("matplotlib.figure", extra=_EXTRA)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     files = []
     for name, drawing in drawings.items():
-        figure = figures.Figure(figsize=(7.2, 4.5), layout="constrained")
-        drawing(figure)
-        file = folder / f"{name}.png"
-        figure.savefig(file, format="png", dpi=150)
+        file = folder / f"{name}.svg"
+        # Ids in the file would be random otherwise, and text would be drawn as outlines.
+        with matplotlib.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+            figure = figures.Figure(figsize=(6.4, 4.0), layout="constrained")
+            drawing(figure)
+            description = {} if descriptions is None else {"Description": descriptions[name]}
+            figure.savefig(file, format="svg", metadata={"Date": None, **description})
         files.append(file)
     return files

@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from routeret.benchmarks.comparing import Figures, build_seconds
 from routeret.benchmarks.stores.registry import OURS, STORES
-from routeret.optional import require
+from routeret.drawing import save_pictures
 
 _COLOUR_BY_STORE = {OURS: "#1b6ca8", "flat": "#8a8a8a", "lancedb": "#d1495b", "chroma": "#edae49"}
 _LABEL_BY_STORE = {OURS: "routeret", "flat": "FAISS flat", "lancedb": "LanceDB", "chroma": "Chroma"}
@@ -75,20 +76,14 @@ def draw(report: Mapping[str, Any], folder: Path) -> list[Path]:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    matplotlib = require("matplotlib", extra="bench")
-    figures = require("matplotlib.figure", extra="bench")
-    folder.mkdir(parents=True, exist_ok=True)
-    files = []
-    for plot in PLOTS:
-        points = plot.points(report)
-        file = folder / f"{plot.name}.svg"
-        # Ids in the file would be random otherwise, and text would be drawn as outlines.
-        with matplotlib.rc_context({"svg.hashsalt": plot.name, "svg.fonttype": "none"}):
-            figure = figures.Figure(figsize=(6.4, 4.0), layout="constrained")
-            _draw_points(figure.add_subplot(), plot, points)
-            figure.savefig(file, format="svg", metadata={"Date": None, "Description": fingerprint(points)})
-        files.append(file)
-    return files
+    points = {plot.name: plot.points(report) for plot in PLOTS}
+    drawings = {plot.name: partial(_draw_plot, plot=plot, points=points[plot.name]) for plot in PLOTS}
+    descriptions = {name: fingerprint(found) for name, found in points.items()}
+    return save_pictures(drawings, folder, descriptions=descriptions)
+
+
+def _draw_plot(figure: Any, *, plot: Plot, points: Points) -> None:  # noqa: ANN401 - matplotlib is optional
+    _draw_points(figure.add_subplot(), plot, points)
 
 
 def _draw_points(axes: Any, plot: Plot, points: Points) -> None:  # noqa: ANN401 - matplotlib is optional

@@ -1,11 +1,15 @@
 """``routeret eval``."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from routeret.cli import options, output
 from routeret.cli.command import Command
+
+if TYPE_CHECKING:
+    from routeret.evaluation import Report, SeedsReport
 
 
 @click.command(
@@ -17,8 +21,10 @@ from routeret.cli.command import Command
         "routeret eval --data sets/* --merged --pack minilm-domains --output merged.json",
         "routeret eval --data sets/* --leave-out --split dev --pack minilm-domains",
         "routeret eval --data manuals --pack minilm-domains --chunker sentences:size=800,overlap=200",
+        "routeret eval --data sets/* --pack build/seed-1 build/seed-2 build/seed-3 --output seeds.json",
         "routeret eval --data my-set --index kb --split dev --save-runs runs",
         "routeret eval --data my-set --pack minilm-domains --systems routed baselines query_oracle query_oracle_null",
+        "routeret eval --data my-set --pack minilm-domains --systems usual oracles --plots plots",
     ],
 )
 @click.option(
@@ -31,7 +37,13 @@ from routeret.cli.command import Command
 )
 @click.option("--merged", is_flag=True, help="Search one index that holds all corpora, instead of one index a set.")
 @click.option("--leave-out", is_flag=True, help="Search every set with a pool that has never seen it.")
-@click.option("--pack", metavar="NAME", help="The pack of experts, by name or folder.")
+@click.option(
+    "--pack",
+    "packs",
+    multiple=True,
+    metavar="NAME...",
+    help="The pack of experts, by name or folder; several trainings of one are measured side by side.",
+)
 @click.option("--index", type=options.folder, metavar="FOLDER", help="Take experts and router of an index instead.")
 @options.chunker
 @click.option(
@@ -41,6 +53,7 @@ from routeret.cli.command import Command
 @click.option(
     "--output", "output_file", type=options.folder, callback=options.existing_parent, metavar="FILE", help="Write JSON."
 )
+@click.option("--plots", type=options.folder, metavar="FOLDER", help="Draw gains by expert and set, and costs.")
 @click.option("--save-runs", type=options.folder, metavar="FOLDER", help="Write every system's runs in TREC form.")
 @click.option("--cache", type=options.folder, metavar="FOLDER", help="Keep embeddings here for the next evaluation.")
 @options.device
@@ -50,12 +63,13 @@ def command(
     download: bool,
     merged: bool,
     leave_out: bool,
-    pack: str | None,
+    packs: tuple[str, ...],
     index: Path | None,
     chunker: str | None,
     systems: tuple[str, ...],
     split: str,
     output_file: Path | None,
+    plots: Path | None,
     save_runs: Path | None,
     cache: Path | None,
     device: str | None,
@@ -64,7 +78,8 @@ def command(
     """Measure base, experts and routing on BEIR folders.
 
     A set's name is its folder's name. The table shows nDCG@10 of every system, and one below it the difference of
-    every system to the base over all sets and how near it comes to the oracles. The JSON has MAP, MRR@10, RP@10 and
+    every system to the base over all sets and how near it comes to the oracles. A line each says on which sets routing
+    is shown to be superior, not inferior or inferior to base and hybrid. The JSON has MAP, MRR@10, RP@10 and
     recall@100 too, the differences on every set with 95 % intervals and p-values, the mean weights, and the scores
     apart for queries whose relevant documents the experts were trained on and for queries that repeat none of
     train. With --chunker, a document's score is the best of its spans; an --index has the chunker that it was built
@@ -74,24 +89,56 @@ def command(
     was trained on one of them, or over more than 1 % of the set's documents, out of the pool: so a pack does on
     documents of somebody else.
 
-    Only --systems measures centroid_max, centroid_kmeans, nearest_pilot, dataset_router, classifier_head,
-    expert_classifiers, two_step, description, random, best_single, known_index_expert and query_oracle_null.
-    "--systems baselines" measures all routers that routing is compared with; a name that there is not lists all.
-    """
-    if (pack is None) == (index is None):
-        raise click.UsageError("Give either --pack NAME or --index FOLDER.")
-    from routeret.chunking import parse_chunker
-    from routeret.evaluation import evaluate, summary_text
+    With several packs, which are trainings of one recipe from different seeds, every system's mean over the sets is
+    shown with its spread over the trainings, and its differences with intervals over trainings, sets and queries.
 
+    --plots writes gains.svg, what every expert gains on every set, and costs.svg, what the other systems gain beside
+    how many passes through an encoder and how many searches they need for a query.
+
+    Only --systems measures centroid_max, centroid_kmeans, nearest_pilot, dataset_router, classifier_head,
+    expert_classifiers, two_step, description, random, best_single, known_index_expert, query_oracle_null, and the
+    oracles over every expert at every strength (dataset_oracle_strengths, query_oracle_strengths,
+    query_oracle_strengths_null) and with every weight of BM25 too (dataset_oracle_hybrid, query_oracle_hybrid,
+    query_oracle_hybrid_null). "--systems baselines" measures all routers that routing is compared with, "--systems
+    usual oracles" all oracles beside the usual systems; a name that there is not lists all.
+    """
+    if bool(packs) == (index is not None):
+        raise click.UsageError("Give either --pack NAME or --index FOLDER.")
+    if plots and len(packs) > 1:
+        raise click.UsageError("--plots draws one pack; give --pack once.")
+    from routeret.chunking import parse_chunker
+    from routeret.evaluation import evaluate, evaluate_seeds, summary_text
+
+    if plots:
+        from routeret.drawing import require_drawing
+
+        require_drawing()
     if download:
         from routeret.downloads import fetch_missing
 
         fetch_missing(data, show_progress=True)
+    cut = parse_chunker(chunker) if chunker else None
+    if len(packs) > 1:
+        seeds = evaluate_seeds(
+            data,
+            packs,
+            chunker=cut,
+            merged=merged,
+            leave_out=leave_out,
+            split=split,
+            systems=systems or None,
+            save_runs=save_runs,
+            cache=cache,
+            device=device,
+            show_progress=True,
+        )
+        _finish(seeds, seeds.table(), output_file=output_file, as_json=as_json)
+        return
     report = evaluate(
         data,
-        pack=pack,
+        pack=packs[0] if packs else None,
         index=index,
-        chunker=parse_chunker(chunker) if chunker else None,
+        chunker=cut,
         merged=merged,
         leave_out=leave_out,
         split=split,
@@ -101,11 +148,19 @@ def command(
         device=device,
         show_progress=True,
     )
+    if plots:
+        from routeret.evaluation.plots import draw
+
+        draw(report, plots)
+    text = "\n\n".join(filter(None, (report.table(), summary_text(report))))
+    _finish(report, text, output_file=output_file, as_json=as_json)
+
+
+def _finish(report: "Report | SeedsReport", text: str, *, output_file: Path | None, as_json: bool) -> None:
+    """Write and print a report."""
     if output_file:
         report.save(output_file)
     if as_json:
         output.print_json(report.to_json())
     else:
-        click.echo(report.table())
-        if summary := summary_text(report):
-            click.echo(f"\n{summary}")
+        click.echo(text)

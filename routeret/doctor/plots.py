@@ -15,7 +15,7 @@ _FAR_COLOUR = "#d1495b"
 
 
 def draw(diagnosis: Diagnosis, folder: Path | str) -> list[Path]:
-    """Write ``weights.png`` and ``likeness.png``; gives their paths.
+    """Write ``weights.svg`` and ``likeness.svg``; gives their paths.
 
     Args:
         diagnosis: what is drawn.

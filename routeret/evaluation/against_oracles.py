@@ -9,7 +9,7 @@ import numpy as np
 
 from routeret.evaluation.dataset_report import DECIMALS, DatasetReport, QueryScores, Regret, Systems
 from routeret.evaluation.layout import EXPERT, system_order
-from routeret.evaluation.oracles import DATASET_ORACLE, QUERY_ORACLE
+from routeret.evaluation.oracles import BOUNDS, DATASET_ORACLE, QUERY_ORACLE
 from routeret.measures import NDCG
 from routeret.types import BASE
 
@@ -17,19 +17,11 @@ _SMALLEST_GAP = 1e-4  # a share of less is a share of the rounding
 _EQUAL = 1e-9
 
 
-@dataclass(frozen=True, slots=True)
-class ClosedGap:
-    """The share of the gap from one model to the oracles that a system closes; 1 reaches the oracle, 0 is the model.
+ClosedGaps = Mapping[str, float | None]
+"""The share of the gap from one model to an oracle that a system closes, by the oracle's name.
 
-    A system that mixes actions may go beyond 1, and one that is worse than the model is below 0.
-
-    Attributes:
-        dataset_oracle: of the gap to the data-set oracle; None where that is not better than the model.
-        query_oracle: of the gap to the query oracle; None likewise.
-    """
-
-    dataset_oracle: float | None
-    query_oracle: float | None
+1 reaches the oracle, 0 is the model. A system that mixes actions may go beyond 1, and one that is worse than the model
+is below 0. None where the oracle is not better than the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +29,14 @@ class AgainstOracles:
     """A system beside the oracles, over the datasets that have it, each counting once.
 
     Attributes:
-        regret: the means of the datasets' regrets.
-        from_base: what it closes of the gap from the base.
-        from_best_single: what it closes of the gap from the best single model.
+        regret: the means of the datasets' regrets, beside the query oracle over base and experts.
+        from_base: what it closes of the gaps from the base.
+        from_best_single: what it closes of the gaps from the best single model.
     """
 
     regret: Regret
-    from_base: ClosedGap
-    from_best_single: ClosedGap
+    from_base: ClosedGaps
+    from_best_single: ClosedGaps
 
 
 def regrets(scores: QueryScores) -> dict[str, Regret] | None:
@@ -78,7 +70,9 @@ def best_single_model(datasets: Sequence[Systems]) -> str:
 
 
 def against_oracles(datasets: Sequence[DatasetReport]) -> dict[str, AgainstOracles | None] | None:
-    """Every system beside the oracles; None as a whole where some dataset has not both of them.
+    """Every system beside the oracles that all datasets have.
+
+    None as a whole where some dataset lacks the data-set oracle or the query oracle over base and experts.
 
     Args:
         datasets: at least one.
@@ -89,8 +83,9 @@ def against_oracles(datasets: Sequence[DatasetReport]) -> dict[str, AgainstOracl
     if not all(dataset.regret is not None and dataset.systems.get(DATASET_ORACLE) is not None for dataset in datasets):
         return None
     single = best_single_model([dataset.systems for dataset in datasets])
+    oracles = [name for name in BOUNDS if all(dataset.systems.get(name) is not None for dataset in datasets)]
     names = system_order({name for dataset in datasets for name in dataset.systems})
-    return {name: _against(datasets, name, single=single) for name in names}
+    return {name: _against(datasets, name, single=single, oracles=oracles) for name in names}
 
 
 def against_oracles_of(values: Mapping[str, Any]) -> dict[str, AgainstOracles | None]:
@@ -98,8 +93,8 @@ def against_oracles_of(values: Mapping[str, Any]) -> dict[str, AgainstOracles | 
     return {
         system: AgainstOracles(
             regret=Regret(**found["regret"]),
-            from_base=ClosedGap(**found["from_base"]),
-            from_best_single=ClosedGap(**found["from_best_single"]),
+            from_base=found["from_base"],
+            from_best_single=found["from_best_single"],
         )
         if found
         else None
@@ -107,7 +102,9 @@ def against_oracles_of(values: Mapping[str, Any]) -> dict[str, AgainstOracles | 
     }
 
 
-def _against(datasets: Sequence[DatasetReport], name: str, *, single: str) -> AgainstOracles | None:
+def _against(
+    datasets: Sequence[DatasetReport], name: str, *, single: str, oracles: Sequence[str]
+) -> AgainstOracles | None:
     present = [regret for one in datasets if one.regret and (regret := one.regret.get(name)) is not None]
     if not present:
         return None
@@ -117,16 +114,18 @@ def _against(datasets: Sequence[DatasetReport], name: str, *, single: str) -> Ag
             round(statistics.fmean(regret.mean for regret in present), DECIMALS),
             round(statistics.fmean(regret.zero_share for regret in present), DECIMALS),
         ),
-        from_base=_closed(held, name, start=BASE),
-        from_best_single=_closed(held, name, start=single),
+        from_base=_closed(held, name, start=BASE, oracles=oracles),
+        from_best_single=_closed(held, name, start=single, oracles=oracles),
     )
 
 
-def _closed(datasets: Sequence[Systems], name: str, *, start: str) -> ClosedGap:
+def _closed(datasets: Sequence[Systems], name: str, *, start: str, oracles: Sequence[str]) -> dict[str, float | None]:
     below, reached = _mean(datasets, start), _mean(datasets, name)
-    gaps = [_mean(datasets, oracle) - below for oracle in (DATASET_ORACLE, QUERY_ORACLE)]
-    shares = [round((reached - below) / gap, DECIMALS) if gap >= _SMALLEST_GAP else None for gap in gaps]
-    return ClosedGap(*shares)
+    gaps = {oracle: _mean(datasets, oracle) - below for oracle in oracles}
+    return {
+        oracle: round((reached - below) / gap, DECIMALS) if gap >= _SMALLEST_GAP else None
+        for oracle, gap in gaps.items()
+    }
 
 
 def _mean(datasets: Sequence[Systems], name: str) -> float:

@@ -7,7 +7,7 @@ import numpy as np
 from routeret.errors import InputError
 from routeret.evaluation.against_oracles import regrets
 from routeret.evaluation.clusters import query_clusters
-from routeret.evaluation.dataset_report import DECIMALS, DatasetReport, QueryScores, Stratum
+from routeret.evaluation.dataset_report import DECIMALS, Cost, DatasetReport, QueryScores, Stratum
 from routeret.evaluation.differences import dataset_differences
 from routeret.evaluation.layout import system_order
 from routeret.evaluation.oracles import DATASET_ORACLE, QUERY_ORACLE, dataset_oracle, query_oracle
@@ -85,6 +85,7 @@ def assemble_dataset(
     seen: Collection[str] | None = None,
     repeated: Collection[str] | None = None,
     actions: Sequence[str] = (),
+    costs: Mapping[str, Cost] | None = None,
     seed: int = 0,
 ) -> DatasetReport:
     """Put the measured systems of one dataset together.
@@ -100,6 +101,7 @@ def assemble_dataset(
             (:func:`routeret.evaluation.near_duplicates.repeated_queries`); None: not known, so no stratum of fresh
             queries.
         actions: the systems among which the oracles choose; those that are None here are left out.
+        costs: what a query costs by system; None: not known.
         seed: fixes the bootstrap of the intervals and the draws of the tests.
 
     Raises:
@@ -121,6 +123,7 @@ def assemble_dataset(
         fresh=None if repeated is None else _stratum(systems, [one for one in query_ids if one not in repeated]),
         n_clusters=len(np.unique(scores.clusters)),
         regret=None if regret is None else {name: regret.get(name) for name in systems},
+        costs=costs,
         scores=scores,
     )
 

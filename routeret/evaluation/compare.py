@@ -10,6 +10,7 @@ import numpy as np
 from routeret.datasets import load_dataset, read_run
 from routeret.errors import InputError
 from routeret.evaluation.clusters import query_clusters
+from routeret.evaluation.self_hits import without_self_hits
 from routeret.measures import MEASURES, NDCG, measure
 from routeret.significance import MARGIN, PairedTest, paired_test
 from routeret.types import Qrels, Run
@@ -140,7 +141,8 @@ def compare_files(
     """Compare two runs in TREC form over the judgements of a BEIR folder.
 
     Document ids stand in a run as they are in the data set, or as ``<set>/<id>``, as one index over several sets has
-    them.
+    them. A hit that is the query itself (the same id and the same text) does not count, as in
+    :func:`routeret.evaluation.evaluate`.
 
     Args:
         run: the file of the run that may be better.
@@ -156,7 +158,8 @@ def compare_files(
     """
     dataset = load_dataset(data)
     texts, qrels = dataset.split(split)
-    ours, theirs = (_read(Path(path), qrels, prefix=f"{dataset.name}/") for path in (run, baseline))
+    runs = [_read(Path(path), qrels, prefix=f"{dataset.name}/") for path in (run, baseline)]
+    ours, theirs = (without_self_hits(one, texts, dataset.corpus) for one in runs)
     return compare(ours, theirs, qrels=qrels, texts=texts, by=by, seed=seed)
 
 

@@ -58,6 +58,21 @@ class Regret:
 
 
 @dataclass(frozen=True, slots=True)
+class Cost:
+    """What a query costs on the mean. It is counted and not timed, so that it is the same on every machine.
+
+    Attributes:
+        encoder_passes: one of the base's encoder, and one for every expert that acts and is no linear map; 0 for BM25
+            alone.
+        searches: of the base's own vector, of a changed one, of the vector in each further space, and of the words.
+            A router that looks at the base's first hits needs the first of these in any case.
+    """
+
+    encoder_passes: float
+    searches: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stratum:
     """A part of a dataset's queries, at least one."""
 
@@ -104,6 +119,10 @@ class DatasetReport:
             intervals draw every query by itself.
         regret: how far every system is from the query oracle; None where the system is None, and as a whole without
             a query oracle.
+        costs: what a query costs by system; a system whose costs are not known, as an oracle's, is left out. None
+            where runs were given, and in reports of an earlier version.
+        n_self: how many queries are documents of the set themselves, so that a hit of that document does not count;
+            None where runs were given, and in reports of an earlier version.
         scores: what the systems scored query by query; None in a report that was read from a file.
     """
 
@@ -116,6 +135,8 @@ class DatasetReport:
     fresh: Stratum | None = None
     n_clusters: int | None = None
     regret: Mapping[str, Regret | None] | None = None
+    costs: Mapping[str, Cost] | None = None
+    n_self: int | None = None
     scores: QueryScores | None = field(default=None, compare=False, repr=False)
 
     def to_json(self) -> dict[str, Any]:
@@ -123,10 +144,12 @@ class DatasetReport:
         return {
             "n_queries": self.n_queries,
             "n_clusters": self.n_clusters,
+            "n_self": self.n_self,
             "systems": {name: dict(values) if values else None for name, values in self.systems.items()},
             "diff_to_base": plain(self.diff_to_base),
             "weights": dict(self.weights),
             "regret": None if self.regret is None else plain(self.regret),
+            "costs": None if self.costs is None else plain(self.costs),
             "strata": plain({"gold_seen": self.gold_seen, "gold_unseen": self.gold_unseen, "fresh": self.fresh}),
         }
 
@@ -144,6 +167,8 @@ class DatasetReport:
             fresh=strata.get("fresh"),
             n_clusters=values.get("n_clusters"),
             regret=regrets_of(values.get("regret")),
+            costs=costs_of(values.get("costs")),
+            n_self=values.get("n_self"),
         )
 
 
@@ -162,3 +187,8 @@ def regrets_of(values: Mapping[str, Any] | None) -> dict[str, Regret | None] | N
     if values is None:
         return None
     return {system: Regret(**found) if found else None for system, found in values.items()}
+
+
+def costs_of(values: Mapping[str, Any] | None) -> dict[str, Cost] | None:
+    """Costs by system from their plain JSON values; None stays None."""
+    return None if values is None else {system: Cost(**found) for system, found in values.items()}

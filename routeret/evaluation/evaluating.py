@@ -14,6 +14,7 @@ from routeret.evaluation.leaving_out import pool_without
 from routeret.evaluation.provenance import Provenance
 from routeret.evaluation.report import Report
 from routeret.evaluation.scoring import Options, score_dataset
+from routeret.evaluation.seeds import SeedsReport
 from routeret.experts.remembering import remembering
 from routeret.index import Index
 from routeret.packs import DEFAULT_PACK, read_pack
@@ -55,7 +56,8 @@ def evaluate(
             source, and without every expert that was trained on one of them or over more than 1 % of its documents.
         split: which queries.
         systems: which systems, and always the base; ``"baselines"`` stands for every router that routing is compared
-            with. None takes all but those of :data:`~routeret.evaluation.systems.ON_REQUEST`.
+            with, ``"oracles"`` for all oracles, ``"usual"`` for what None takes: all but those of
+            :data:`~routeret.evaluation.systems.ON_REQUEST`.
         save_runs: write every run in TREC form as ``<folder>/<set>/<system>.trec``.
         cache: keep embeddings in this folder for the next evaluation.
         device: where a model runs.
@@ -107,6 +109,64 @@ def evaluate(
         pools = _pools(datasets, searched, pool, leave_out=leave_out)
         fingerprint = sha256_of(chosen.folder / MANIFEST)[:16]
         return _report(datasets, searched, pools, options, merged=merged, leave_out=leave_out, pack=fingerprint)
+
+
+def evaluate_seeds(
+    data: Sequence[Path | str],
+    packs: Sequence[Path | str],
+    *,
+    chunker: Chunker | None = None,
+    merged: bool = False,
+    leave_out: bool = False,
+    split: str = "test",
+    systems: Sequence[str] | None = None,
+    save_runs: Path | None = None,
+    cache: Path | str | None = None,
+    device: str | None = None,
+    show_progress: bool = False,
+) -> SeedsReport:
+    """Compare the same systems of several trainings of one pack, each from a seed of its own.
+
+    Args:
+        data: BEIR folders; a set's name is its folder's name.
+        packs: at least two, by name or folder, each once; of one recipe but for the seed.
+        chunker: as in :func:`evaluate`, as are the options below.
+        merged: search one index that holds all corpora instead of one a set.
+        leave_out: measure every set with a pool that has never seen it.
+        split: which queries.
+        systems: which systems.
+        save_runs: write every run in TREC form as ``<folder>/<number>/<set>/<system>.trec``, numbers of packs from 1.
+        cache: keep embeddings in this folder; the packs share them.
+        device: where a model runs.
+        show_progress: draw progress bars on stderr.
+
+    Raises:
+        InputError: fewer than two packs were given, or one twice, or they do not have one base and experts of the same
+            names; or as in :func:`evaluate`.
+        CorpusError: as in :func:`evaluate`.
+    """
+    names = [packs] if isinstance(packs, str) else [str(pack) for pack in packs]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if len(names) < 2 or twice is not None:
+        found = f"pack {twice!r} was given twice" if twice else f"packs is {names!r}"
+        raise InputError(f"{found}; expected a list of at least two packs, each once")
+    reports = {
+        name: evaluate(
+            data,
+            pack=name,
+            chunker=chunker,
+            merged=merged,
+            leave_out=leave_out,
+            split=split,
+            systems=systems,
+            save_runs=None if save_runs is None else Path(save_runs) / str(number),
+            cache=cache,
+            device=device,
+            show_progress=show_progress,
+        )
+        for number, name in enumerate(names, start=1)
+    }
+    return SeedsReport.of(reports)
 
 
 def _pools(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from routeret.evaluation.oracles import ORACLES
 from routeret.routing import ROUTERS
 from routeret.types import BASE, LEXICAL
 
@@ -19,9 +20,7 @@ _ORDER = (
     "routed_hybrid",
     *ROUTERS,
     "known_index",
-    "dataset_oracle",
-    "query_oracle",
-    "query_oracle_null",
+    *ORACLES,
 )
 
 

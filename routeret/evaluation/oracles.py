@@ -7,12 +7,38 @@ from routeret.measures import NDCG, PerQuery, mean_measures
 
 DATASET_ORACLE = "dataset_oracle"
 QUERY_ORACLE = "query_oracle"
-QUERY_ORACLE_NULL = "query_oracle_null"
+
+STRENGTHS_SUFFIX = "_strengths"
+"""How the name of an oracle ends that chooses among base and experts, each at every strength."""
+
+HYBRID_SUFFIX = "_hybrid"
+"""How the name of an oracle ends that chooses a weight of BM25 on top."""
+
+NULL_SUFFIX = "_null"
+"""How the name of an oracle ends that chooses among as many random maps instead."""
+
+QUERY_ORACLE_NULL = QUERY_ORACLE + NULL_SUFFIX
+
+ORACLES = tuple(
+    name
+    for suffix in ("", STRENGTHS_SUFFIX, HYBRID_SUFFIX)
+    for name in (DATASET_ORACLE + suffix, QUERY_ORACLE + suffix, QUERY_ORACLE + suffix + NULL_SUFFIX)
+)
+"""The names of all oracles, in the order of the tables."""
+
+BOUNDS = tuple(name for name in ORACLES if not name.endswith(NULL_SUFFIX))
+"""The names of the oracles over the actions of the pool itself."""
+
+PLAIN = (DATASET_ORACLE, QUERY_ORACLE)
+"""The oracles over base and experts, each at its own strength."""
+
+FURTHER = tuple(name for name in ORACLES if name not in PLAIN)
+"""The other oracles, which tables show apart."""
 
 
 def is_oracle(system: str) -> bool:
     """Whether a system is an oracle by its name: a bound that the answers were needed for, and no system to use."""
-    return system in (DATASET_ORACLE, QUERY_ORACLE, QUERY_ORACLE_NULL)
+    return system in ORACLES
 
 
 def dataset_oracle(actions: Mapping[str, PerQuery]) -> PerQuery:

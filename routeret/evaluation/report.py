@@ -13,8 +13,11 @@ from routeret.evaluation.against_oracles import AgainstOracles, against_oracles,
 from routeret.evaluation.dataset_report import DECIMALS, DatasetReport, Difference, Systems, differences_of, plain
 from routeret.evaluation.differences import differences_over, with_holm
 from routeret.evaluation.layout import EXPERT, Table, aligned, markdown, system_order
+from routeret.evaluation.oracles import FURTHER, ORACLES
 from routeret.evaluation.provenance import Provenance
+from routeret.evaluation.set_by_set import SystemPair, set_by_set
 from routeret.measures import MEASURES, NDCG
+from routeret.types import BASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Report:
         best_single_model: the one model, base or expert, that is best over all datasets; None without oracles.
         against_oracles: what every system leaves to the oracles; None for a system that is None, and as a whole
             without oracles.
+        pairs: what routing changes set by set (:data:`routeret.evaluation.set_by_set.PAIRS`), with the verdicts; None
+            in a report of an earlier version.
     """
 
     merged: bool
@@ -44,6 +49,7 @@ class Report:
     diff_to_base: Mapping[str, Difference | None] | None = None
     best_single_model: str | None = None
     against_oracles: Mapping[str, AgainstOracles | None] | None = None
+    pairs: tuple[SystemPair, ...] | None = None
 
     @classmethod
     def from_datasets(
@@ -79,6 +85,7 @@ class Report:
             diff_to_base=differences_over(datasets, seed=seed),
             best_single_model=None if oracles is None else best_single_model(systems),
             against_oracles=oracles,
+            pairs=set_by_set(datasets, seed=seed),
         )
 
     def n_datasets(self, system: str) -> int:
@@ -96,6 +103,7 @@ class Report:
             "diff_to_base": None if self.diff_to_base is None else plain(self.diff_to_base),
             "best_single_model": self.best_single_model,
             "against_oracles": None if self.against_oracles is None else plain(self.against_oracles),
+            "pairs": None if self.pairs is None else [pair.to_json() for pair in self.pairs],
         }
 
     @classmethod
@@ -103,6 +111,7 @@ class Report:
         """The report whose :meth:`to_json` gave these values, or that of an earlier version."""
         provenance = values["provenance"]
         differences, oracles = values.get("diff_to_base"), values.get("against_oracles")
+        pairs = values.get("pairs")
         return cls(
             merged=values["merged"],
             datasets={name: DatasetReport.from_json(dataset) for name, dataset in values["datasets"].items()},
@@ -112,6 +121,7 @@ class Report:
             diff_to_base=None if differences is None else differences_of(differences),
             best_single_model=values.get("best_single_model"),
             against_oracles=None if oracles is None else against_oracles_of(oracles),
+            pairs=None if pairs is None else tuple(SystemPair.from_json(pair) for pair in pairs),
         )
 
     def save(self, path: Path) -> None:
@@ -142,7 +152,8 @@ class Report:
 
         Args:
             measure: one of the measures.
-            systems: which systems, in this order; by default all but the single experts (``expert:<name>``).
+            systems: which systems, in this order; by default all but the single experts (``expert:<name>``) and the
+                oracles of :data:`~routeret.evaluation.oracles.FURTHER`.
 
         Raises:
             InputError: an unknown measure or system.
@@ -166,26 +177,42 @@ class Report:
         return Table(
             header=("dataset", "queries", *shown),
             rows=(*rows, ("mean", "", *cells(self.mean)), ("median", "", *cells(self.median))),
-            notes=tuple(
-                f"{name}: mean and median over {self.n_datasets(name)} of {len(self.datasets)} datasets"
-                for name in shown
-                if self.n_datasets(name) < len(self.datasets)
-            ),
+            notes=(*self._notes_on_systems(shown), *self._notes_on_queries()),
         )
 
+    def oracles(self) -> list[str]:
+        """The base and all oracles of the report where there are more than the plain ones, otherwise none."""
+        measured = [name for name in ORACLES if name in self.mean]
+        return [BASE, *measured] if set(measured) & set(FURTHER) else []
+
     def shown(self, systems: Sequence[str] | None = None) -> list[str]:
-        """The systems of a table: those that are asked for, or by default all but the single experts.
+        """The systems of a table: those that are asked for, or by default all but single experts and further oracles.
 
         Raises:
             InputError: an unknown system.
         """
         if systems is None:
             names = system_order(self.mean)
-            return [name for name in names if not name.startswith(EXPERT)] or names
+            return [name for name in names if not name.startswith(EXPERT) and name not in FURTHER] or names
         unknown = [name for name in systems if name not in self.mean]
         if unknown:
             raise InputError(f"unknown system {unknown[0]!r}; this report has {', '.join(system_order(self.mean))}")
         return list(systems)
+
+    def _notes_on_systems(self, shown: Sequence[str]) -> list[str]:
+        """Which systems some datasets lack."""
+        n_all = len(self.datasets)
+        held = [(name, self.n_datasets(name)) for name in shown]
+        return [f"{name}: mean and median over {n} of {n_all} datasets" for name, n in held if n < n_all]
+
+    def _notes_on_queries(self) -> list[str]:
+        """Where queries are documents themselves."""
+        return [
+            f"{name}: {dataset.n_self} of {dataset.n_queries} queries are documents of the set, which do not count "
+            f"among their own hits"
+            for name, dataset in sorted(self.datasets.items())
+            if dataset.n_self
+        ]
 
 
 def _across(

@@ -1,17 +1,20 @@
 """All systems on one data set: block by block, so that no run has to be held whole."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from routeret.datasets import Dataset, write_run
+from routeret.evaluation.action_oracles import ActionOracles
 from routeret.evaluation.assemble import assemble_dataset
 from routeret.evaluation.dataset_report import DatasetReport
 from routeret.evaluation.indexing import SearchedIndex, query_vectors
+from routeret.evaluation.judged_documents import JudgedDocuments, judged_by_number
 from routeret.evaluation.near_duplicates import repeated_queries
 from routeret.evaluation.null import with_null_oracle
+from routeret.evaluation.self_hits import is_itself
 from routeret.evaluation.systems import Systems
 from routeret.index import Index
 from routeret.measures import PerQuery, measure
@@ -73,21 +76,28 @@ def score_dataset(dataset: Dataset, searched: SearchedIndex, searcher: Searcher,
     )
     texts = list(queries.values())
     vectors = query_vectors(texts, searcher.pool.base, cache=options.cache)
-    steps = _steps(scores, systems, searcher, texts, vectors=vectors, dataset=dataset.name)
+    oracles = None
+    if systems.action_oracles:
+        oracles = ActionOracles(searcher, scores.judged_documents(), wanted=systems.action_oracles)
+    steps = _steps(scores, systems, searcher, texts, vectors=vectors, dataset=dataset.name, oracles=oracles)
     description = f"evaluating {dataset.name}"
     for _ in track(steps, description=description, total=len(texts), unit="queries", show=options.show_progress):
         pass
+    if oracles is not None and oracles.chooses_by_set:
+        _take_chosen(scores, oracles, searcher, texts, vectors=vectors)
     if options.save_runs is not None:
         scores.save(options.save_runs / dataset.name)
     positives = dataset.qrels_by_split.get(TRAIN, {})
-    return assemble_dataset(
+    report = assemble_dataset(
         with_null_oracle(scores.per_query),
         scores.qrels,
         weights=scores.mean_weights(),
         seen={prefix + one for grades in positives.values() for one, grade in grades.items() if grade > 0},
         repeated=repeated_queries(queries, [dataset.queries[one] for one in positives if one in dataset.queries]),
         actions=systems.actions,
+        costs=systems.costs(),
     )
+    return replace(report, n_self=int(np.count_nonzero(scores.themselves != NONE)))
 
 
 @dataclass(slots=True)
@@ -121,6 +131,11 @@ class _Scores:
         for name, total in sums.items():
             self.weight_sums[name] = self.weight_sums.get(name, 0.0) + float(total)
 
+    def judged_documents(self) -> JudgedDocuments:
+        """The relevant documents of all queries as arrays."""
+        number_by_id = {document: number for number, document in self.id_by_number.items()}
+        return JudgedDocuments.of(judged_by_number(self.query_ids, self.qrels, number_by_id), self.themselves)
+
     def mean_weights(self) -> dict[str, float]:
         """Mean weight of the base, of every expert and of BM25 over all queries."""
         return {name: total / len(self.query_ids) for name, total in self.weight_sums.items()}
@@ -150,7 +165,14 @@ class _Scores:
 
 
 def _steps(
-    scores: _Scores, systems: Systems, searcher: Searcher, texts: Sequence[str], *, vectors: FloatArray, dataset: str
+    scores: _Scores,
+    systems: Systems,
+    searcher: Searcher,
+    texts: Sequence[str],
+    *,
+    vectors: FloatArray,
+    dataset: str,
+    oracles: ActionOracles | None,
 ) -> Iterator[None]:
     """Search and measure block by block; gives one item a query, so that progress can be drawn."""
     start = 0
@@ -159,16 +181,26 @@ def _steps(
         scores.take_weights(routing)
         for system, ranking in systems.rank(block, DEPTH, dataset=dataset, routing=routing):
             scores.take(system, ranking, start=start)
+        for system, ranking in oracles.rank(block, DEPTH, start=start) if oracles is not None else ():
+            scores.take(system, ranking, start=start)
         start += len(block)
         for _ in range(len(block)):
             yield None
 
 
-def _themselves(queries: dict[str, str], searched: SearchedIndex) -> IntArray:
-    """The number of the document that a query is, for every query; :data:`NONE` where it is none.
+def _take_chosen(
+    scores: _Scores, oracles: ActionOracles, searcher: Searcher, texts: Sequence[str], *, vectors: FloatArray
+) -> None:
+    """Search and measure once more, with the actions that are best over all queries."""
+    start = 0
+    for block in searcher.blocks(texts, depth=candidate_depth(DEPTH), vectors=vectors):
+        for system, ranking in oracles.rank_chosen(block, DEPTH):
+            scores.take(system, ranking, start=start)
+        start += len(block)
 
-    Ids may agree by chance, so the text must agree too.
-    """
+
+def _themselves(queries: dict[str, str], searched: SearchedIndex) -> IntArray:
+    """The number of the document that a query is, for every query; :data:`NONE` where it is none."""
     index: Index = searched.index
     ids = [searched.prefix + query for query in queries]
     numbers = np.full(len(ids), NONE, dtype=np.int64)
@@ -176,7 +208,6 @@ def _themselves(queries: dict[str, str], searched: SearchedIndex) -> IntArray:
     found = index.numbers([ids[position] for position in present])
     texts = list(queries.values())
     for position, number, document in zip(present, found, index.documents(found), strict=True):
-        same = (document.text, document.title, f"{document.title} {document.text}")
-        if texts[position].split() in [text.split() for text in same]:
+        if is_itself(texts[position], document):
             numbers[position] = number
     return numbers

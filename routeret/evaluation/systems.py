@@ -3,9 +3,12 @@
 from collections.abc import Iterator, Sequence
 
 from routeret.errors import InputError
+from routeret.evaluation.action_oracles import ACTION_ORACLES
+from routeret.evaluation.costs import CostMeter
+from routeret.evaluation.dataset_report import Cost
 from routeret.evaluation.layout import EXPERT, system_order
 from routeret.evaluation.null import NULL, null_pool
-from routeret.evaluation.oracles import DATASET_ORACLE, QUERY_ORACLE, QUERY_ORACLE_NULL
+from routeret.evaluation.oracles import ORACLES, PLAIN, QUERY_ORACLE_NULL
 from routeret.retriever.ranking import Ranking
 from routeret.retriever.searching import Block, Searcher, without_lexical
 from routeret.routing import ROUTERS, PilotLibrary, RouterInputs, UtilityRouter, fit_router
@@ -19,13 +22,24 @@ KNOWN_INDEX = "known_index"
 BASELINES = "baselines"
 """Stands for all systems that the routing is compared with: every router of the registry, and ``known_index``."""
 
+ALL_ORACLES = "oracles"
+"""Stands for all oracles, and those over random maps beside which they have to be seen."""
+
+USUAL = "usual"
+"""Stands for the systems that are measured where none is named."""
+
+_GROUPS = (USUAL, BASELINES, ALL_ORACLES)
+
 _USUAL_ROUTERS = ("centroid", "multitask", "average", "uniform")
 
-ON_REQUEST = (*(name for name in ROUTERS if name not in _USUAL_ROUTERS), QUERY_ORACLE_NULL)
+ON_REQUEST = (
+    *(name for name in ROUTERS if name not in _USUAL_ROUTERS),
+    QUERY_ORACLE_NULL,
+    *ACTION_ORACLES,
+)
 """The systems that are measured only where they are named."""
 
-_ORACLES = (DATASET_ORACLE, QUERY_ORACLE)
-_OTHERS = ("hybrid", ROUTED, ROUTED_HYBRID, *ROUTERS, KNOWN_INDEX, *_ORACLES, QUERY_ORACLE_NULL)
+_OTHERS = ("hybrid", ROUTED, ROUTED_HYBRID, *ROUTERS, KNOWN_INDEX, *ORACLES)
 
 
 def known_systems(experts: Sequence[str]) -> list[str]:
@@ -40,9 +54,30 @@ def require_systems(names: Sequence[str], known: Sequence[str]) -> None:
     Raises:
         InputError: one is not.
     """
-    unknown = [name for name in names if name not in (BASELINES, *known)]
+    unknown = [name for name in names if name not in (*_GROUPS, *known)]
     if unknown:
-        raise InputError(f"unknown system {unknown[0]!r}; there are {', '.join(known)}; {BASELINES} names all routers")
+        raise InputError(
+            f"unknown system {unknown[0]!r}; there are {', '.join(known)}; {BASELINES} names all routers, "
+            f"{ALL_ORACLES} all oracles, {USUAL} what is measured where none is named"
+        )
+
+
+def _wanted_systems(names: Sequence[str] | None, known: Sequence[str]) -> set[str]:
+    """The systems that some names stand for."""
+    usual = {name for name in known if name not in ON_REQUEST}
+    if names is None:
+        return usual
+    wanted = set(names)
+    if USUAL in wanted:
+        wanted |= usual
+    if BASELINES in wanted:
+        wanted.update((*ROUTERS, KNOWN_INDEX))
+    if ALL_ORACLES in wanted:
+        wanted.update(ORACLES)
+    # The oracles over more actions are seen beside those over fewer.
+    if not wanted.isdisjoint(ORACLES):
+        wanted.update(PLAIN)
+    return wanted
 
 
 class Systems:
@@ -53,8 +88,8 @@ class Systems:
 
         Args:
             searcher: searches the index with the pool.
-            names: which systems; the base is always one, and :data:`BASELINES` stands for many. None takes all but
-                those of :data:`ON_REQUEST`.
+            names: which systems; the base is always one, and :data:`BASELINES`, :data:`ALL_ORACLES` and :data:`USUAL`
+                stand for many. None takes the usual: all but those of :data:`ON_REQUEST`.
 
         Raises:
             InputError: a name is unknown.
@@ -63,25 +98,31 @@ class Systems:
         self._experts = {f"{EXPERT}{name}": name for name in searcher.pool.names}
         known = known_systems(searcher.pool.names)
         require_systems(names or (), known)
-        wanted = {name for name in known if name not in ON_REQUEST} if names is None else set(names)
-        if BASELINES in wanted:
-            wanted.update((*ROUTERS, KNOWN_INDEX))
-        self._has_oracles = not wanted.isdisjoint(_ORACLES)
+        wanted = _wanted_systems(names, known)
+        self._has_oracles = not wanted.isdisjoint(PLAIN)
         if self._has_oracles:
             wanted.update(self._experts)
-        self._names = tuple(name for name in known if (name in wanted or name == BASE) and name not in _ORACLES)
+        self._action_oracles = tuple(name for name in ACTION_ORACLES if name in wanted)
+        elsewhere = (*PLAIN, *ACTION_ORACLES)
+        self._names = tuple(name for name in known if (name in wanted or name == BASE) and name not in elsewhere)
         self._routers: dict[tuple[str, str], Router | None] = {}
+        self._costs = CostMeter(searcher.pool)
         nulls = null_pool(searcher.pool) if QUERY_ORACLE_NULL in wanted else None
         self._nulls = None if nulls is None else Searcher(searcher.index, nulls)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The systems that give rankings, in the order of the tables; the oracles are derived from these."""
+        """The systems that give rankings, in the order of the tables; the oracles over these are derived from them."""
         return self._names
 
     @property
+    def action_oracles(self) -> tuple[str, ...]:
+        """Which oracles over all actions are wanted; :class:`~routeret.evaluation.action_oracles.ActionOracles`."""
+        return self._action_oracles
+
+    @property
     def actions(self) -> tuple[str, ...]:
-        """The systems among which the oracles choose; none if no oracle is wanted."""
+        """The systems among which the plain oracles choose; none if no oracle is wanted."""
         return (BASE, *sorted(self._experts)) if self._has_oracles else ()
 
     def rank(
@@ -101,13 +142,24 @@ class Systems:
         """
         for name in self._names:
             if name == LEXICAL:
+                self._costs.take_words(name, len(block))
                 yield name, block.lexical.ranking(k)
                 continue
             if name == QUERY_ORACLE_NULL and self._nulls is not None:
                 yield from self._null_rankings(self._nulls, block, k)
                 continue
             decided = self._routing(name, block, dataset=dataset, routing=routing)
+            if decided is not None:
+                self._costs.take(name, decided, looks_first=self._looks_first(name))
             yield name, None if decided is None else self._searcher.rank(block, decided, k)
+
+    def costs(self) -> dict[str, Cost]:
+        """What the queries that were ranked so far cost on the mean, by system."""
+        return self._costs.means()
+
+    def _looks_first(self, name: str) -> bool:
+        """Whether a system decides by the base's first hits; those that it is compared with do not."""
+        return name in (ROUTED, ROUTED_HYBRID) and self._searcher.pool.router is not None
 
     def _routing(self, name: str, block: Block, *, dataset: str, routing: RoutingBatch) -> RoutingBatch | None:
         if name == ROUTED_HYBRID:

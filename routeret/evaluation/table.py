@@ -8,10 +8,12 @@ from routeret.errors import InputError
 from routeret.evaluation.dataset_report import DatasetReport, Difference, Stratum
 from routeret.evaluation.layout import Cell, Table, markdown, signed
 from routeret.evaluation.report import Report
+from routeret.evaluation.summary import VERDICTS_NOTE, closed_gaps
 from routeret.measures import NDCG
 from routeret.types import BASE
 
 _ROUTED = ("routed", "routed_hybrid")
+_FURTHER = "The oracles over base and experts at their own strength, and over more actions:"
 
 
 def render(results: Sequence[Path]) -> str:
@@ -65,6 +67,10 @@ def is_stale(path: Path, marker: str, *, content: str) -> bool:
 def _section(path: Path, report: Report) -> str:
     setting = "one index that holds all corpora" if report.merged else "one index a dataset"
     lines = [f"**{path.parent.name} / {path.stem}** (nDCG@10, {setting})", report.markdown()]
+    if oracles := report.oracles():
+        lines += [_FURTHER, report.markdown(systems=oracles)]
+    if gaps := closed_gaps(report):
+        lines.append(markdown(gaps))
     routed = [name for name in _ROUTED if report.n_datasets(name)]
     if routed:
         lines += [
@@ -72,6 +78,8 @@ def _section(path: Path, report: Report) -> str:
             "those with (gold seen) and without (gold unseen) a relevant document that was a training positive:",
             markdown(_routing_table(report, routed)),
         ]
+    if report.pairs:
+        lines += ["\n".join(f"- {pair}" for pair in report.pairs), f"{VERDICTS_NOTE}."]
     return "\n\n".join(lines)
 
 

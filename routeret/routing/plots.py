@@ -16,7 +16,7 @@ _DARK = 0.6  # from this share of the largest gain on, numbers are white
 
 
 def draw_router(report: RouterReport, folder: Path | str) -> list[Path]:
-    """Write ``gains.png`` and, where there is something to check, ``reliability.png``; gives their paths.
+    """Write ``gains.svg`` and, where there is something to check, ``reliability.svg``; gives their paths.
 
     Args:
         report: what is drawn.

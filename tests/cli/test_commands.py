@@ -239,6 +239,33 @@ def test_tune_says_what_it_did_and_remove_undoes_it(kb, tmp_path):
     assert "tuned" not in run_json("experts", "list", kb)
 
 
+def test_tune_says_what_more_queries_may_add_and_draws_it(kb, tmp_path):
+    path = write_lines(tmp_path / "labelled.jsonl", labelled(40))
+    picture = tmp_path / "curve.svg"
+    text = run("tune", kb, "--queries", path, "--picture", picture, "--force").stdout
+    assert "another 40 may add about" in text
+    assert picture.read_bytes().startswith(b"<?xml")
+    run("experts", "remove", kb, "tuned")
+    assert ".png or .svg" in error_of("tune", kb, "--queries", path, "--picture", tmp_path / "curve.gif")
+
+
+def test_tune_takes_a_click_log(kb, tmp_path):
+    clicks = [{"query": line["query"], "clicked": line["relevant"]} for line in labelled(20)]
+    path = write_lines(tmp_path / "log.jsonl", clicks)
+    assert run_json("tune", kb, "--clicks", path)["n_queries"] == 20
+    broken = write_lines(tmp_path / "broken.jsonl", [*clicks, {"query": "q"}])
+    assert "broken.jsonl:21 has None as 'clicked'" in error_of("tune", kb, "--clicks", broken)
+    unknown = write_lines(tmp_path / "unknown.jsonl", [*clicks, {"query": "q", "clicked": ["nobody"]}])
+    assert "'nobody'" in error_of("tune", kb, "--clicks", unknown, "--name", "other")
+    assert "at least 2 clicks" in error_of("tune", kb, "--clicks", path, "--least-clicks", 2)
+
+
+def test_tune_wants_one_source_of_queries(kb, tmp_path):
+    path = write_lines(tmp_path / "labelled.jsonl", labelled(20))
+    assert "Give one of" in error_of("tune", kb)
+    assert "Give one of" in error_of("tune", kb, "--queries", path, "--clicks", path)
+
+
 def test_tune_refuses_labels_of_documents_that_are_not_there(kb, tmp_path):
     path = write_lines(tmp_path / "labelled.jsonl", [*labelled(20), {"query": "q", "relevant": ["nobody"]}])
     assert "'nobody'" in error_of("tune", kb, "--queries", path)

@@ -92,3 +92,16 @@ def test_what_cannot_be_compared_is_refused(faq, before, after, tmp_path):
     broken = tmp_path / "broken.trec"
     broken.write_text("q1 Q0 d1 1\n")
     assert f"{broken}:1" in error_of("compare", broken, after, "--data", faq)
+
+
+def test_a_hit_that_is_the_query_does_not_count(tmp_path):
+    folder = tmp_path / "arguments"
+    (folder / "qrels").mkdir(parents=True)
+    write_lines(folder / "corpus.jsonl", [{"_id": "a", "text": "yes it is"}, {"_id": "b", "text": "no it is not"}])
+    write_lines(folder / "queries.jsonl", [{"_id": "a", "text": "yes it is"}])
+    (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\na\tb\t1\n")
+    with_itself, without = tmp_path / "with.trec", tmp_path / "without.trec"
+    write_run(with_itself, {"a": {"a": 2.0, "b": 1.0}}, system="test")
+    write_run(without, {"a": {"b": 1.0}}, system="test")
+    found = run_json("compare", with_itself, without, "--data", folder)
+    assert (found["baseline"], found["run"]) == (1.0, 1.0)

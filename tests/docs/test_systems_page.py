@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from routeret.cli.evaluate import command
-from routeret.evaluation.systems import BASELINES, ON_REQUEST, known_systems
+from routeret.evaluation.systems import ALL_ORACLES, BASELINES, ON_REQUEST, USUAL, known_systems
 from routeret.routing import ROUTERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
@@ -23,4 +23,4 @@ def test_a_router_is_told_as_the_registry_tells_it():
 
 def test_the_help_names_what_is_measured_on_request():
     words = set(re.findall(r"\w+", command.help))
-    assert {*ON_REQUEST, BASELINES} <= words
+    assert {*ON_REQUEST, BASELINES, ALL_ORACLES, USUAL} <= words

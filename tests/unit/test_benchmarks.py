@@ -271,7 +271,6 @@ def test_a_file_that_is_no_report_is_refused(tmp_path):
 
 
 def test_plots_carry_what_they_show(tmp_path):
-    pytest.importorskip("matplotlib")
     report = report_of((100, {"routeret": figures(1.0)}), (10_000, {"routeret": figures(10.0)}))
     first = [file.read_bytes() for file in draw(report, tmp_path / "a")]
     assert first == [file.read_bytes() for file in draw(report, tmp_path / "b")]

@@ -95,7 +95,7 @@ def test_the_report_is_whole(sets, pack):
     # Query 1 is answered by a document that a train query is answered by too.
     assert (fruit.gold_seen.n_queries, fruit.gold_unseen.n_queries) == (1, 3)
     # It is a train query itself; the others are fresh, and every query has an answer of its own.
-    assert (fruit.fresh.n_queries, fruit.n_clusters) == (3, 4)
+    assert (fruit.fresh.n_queries, fruit.n_clusters, fruit.n_self) == (3, 4, 0)
     assert fruit.regret["query_oracle"].mean == 0
     assert report.diff_to_base["routed"].mean == pytest.approx(
         report.mean["routed"][NDCG] - report.mean["base"][NDCG], abs=1e-5
@@ -227,7 +227,9 @@ def test_a_hit_that_is_the_query_does_not_count(sets, pack, tmp_path):
     queries.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     qrels = "query-id\tcorpus-id\tscore\nf2\tf0\t1\nf3\tf3\t1\n"
     (sets[0] / "qrels" / "test.tsv").write_text(qrels, encoding="utf-8")
-    evaluate(sets[:1], pack=pack, systems=["base"], save_runs=tmp_path / "runs")
+    report = evaluate(sets[:1], pack=pack, systems=["base"], save_runs=tmp_path / "runs")
+    assert report.datasets["fruit"].n_self == 1
+    assert "fruit: 1 of 2 queries are documents of the set, which do not count among their own hits" in report.table()
     run = read_run(tmp_path / "runs" / "fruit" / "base.trec")
     assert sorted(run["f2"]) == ["f0", "f1", "f3", "f4"]
     assert sorted(run["f3"]) == ["f0", "f1", "f2", "f3", "f4"]

@@ -85,14 +85,14 @@ def test_what_is_measured_on_request_is_known_and_in_order():
     assert set(ROUTERS) < set(known)
     # No name falls behind the experts for want of a place in the tables.
     assert known == system_order(known)
-    assert known[-2:] == ["query_oracle_null", "expert:law"]
+    assert known[-2:] == ["query_oracle_hybrid_null", "expert:law"]
     assert not {"centroid", "multitask", "average", "uniform", "known_index"} & set(ON_REQUEST)
 
 
 def test_a_wrong_name_lists_all(sets, pack):
     with pytest.raises(InputError, match="unknown system 'magic'") as caught:
         evaluate(sets, pack=pack, systems=["magic"])
-    assert all(name in str(caught.value) for name in (*ROUTERS, *ON_REQUEST, "baselines"))
+    assert all(name in str(caught.value) for name in (*ROUTERS, *ON_REQUEST, "baselines", "oracles", "usual"))
 
 
 def test_routers_are_fitted_once_for_a_set_and_only_when_asked_for(sets, pack, monkeypatch):

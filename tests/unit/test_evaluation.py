@@ -20,7 +20,7 @@ from routeret.evaluation import (
 from routeret.evaluation.layout import Table, aligned, markdown, system_order
 from routeret.evaluation.oracles import dataset_oracle, query_oracle
 from routeret.evaluation.provenance import installed_versions
-from routeret.evaluation.summary import summary, summary_text
+from routeret.evaluation.summary import closed_gaps, summary, summary_text
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -242,14 +242,14 @@ def test_closed_gaps_by_hand():
     assert report.best_single_model == "base"
     routed = report.against_oracles["routed"]
     gaps = {name: mean[name] - mean["base"] for name in ("routed", "dataset_oracle", "query_oracle")}
-    assert routed.from_base.dataset_oracle == pytest.approx(gaps["routed"] / gaps["dataset_oracle"], abs=1e-4)
-    assert routed.from_base.query_oracle == pytest.approx(gaps["routed"] / gaps["query_oracle"], abs=1e-4)
+    assert routed.from_base["dataset_oracle"] == pytest.approx(gaps["routed"] / gaps["dataset_oracle"], abs=1e-4)
+    assert routed.from_base["query_oracle"] == pytest.approx(gaps["routed"] / gaps["query_oracle"], abs=1e-4)
     assert routed.from_best_single == routed.from_base
     # On faq alone, which alone has it, the gaps are 0.184535 and 0.434535.
     known = report.against_oracles["known_index"].from_base
-    assert [known.dataset_oracle, known.query_oracle] == pytest.approx([1.0, 0.184535 / 0.434535], abs=1e-4)
-    assert report.against_oracles["query_oracle"].from_base.query_oracle == 1.0
-    assert report.against_oracles["base"].from_base.dataset_oracle == 0.0
+    assert [known["dataset_oracle"], known["query_oracle"]] == pytest.approx([1.0, 0.184535 / 0.434535], abs=1e-4)
+    assert report.against_oracles["query_oracle"].from_base["query_oracle"] == 1.0
+    assert report.against_oracles["base"].from_base["dataset_oracle"] == 0.0
 
 
 def test_closed_gaps_from_the_best_single_expert():
@@ -264,8 +264,41 @@ def test_closed_gaps_from_the_best_single_expert():
     # Means: base 0.2, bio 0.5, law 0.3, routed 0.55, query oracle 0.6; bio is the data-set oracle as well.
     assert report.best_single_model == "expert:bio"
     routed = report.against_oracles["routed"]
-    assert (routed.from_base.dataset_oracle, routed.from_base.query_oracle) == pytest.approx((0.35 / 0.3, 0.35 / 0.4))
-    assert (routed.from_best_single.dataset_oracle, routed.from_best_single.query_oracle) == (None, pytest.approx(0.5))
+    expected = {"dataset_oracle": 0.35 / 0.3, "query_oracle": 0.35 / 0.4}
+    assert routed.from_base == pytest.approx(expected, abs=1e-5)
+    assert routed.from_best_single == {"dataset_oracle": None, "query_oracle": pytest.approx(0.5)}
+
+
+def test_closed_gaps_name_every_oracle_that_was_measured(tmp_path):
+    per_query = {
+        "base": {"q1": values(0.2), "q2": values(0.2)},
+        "routed": {"q1": values(0.6), "q2": values(0.4)},
+        "query_oracle_hybrid": {"q1": values(0.9), "q2": values(0.7)},
+        "query_oracle_null": {"q1": values(0.3), "q2": values(0.2)},
+    }
+    report = Report.from_datasets({"faq": assemble_dataset(per_query, QRELS, actions=["base", "routed"])})
+    # Means: base 0.2, routed 0.5 (and the plain oracles with it), the oracle over more actions 0.8, the null 0.25.
+    assert report.against_oracles["routed"].from_base == {
+        "dataset_oracle": 1.0,
+        "query_oracle": 1.0,
+        "query_oracle_hybrid": pytest.approx(0.5),
+    }
+    assert closed_gaps(report).header == ("system", "dataset_oracle", "query_oracle", "query_oracle_hybrid")
+    assert closed_gaps(report).rows == (
+        ("routed", "100 %", "100 %", "50 %"),
+        ("query_oracle_null", "17 %", "17 %", "8 %"),
+    )
+    assert "share closed of the gap from the base to each oracle" in summary_text(report)
+    # They are shown apart from the systems.
+    assert report.shown() == ["base", "routed", "dataset_oracle", "query_oracle"]
+    oracles = ["base", "dataset_oracle", "query_oracle", "query_oracle_null", "query_oracle_hybrid"]
+    assert report.oracles() == oracles
+    assert summary_text(report).startswith(report.table(systems=oracles))
+    report.save(tmp_path / "report.json")
+    assert report.markdown(systems=oracles) in render([tmp_path / "report.json"])
+    assert closed_gaps(tiny_report()) is None
+    assert closed_gaps(replace(report, against_oracles=None)) is None
+    assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
 
 
 def test_without_oracles_there_is_nothing_to_compare_with():
@@ -338,7 +371,7 @@ def test_a_report_from_before_there_were_spans_says_that_documents_were_whole():
 
 def test_a_report_from_before_there_were_clusters_is_read():
     values = tiny_report().to_json()
-    for name in ("diff_to_base", "best_single_model", "against_oracles"):
+    for name in ("diff_to_base", "best_single_model", "against_oracles", "pairs"):
         del values[name]
     for dataset in values["datasets"].values():
         del dataset["n_clusters"], dataset["regret"], dataset["strata"]["fresh"]
@@ -347,6 +380,7 @@ def test_a_report_from_before_there_were_clusters_is_read():
     old = Report.from_json(values)
     assert old.table() == tiny_report().table()
     assert (old.diff_to_base, old.against_oracles, old.datasets["faq"].fresh) == (None, None, None)
+    assert (old.pairs, summary_text(old)) == (None, "")
     assert old.datasets["faq"].diff_to_base["routed"].p_value is None
     assert Report.from_json(json.loads(json.dumps(old.to_json()))) == old
 
@@ -410,7 +444,64 @@ def test_the_summary_of_all_datasets():
         "regret: nDCG@10 below the query oracle; no_regret: share of the queries without regret",
         "base_to_set, single_to_query: share closed of the gap from the base, or the best single model (base), "
         "to the data-set or query oracle",
+        "",
+        "routed - base, 2 sets: inferior on 0; not shown on 2 (faq +0.250, notes +0.000)",
+        "superior: shown to be above 0; not inferior: above -0.01; inferior: below -0.01; not shown: none of these; "
+        "each at 5 %, adjusted over the sets of its line (Holm)",
     ]
+
+
+def pair_of_systems(difference, *, n):
+    """A set of n queries with answers of their own, on which ``routed`` differs from the base by so much."""
+    base = {f"q{number}": values(0.5) for number in range(n)}
+    routed = {query: values(0.5 + difference) for query in base}
+    return assemble_dataset({"base": base, "routed": routed}, {query: {query: 1} for query in base})
+
+
+def test_what_is_shown_set_by_set_by_hand():
+    differences = {"up": (0.1, 12), "same": (0.0, 12), "down": (-0.1, 12), "few": (0.3, 2), "near": (-0.005, 12)}
+    report = Report.from_datasets({name: pair_of_systems(one, n=n) for name, (one, n) in differences.items()})
+    (pair,) = report.pairs
+    assert (pair.system, pair.baseline) == ("routed", "base")
+    verdicts = {name: one.verdict for name, one in pair.datasets.items()}
+    assert verdicts == {
+        "up": "superior",
+        "same": "not inferior",
+        "down": "inferior",
+        "few": "not shown",
+        "near": "not inferior",
+    }
+    # Of 2 ** 12 sign patterns two lie as far out, of 2 ** 2 as well; where all are 0, nothing differs from 0.
+    least = 5 * 2 / 2**12
+    p_zero, p_margin = ([getattr(one, name) for one in pair.datasets.values()] for name in ("p_zero", "p_margin"))
+    assert p_zero == pytest.approx([least, 1, least, 1, least], abs=1e-5)
+    assert p_margin == pytest.approx([least, least, least, 0.5, least], abs=1e-5)
+    assert (pair.datasets["up"].mean, pair.datasets["up"].low, pair.datasets["up"].high) == (0.1, 0.1, 0.1)
+    assert str(pair) == (
+        "routed - base, 5 sets: superior on 1 (up +0.100); not inferior on 2 (near -0.005, same +0.000); "
+        "inferior on 1 (down -0.100); not shown on 1 (few +0.300)"
+    )
+    assert pair.sets("superior") == ["up"]
+    assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
+
+
+def test_a_loss_that_is_shown_may_be_too_small_to_count():
+    (pair,) = Report.from_datasets({"near": pair_of_systems(-0.005, n=12)}).pairs
+    one = pair.datasets["near"]
+    assert (one.p_zero, one.verdict) == (round(2 / 2**12, 6), "not inferior")
+
+
+def test_a_set_of_one_cluster_shows_nothing():
+    per_query = {"base": {"q1": values(0.1), "q2": values(0.1)}, "routed": {"q1": values(0.9), "q2": values(0.9)}}
+    (pair,) = Report.from_datasets({"faq": assemble_dataset(per_query, QRELS)}).pairs
+    assert pair.datasets["faq"].verdict == "not shown"
+
+
+def test_a_pair_goes_over_the_sets_that_have_both():
+    one, two = pair_of_systems(0.1, n=3), assemble_dataset({"base": {"q1": values(0.5)}, "routed": None}, QRELS)
+    assert [list(pair.datasets) for pair in Report.from_datasets({"one": one, "two": two}).pairs] == [["one"]]
+    assert Report.from_datasets({"two": two}).pairs == ()
+    assert Report.from_datasets({"one": replace(one, scores=None)}).pairs is None
 
 
 def test_a_report_has_no_summary_without_oracles_or_other_systems():
@@ -514,6 +605,8 @@ def test_rendered_results_show_what_routing_changes(tmp_path):
     # dataset, difference, interval, seen (empty), unseen with its queries, weight off the base 1 - 0.25
     assert "| faq | +0.250 | +0.131 to +0.369 | - | +0.250 (2) | 0.750 |" in text
     assert "| notes | +0.000 | +0.000 to +0.000 | +0.000 (1) | - | - |" in text
+    assert "- routed - base, 2 sets: inferior on 0; not shown on 2 (faq +0.250, notes +0.000)" in text
+    assert "more actions" not in text
     with pytest.raises(InputError, match="0 result files"):
         render([])
 

@@ -10,6 +10,7 @@ from routeret.significance import (
     bootstrap_intervals,
     hierarchical_intervals,
     holm,
+    intervals_over_seeds,
     paired_test,
     sign_flip_p_values,
 )
@@ -223,3 +224,38 @@ def test_holm_keeps_the_order_and_lies_between_none_and_bonferroni(p_values):
     assert all(changed <= most for changed, most in zip(adjusted, bonferroni, strict=True))
     by_value = sorted(zip(p_values, adjusted, strict=True))
     assert [changed for _, changed in by_value] == sorted(changed for _, changed in by_value)
+
+
+# --- several trainings -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("clusters", [None, [np.array([0, 0, 1, 2]), np.array([5, 5, 5])]])
+def test_one_training_gives_the_hierarchical_intervals(clusters):
+    rng = np.random.default_rng(0)
+    corpora = [rng.normal(size=(4, 2)), rng.normal(size=(3, 2))]
+    found = intervals_over_seeds([one[:, :, None] for one in corpora], clusters=clusters, seed=2)
+    for one, other in zip(found, hierarchical_intervals(corpora, clusters=clusters, seed=2), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_the_interval_over_two_trainings_by_hand():
+    # The first training has 0 on every query and the second 1: means 0, 0.5 and 1 in a quarter, a half, a quarter.
+    corpus = np.tile([0.0, 1.0], (5, 1, 1))
+    found = intervals_over_seeds([corpus, corpus])
+    assert (found.mean[0], found.low[0], found.high[0]) == (0.5, 0.0, 1.0)
+    # Trainings that agree leave only corpora and queries to chance.
+    corpora = [np.repeat(np.arange(4.0)[:, None, None], 3, axis=2), np.ones((2, 1, 3))]
+    same = hierarchical_intervals([one[:, :, 0] for one in corpora])
+    np.testing.assert_allclose(intervals_over_seeds(corpora), same, rtol=1e-12)
+
+
+def test_the_trainings_drawn_are_the_same_for_every_corpus():
+    # All of the spread is between trainings: 20 corpora narrow nothing, since a training counts on all of them.
+    found = intervals_over_seeds([np.array([[[0.0, 1.0]]])] * 20)
+    assert (found.low[0], found.high[0]) == (0.0, 1.0)
+
+
+def test_trainings_of_other_shapes_are_refused():
+    for corpora in ([], [np.ones((2, 1))], [np.ones((2, 1, 0))], [np.ones((2, 1, 2)), np.ones((2, 1, 3))]):
+        with pytest.raises(InputError, match="expected .n_queries, n_columns, n_trainings."):
+            intervals_over_seeds(corpora)

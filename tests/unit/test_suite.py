@@ -8,10 +8,12 @@ import pytest
 from letters import ANSWERS, write_letters
 
 from routeret.artifact import sha256_of
+from routeret.downloads import public_sets
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import ArtifactError, CorpusError, InputError
-from routeret.evaluation import Report, evaluate, suite
+from routeret.evaluation import Report, evaluate, suite, summary_text
 from routeret.evaluation.suite import Suite, SuiteReport, run_suite
+from routeret.evaluation.systems import known_systems, require_systems
 from routeret.packs import read_pack
 from routeret.training import lora, pack
 from routeret.training.linear import LinearRecipe
@@ -188,6 +190,107 @@ def test_an_interrupted_build_goes_on(file, tmp_path, monkeypatch, e5_model):
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == ["embeddings", "pack"]
 
 
+# --- a pack that is there --------------------------------------------------------------------------------------------
+
+
+def taking(pack, *, more=""):
+    """A suite that takes a pack."""
+    head = SUITE[: SUITE.index("[pack]")].replace("work = ", f'pack = "{pack}"\ndata = "data"\n{more}\nwork = ')
+    return head.replace('"work"', '"other"')
+
+
+def test_a_suite_takes_a_pack_by_its_folder(file, tmp_path, monkeypatch):
+    first = run_suite(file)
+
+    def refuse(*_, **__):
+        raise AssertionError("built again")
+
+    monkeypatch.setattr(suite, "build_pack", refuse)
+    news = []
+    report = run_suite(written(tmp_path, taking("work/pack")), say=news.append)
+    assert report.reports == first.reports
+    assert (news, [path.name for path in (tmp_path / "other").iterdir()]) == ([], ["embeddings"])
+    with pytest.raises(InputError, match=r"takes the pack '.*work/pack' and builds none; leave --rebuild out"):
+        run_suite(written(tmp_path, taking("work/pack")), rebuild=True)
+
+
+def test_every_set_may_be_measured_as_if_it_had_never_been_seen(file, tmp_path):
+    run_suite(file)
+    other = taking("work/pack", more="leave_out = true").replace('"expert:up", ', "")
+    report = run_suite(written(tmp_path, other)).reports["separate"]
+    assert report.provenance.left_out
+    sets = [tmp_path / "data" / name for name in ("one", "two")]
+    systems = ["multitask", "centroid", "routed", "dataset_oracle", "uniform"]
+    again = evaluate(sets, pack=tmp_path / "work" / "pack", systems=systems, leave_out=True)
+    assert report.to_json() == again.to_json()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (taking("nothing"), "'nothing' is neither a pack nor a folder; there are the packs"),
+        (taking("minilm-domains"), "unknown system 'expert:up'"),
+        (taking("minilm-domains").replace('data = "data"', ""), "'minilm-domains' and lacks the field 'data'"),
+        (taking("minilm-domains", more="seeds = [1, 2]"), "has 'seeds', but a pack that is taken has one"),
+        (taking("minilm-domains", more="leave_out = 1"), "has leave_out = 1; expected true or false"),
+        ('data = "data"\n' + SUITE, "has 'data' beside .pack."),
+        ("seeds = [1]\n" + SUITE, r"has seeds = \[1\]; expected a list of at least two, each once"),
+        ("seeds = [1, 1]\n" + SUITE, r"has seeds = \[1, 1\]; expected"),
+        ("seeds = 3\n" + SUITE, "has seeds = 3; expected"),
+    ],
+)
+@pytest.mark.usefixtures("file")
+def test_what_is_wrong_with_a_pack_or_seeds_is_named(tmp_path, text, words):
+    with pytest.raises(InputError, match=words):
+        run_suite(written(tmp_path, text))
+    assert not (tmp_path / "work").exists()
+
+
+# --- several seeds ---------------------------------------------------------------------------------------------------
+
+
+def test_a_suite_with_seeds_builds_a_pack_of_each(file, tmp_path):
+    single = run_suite(written(tmp_path, SUITE.replace("seed = 0", "seed = 3")))
+    other = SUITE.replace('work = "work"', 'work = "several"').replace('merged = ["two", "one"]\n', "")
+    file = written(tmp_path, "seeds = [3, 4]\n" + other)
+    report = run_suite(file)
+    assert sorted(path.name for path in (tmp_path / "several").iterdir()) == ["embeddings", "pack-3", "pack-4"]
+    found = report.reports["separate"]
+    assert list(found.reports) == [str(tmp_path / "several" / f"pack-{seed}") for seed in (3, 4)]
+    assert [read_pack(pack).manifest["seed"] for pack in found.reports] == [3, 4]
+    # The pack of seed 3 is the one that a suite of this seed alone builds.
+    assert next(iter(found.reports.values())).mean == single.reports["separate"].mean
+    assert SuiteReport.from_json(json.loads(json.dumps(report.to_json()))) == report
+    assert report.tables() == f"tiny, separate\n\n{found.table()}"
+    news = []
+    assert run_suite(file, say=news.append) == report
+    assert [line.split(" ")[0] for line in news] == ["taking", "taking"]
+
+
+# --- public data sets ------------------------------------------------------------------------------------------------
+
+
+def test_public_sets_are_fetched_when_the_call_says_so(file, tmp_path, monkeypatch):
+    run_suite(file)
+    asked = []
+
+    def fetched(folders, *, show_progress):
+        asked.append(([folder.name for folder in folders], show_progress))
+        write_letters(tmp_path / "sets" / "two")
+
+    monkeypatch.setattr(suite, "fetch_missing", fetched)
+    text = taking("work/pack").replace('data = "data"', 'data = "sets"').replace('split = "test"', 'split = "dev"')
+    text = text.replace('separate = ["one", "two"]', 'separate = ["two"]').replace('merged = ["two", "one"]', "")
+    with pytest.raises(InputError, match=r"two is missing \(1 in all\)"):
+        run_suite(written(tmp_path, text))
+    assert asked == []
+    assert list(run_suite(written(tmp_path, text), download=True).reports["separate"].datasets) == ["two"]
+    assert asked == [(["two"], False)]
+
+
+# --- what is wrong ---------------------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize(
     ("old", "new", "words"),
     [
@@ -251,21 +354,35 @@ def test_the_tables_show_systems_and_then_single_experts():
     report = Report.from_json(golden())
     parts = SuiteReport(suite="tiny", checksum="", reports={"separate": report}).tables().split("\n\n")
     assert parts[:2] == ["tiny, separate", report.table()]
-    assert parts[2:] == [report.table(systems=["base", "expert:bio", "expert:law"])]
+    assert parts[2] == report.table(systems=["base", "expert:bio", "expert:law"])
+    assert "\n\n".join(parts[3:]) == summary_text(report)
 
 
-# --- the suite of this project ---------------------------------------------------------------------------------------
+# --- the suites of this project --------------------------------------------------------------------------------------
 
 
 def test_the_suite_of_routerretriever_is_read():
     found = Suite.read(ROOT / "eval" / "suites" / "routerretriever.toml")
-    domains = [expert for expert in found.recipe.experts if expert.name != "multitask"]
-    assert {expert.kind for expert in found.recipe.experts} == {"lora"}
+    recipe = found.recipes["pack"]
+    domains = [expert for expert in recipe.experts if expert.name != "multitask"]
+    assert {expert.kind for expert in recipe.experts} == {"lora"}
     # As in the paper, every domain's expert has one set, and the control has all of them.
     assert {len(expert.sets) for expert in domains} == {1}
     assert {f"expert:{expert.name}" for expert in domains} < set(found.systems)
     measured = {folder.name for folder in found.folders_by_setting["separate"]}
-    assert measured == set(found.recipe.folder_by_set)
+    assert measured == set(recipe.folder_by_set)
     assert {folder.name for folder in found.folders_by_setting["merged"]} == measured - {"acl_cocite"}
-    settings = found.recipe.lora
+    settings = recipe.lora
     assert (settings.rank, settings.alpha, settings.temperature, settings.anchor_weight) == (8, 32.0, 0.05, 0.0)
+
+
+@pytest.mark.parametrize("name", ["beir", "home", "unseen"])
+def test_the_suites_of_the_shipped_pack_are_read(name):
+    found = Suite.read(ROOT / "eval" / "suites" / f"{name}.toml")
+    assert (found.name, found.pack, found.recipes) == (name, "minilm-domains", {})
+    require_systems(found.systems, known_systems(list(read_pack("minilm-domains").expert_folders)))
+    if name == "beir":
+        assert {folder.name for folder in found.folders} < set(public_sets())
+    else:
+        assert all((folder / "qrels" / "test.tsv").is_file() for folder in found.folders)
+    assert found.leave_out is (name == "unseen")
