@@ -14,8 +14,10 @@ help:            ## show these targets
 demo: $(VENV)/cpu.stamp  ## install, then run the main job on the data inside the package
 	$(BIN)/routeret demo
 
+# One process a core, so each computes with one thread. A process takes its tests in the order of the files, so that
+# what the tests of a file share is made once; the last ones go to whoever is free.
 test: $(VENV)/dev.stamp  ## run the test suite
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal
 
 gpu-test:        ## run the tests that need a CUDA device, with the PYTHON of an environment that has routeret[gpu,dev]
 	HF_HUB_OFFLINE=1 $(PYTHON) -m pytest -m gpu

@@ -20,6 +20,7 @@ from routeret.artifact import write_json
 from routeret.datasets import load_dataset
 from routeret.encoders import load_encoder
 from routeret.experts import LinearExpert, load_expert
+from routeret.experts.sketch import are_among
 from routeret.experts.strength import applied
 from routeret.fusion import mix_queries
 from routeret.index.structures.best import top_k
@@ -95,7 +96,7 @@ class Study:
             gains = {}
             for name in self.homes:
                 keys = self.sets[name].content_keys
-                shares = [np.isin(keys, expert.known_documents).mean() for expert in self.experts]
+                shares = [are_among(keys, expert.known_documents).mean() for expert in self.experts]
                 gains[name] = self.gain(name, router, self.experts, np.tile(shares, (len(self.dev[name]), 1)))
             rows.append({"temperature": temperature, **summary(gains)})
         return rows
@@ -105,7 +106,7 @@ class Study:
         first_of_source = {self.source_of(name): name for name in reversed(self.homes)}
         names = [name for name in self.homes if name in first_of_source.values()]
         index = MergedIndex.of({name: self.sets[name] for name in names})
-        knows = np.stack([np.isin(index.keys, expert.known_documents) for expert in self.experts], axis=1)
+        knows = np.stack([are_among(index.keys, expert.known_documents) for expert in self.experts], axis=1)
         gains = {penalty: {} for penalty in CORPUS_PENALTIES}
         for name in names:
             dev = self.dev[name]

@@ -25,12 +25,12 @@ def read_queries(path: Path | str) -> list[str]:
     Raises:
         CorpusError: the file is missing or empty, or a line cannot be read; the file and line are named.
     """
-    path = _existing(Path(path))
+    path = existing_file(Path(path))
     if path.name.endswith(_JSON_LINES):
-        queries = [_query_of(values, place) for values, place in read_objects(path)]
+        queries = [query_of(values, place) for values, place in read_objects(path)]
     else:
         queries = [line.strip() for line, _ in read_lines(path) if line.strip()]
-    _require_some(queries, path)
+    require_some(queries, path)
     return queries
 
 
@@ -47,13 +47,13 @@ def read_labelled_queries(path: Path | str, *, limit: int | None = None, seed: i
         CorpusError: the file is missing or empty, or a line cannot be read; the file and line are named.
         InputError: ``limit`` is below 1.
     """
-    path = _existing(Path(path))
+    path = existing_file(Path(path))
     queries = [
-        LabelledQuery(text=_query_of(values, place), relevant=_relevant_of(values, place))
+        LabelledQuery(text=query_of(values, place), relevant=_relevant_of(values, place))
         for values, place in read_objects(path)
     ]
-    _require_some(queries, path)
-    return _drawn(queries, limit=limit, seed=seed)
+    require_some(queries, path)
+    return drawn(queries, limit=limit, seed=seed)
 
 
 def labelled_queries_of(
@@ -84,22 +84,37 @@ def labelled_queries_of(
             queries.append(LabelledQuery(text=text, relevant=relevant))
     if not queries:
         raise CorpusError(f"split {split!r} of {folder} has no query with a relevant document; give another split")
-    return _drawn(queries, limit=limit, seed=seed)
+    return drawn(queries, limit=limit, seed=seed)
 
 
-def _existing(path: Path) -> Path:
+def existing_file(path: Path) -> Path:
+    """The path itself.
+
+    Raises:
+        CorpusError: there is no file.
+    """
     if not path.is_file():
         found = "is a folder" if path.is_dir() else "does not exist"
         raise CorpusError(f"{path} {found}; give a file of queries")
     return path
 
 
-def _require_some(queries: Sequence[object], path: Path) -> None:
+def require_some(queries: Sequence[object], path: Path) -> None:
+    """Do nothing if a file gave at least one query.
+
+    Raises:
+        CorpusError: it gave none.
+    """
     if not queries:
         raise CorpusError(f"{path} is empty; it must hold at least one query")
 
 
-def _query_of(values: Mapping[str, Any], place: str) -> str:
+def query_of(values: Mapping[str, Any], place: str) -> str:
+    """The query of an object, in ``query`` or else in ``text``.
+
+    Raises:
+        CorpusError: it has neither, or no text in it; the place is named.
+    """
     field = "query" if "query" in values else "text"
     if field not in values:
         raise CorpusError(f"{place} has no 'query'; it has {', '.join(map(repr, values)) or 'no fields'}")
@@ -118,7 +133,12 @@ def _relevant_of(values: Mapping[str, Any], place: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(relevant))
 
 
-def _drawn(queries: list[LabelledQuery], *, limit: int | None, seed: int) -> list[LabelledQuery]:
+def drawn(queries: list[LabelledQuery], *, limit: int | None, seed: int) -> list[LabelledQuery]:
+    """Some of the queries at random, in their order; all of them where there are no more than the limit.
+
+    Raises:
+        InputError: ``limit`` is below 1.
+    """
     if limit is None:
         return queries
     if limit < 1:

@@ -50,7 +50,7 @@ class PoolMember(Protocol):
 
     @property
     def known_documents(self) -> HashArray:
-        """Sorted content keys of the documents it was trained over, uint64."""
+        """Content keys of the documents it was trained over, uint64; whole, or their low 32 bits."""
 
 
 @runtime_checkable

@@ -29,6 +29,7 @@ def build_index(
     storage: Storage = "fp16",
     space_fusion: SpaceFusion = "scores",
     prefix_ids: bool = False,
+    tune: bool = False,
     device: str | None = None,
     download: bool = False,
     show_progress: bool = False,
@@ -47,6 +48,7 @@ def build_index(
         storage: precision of the stored vectors.
         space_fusion: how the scores of several spaces become one; see :meth:`Retriever.create`.
         prefix_ids: make every id ``<corpus>/<id>``.
+        tune: learn a map of queries from the documents, without labels; see :meth:`Retriever.tune_unlabelled`.
         device: where the model runs.
         download: fetch a model that is not on this machine.
         show_progress: draw a progress bar on stderr.
@@ -78,7 +80,9 @@ def build_index(
         # Of what an interrupted build has kept, documents may have gone from their sources or changed since.
         change = retriever.sync(found.joined(path.name), total=len(found), show_progress=show_progress)
         retriever.compact()
-        return BuildReport.of(change, index=path, n_documents=len(retriever), n_by_corpus=found.n_by_corpus)
+        report = BuildReport.of(change, index=path, n_documents=len(retriever), n_by_corpus=found.n_by_corpus)
+        tuned = retriever.tune_unlabelled(show_progress=show_progress) if tune else None
+        return replace(report, tuned=tuned)
 
 
 def import_index(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from routeret.index import ChangeReport
+from routeret.training.unlabelled import UnlabelledReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +17,13 @@ class BuildReport(ChangeReport):
         index: the index's folder.
         n_documents: how many documents it holds now.
         n_by_corpus: how many documents were read from each corpus.
+        tuned: what tuning without labels gave; None where it was not asked for.
     """
 
     index: str
     n_documents: int
     n_by_corpus: Mapping[str, int]
+    tuned: UnlabelledReport | None = None
 
     @classmethod
     def of(
@@ -45,4 +48,5 @@ class BuildReport(ChangeReport):
             "n_documents": self.n_documents,
             "n_by_corpus": dict(self.n_by_corpus),
             **change,
+            **({} if self.tuned is None else {"tuned": self.tuned.as_dict()}),
         }

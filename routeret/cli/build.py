@@ -14,6 +14,7 @@ from routeret.cli.command import Command
         "routeret build kb docs.jsonl",
         "routeret build kb science/ health/ --prefix-ids",
         "routeret build kb manuals/ --chunker sentences:size=800,overlap=200",
+        "routeret build kb docs.jsonl --tune",
         "routeret build kb docs.jsonl --base intfloat/e5-small-v2 --download",
     ],
 )
@@ -27,6 +28,7 @@ from routeret.cli.command import Command
 @options.storage
 @options.space_fusion
 @options.prefix_ids
+@click.option("--tune", is_flag=True, help="Learn from the documents how queries are turned: routeret tune --help.")
 @options.device
 @options.download
 @options.as_json
@@ -39,6 +41,7 @@ def command(
     storage: str | None,
     space_fusion: str | None,
     prefix_ids: bool,
+    tune: bool,
     device: str | None,
     download: bool,
     as_json: bool,
@@ -64,6 +67,7 @@ def command(
         storage=require_storage(storage or "fp16"),
         space_fusion=require_space_fusion(space_fusion or "scores"),
         prefix_ids=prefix_ids,
+        tune=tune,
         device=device,
         download=download,
         show_progress=True,

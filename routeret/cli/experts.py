@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
 from routeret.cli import options, output
 from routeret.cli.command import Command
+
+if TYPE_CHECKING:
+    from routeret.retriever.expert_fits import ExpertFit
 
 _TOKEN_STORAGE_BY_TARGETS: Mapping[str, Literal["fp16", "int8"] | None] = {
     "pooled": None,
@@ -30,17 +33,29 @@ def command() -> None:
     cls=Command,
     examples=[
         "routeret experts list kb",
+        "routeret experts list kb --fit",
     ],
 )
 @options.index_folder
+@click.option("--fit", is_flag=True, help="Show how well each expert fits the documents; loads the models.")
 @options.as_json
-def list_(index_folder: Path, as_json: bool) -> None:
-    """List the experts of an index."""
+def list_(index_folder: Path, fit: bool, as_json: bool) -> None:
+    """List the experts of an index.
+
+    With --fit, each with the share of the documents that it was trained over, or nearly equal ones. How far its
+    training documents lie from these, and how far it agrees with the base, are shown for people: they do not tell
+    whether an unknown expert helps.
+    """
     from routeret.retriever import Retriever
 
     with Retriever.open(index_folder) as retriever:
         names = list(retriever.expert_names)
-    if as_json:
+        fits = retriever.expert_fits() if fit else []
+    if fit and as_json:
+        output.print_json([one.as_dict() for one in fits])
+    elif fit:
+        click.echo("\n".join(map(fit_text, fits)))
+    elif as_json:
         output.print_json(names)
     else:
         click.echo("\n".join(names))
@@ -160,3 +175,12 @@ def remove(index_folder: Path, name: str, as_json: bool) -> None:
         output.print_json({"removed": name, "experts": names})
     else:
         click.echo(f"Removed {name}; the experts are now: {', '.join(names) or 'none'}")
+
+
+def fit_text(fit: "ExpertFit") -> str:
+    """A line about an expert and the documents of an index."""
+    distance = "" if fit.distance is None else f"; distance from those it was trained over {fit.distance:.2f}"
+    return (
+        f"{fit.expert} knows {fit.known:.0%} of {output.documents_text(fit.n_documents)} looked at{distance}; of the "
+        f"base's first hits {fit.agreement:.0%} are also its own"
+    )

@@ -3,8 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-import numpy as np
-
+from routeret.experts.sketch import are_among, short_keys
 from routeret.retriever.pool import Pool
 from routeret.routing import PilotCorpus, PilotLibrary, UtilityRouter
 from routeret.routing.picking import names_of
@@ -30,7 +29,9 @@ def pool_without(pool: Pool, name: str, keys: HashArray, queries: Collection[str
     router = pool.router
     library = router.library if isinstance(router, UtilityRouter) else PilotLibrary(pool.base.query_tower, ())
     has_seen = {
-        expert.name for expert in pool.experts if np.isin(keys, expert.known_documents).mean() > SHARED and len(keys)
+        expert.name
+        for expert in pool.experts
+        if len(keys) and are_among(keys, short_keys(expert.known_documents)).mean() > SHARED
     }
     corpora = _seen_corpora(library.corpora, name, has_seen, frozenset(queries))
     has_seen.update(expert for corpus in corpora for expert in corpus.home_experts)

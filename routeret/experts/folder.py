@@ -6,13 +6,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from routeret import __version__
-from routeret.artifact import new_folder, write_manifest
+from routeret.artifact import new_folder, write_file, write_manifest
 from routeret.errors import ArtifactError, InputError
+from routeret.experts.sketch import TrainingSketch
 from routeret.protocols import PoolMember
+from routeret.types import HashArray
 
 KIND = "expert"
-FORMAT = 1
+FORMAT = 2
+OLDEST_FORMAT = 1
+"""Its folders keep the whole keys of known documents, in a file that depends on the kind, and no sketch."""
+
+_SKETCH = "sketch.safetensors"
+_KNOWN = "known_documents"
 
 
 def write_expert(
@@ -21,6 +31,7 @@ def write_expert(
     *,
     kind: str,
     details: Mapping[str, Any],
+    sketch: TrainingSketch | None,
     fields: Mapping[str, Any] | None = None,
     files: Callable[[Path], None],
     beside: Callable[[Path], None] | None,
@@ -32,6 +43,7 @@ def write_expert(
         expert: what the manifest tells of.
         kind: of the expert.
         details: about its training, as JSON values.
+        sketch: of what it was trained over; None where nobody made one.
         fields: what this kind keeps in the manifest besides, as JSON values.
         files: writes the expert's own files into the folder that it is given.
         beside: writes more files, for example the expert's pilots; the manifest covers all.
@@ -51,13 +63,39 @@ def write_expert(
         "space": expert.space.as_dict(),
         "query_tower": expert.query_tower,
         "details": dict(details),
+        "sketch": None if sketch is None else sketch.fields(),
         "routeret": __version__,
     }
     with new_folder(folder) as temporary:
         files(temporary)
+        _write_known(temporary, expert.known_documents, sketch)
         if beside is not None:
             beside(temporary)
         write_manifest(temporary, kind=KIND, format_number=FORMAT, fields={**(fields or {}), **of_every_kind})
+
+
+def read_known(folder: Path, manifest: Mapping[str, Any], *, before: str) -> tuple[HashArray, TrainingSketch | None]:
+    """Content keys of the documents that an expert was trained over, and its sketch if it has one.
+
+    Args:
+        folder: the expert's.
+        manifest: of the folder.
+        before: the file that held the keys in the first format.
+    """
+    from safetensors.numpy import load_file
+
+    if manifest["format"] == OLDEST_FORMAT:
+        return load_file(folder / before)[_KNOWN], None
+    arrays = load_file(folder / _SKETCH)
+    fields = manifest["sketch"]
+    return arrays[_KNOWN].astype(np.uint64), None if fields is None else TrainingSketch.from_saved(arrays, fields)
+
+
+def _write_known(folder: Path, known: HashArray, sketch: TrainingSketch | None) -> None:
+    from safetensors.numpy import save
+
+    arrays: dict[str, NDArray[Any]] = {} if sketch is None else sketch.arrays()
+    write_file(folder / _SKETCH, save({_KNOWN: known.astype(np.uint32), **arrays}))
 
 
 @contextmanager

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from routeret.artifact import write_file
 from routeret.errors import InputError
-from routeret.experts.folder import naming_damage, write_expert
+from routeret.experts.folder import naming_damage, read_known, write_expert
 from routeret.experts.names import require_expert_name
+from routeret.experts.sketch import TrainingSketch, short_keys
 from routeret.experts.strength import applied, checked_base, require_strength
 from routeret.space import Space
 from routeret.types import FloatArray, HashArray, QueryBatch
@@ -33,8 +33,11 @@ class LinearExpert:
         strength: the strength that did best on its dev queries, above 0.
         space: the document space its queries are written into.
         query_tower: the base query tower it was trained on.
-        known_documents: content keys of the documents it was trained over, uint64; sorted here, each once.
+        known_documents: content keys of the documents it was trained over, uint64; kept as short keys, see
+            :func:`routeret.experts.sketch.short_keys`.
         details: anything worth knowing about its training, as JSON values.
+        sketch: of the documents and queries it was trained over, by which documents that are nearly equal are known
+            too; None where nobody made one.
     """
 
     kind: ClassVar[str] = "linear"
@@ -46,6 +49,7 @@ class LinearExpert:
     query_tower: str
     known_documents: HashArray
     details: Mapping[str, Any] = field(default_factory=dict)
+    sketch: TrainingSketch | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be applied.
@@ -66,7 +70,7 @@ class LinearExpert:
             raise InputError(f"expert {self.name!r} has a weight that is not finite in float16; train it again")
         require_strength(self.strength, expert=self.name)
         object.__setattr__(self, "weight", weight)
-        object.__setattr__(self, "known_documents", np.unique(np.asarray(self.known_documents, dtype=np.uint64)))
+        object.__setattr__(self, "known_documents", short_keys(self.known_documents))
 
     def encode_queries(self, queries: QueryBatch, *, strengths: FloatArray) -> FloatArray:
         """Query vectors in the expert's space.
@@ -97,16 +101,20 @@ class LinearExpert:
             ArtifactError: something is at ``folder`` already.
             InputError: ``details`` are not JSON values.
         """
-        write_expert(Path(folder), self, kind=self.kind, details=self.details, files=self._write_weights, beside=beside)
+        write_expert(
+            Path(folder),
+            self,
+            kind=self.kind,
+            details=self.details,
+            sketch=self.sketch,
+            files=self._write_weights,
+            beside=beside,
+        )
 
     def _write_weights(self, folder: Path) -> None:
         from safetensors.numpy import save
 
-        arrays: dict[str, NDArray[Any]] = {
-            "weight": self.weight.astype(np.float16),
-            "known_documents": self.known_documents,
-        }
-        write_file(folder / _WEIGHTS, save(arrays))
+        write_file(folder / _WEIGHTS, save({"weight": self.weight.astype(np.float16)}))
 
     @classmethod
     def from_folder(cls, folder: Path, manifest: Mapping[str, Any]) -> "LinearExpert":
@@ -118,13 +126,15 @@ class LinearExpert:
         from safetensors.numpy import load_file
 
         with naming_damage(folder):
-            arrays = load_file(folder / _WEIGHTS)
+            weight = load_file(folder / _WEIGHTS)["weight"]
+            known, sketch = read_known(folder, manifest, before=_WEIGHTS)
             return cls(
                 name=manifest["name"],
-                weight=arrays["weight"].astype(np.float32),
+                weight=weight.astype(np.float32),
                 strength=float(manifest["strength"]),
                 space=Space.from_dict(manifest["space"]),
                 query_tower=manifest["query_tower"],
-                known_documents=arrays["known_documents"],
+                known_documents=known,
                 details=manifest["details"],
+                sketch=sketch,
             )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from routeret.artifact import read_manifest
 from routeret.encoders import TorchEncoder
 from routeret.errors import ArtifactError, ModelNotFoundError
-from routeret.experts.folder import FORMAT, KIND
+from routeret.experts.folder import FORMAT, KIND, OLDEST_FORMAT
 from routeret.experts.linear import LinearExpert
 from routeret.experts.lora import LoraExpert
 from routeret.experts.tower import TowerExpert
@@ -42,7 +42,7 @@ def load_expert(
         SpaceMismatchError: the expert was trained in another base.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder, kind=KIND, format_number=FORMAT, verify=verify)
+    manifest = read_manifest(folder, kind=KIND, format_number=FORMAT, oldest=OLDEST_FORMAT, verify=verify)
     reader = _READER_BY_KIND.get(str(manifest.get("expert")))
     if reader is None:
         known = ", ".join(_READER_BY_KIND)

@@ -12,8 +12,9 @@ from routeret.artifact import write_file, write_json
 from routeret.encoders.adapted import AdaptedQueries, Adapter
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import InputError, SpaceMismatchError
-from routeret.experts.folder import naming_damage, write_expert
+from routeret.experts.folder import naming_damage, read_known, write_expert
 from routeret.experts.names import require_expert_name
+from routeret.experts.sketch import TrainingSketch, short_keys
 from routeret.experts.strength import applied, checked_base, require_strength
 from routeret.protocols import Encoder
 from routeret.space import Space
@@ -43,9 +44,12 @@ class LoraExpert:
         strength: the strength that did best on its dev queries, above 0.
         space: the document space its queries are written into.
         query_tower: the base query tower it was trained in.
-        known_documents: content keys of the documents it was trained over, uint64; sorted here, each once.
+        known_documents: content keys of the documents it was trained over, uint64; kept as short keys, see
+            :func:`routeret.experts.sketch.short_keys`.
         details: anything worth knowing about its training, as JSON values.
         tower: the base with the adapter; None until it is attached.
+        sketch: of the documents and queries it was trained over, by which documents that are nearly equal are known
+            too; None where nobody made one.
     """
 
     kind: ClassVar[str] = "lora"
@@ -58,6 +62,7 @@ class LoraExpert:
     known_documents: HashArray
     details: Mapping[str, Any] = field(default_factory=dict)
     tower: AdaptedQueries | None = None
+    sketch: TrainingSketch | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be applied.
@@ -67,7 +72,7 @@ class LoraExpert:
         """
         require_expert_name(self.name)
         require_strength(self.strength, expert=self.name)
-        object.__setattr__(self, "known_documents", np.unique(np.asarray(self.known_documents, dtype=np.uint64)))
+        object.__setattr__(self, "known_documents", short_keys(self.known_documents))
 
     def attached(self, base: Encoder) -> "LoraExpert":
         """The same expert, ready to answer.
@@ -129,7 +134,15 @@ class LoraExpert:
             ArtifactError: something is at ``folder`` already.
             InputError: ``details`` are not JSON values.
         """
-        write_expert(Path(folder), self, kind=self.kind, details=self.details, files=self._write_files, beside=beside)
+        write_expert(
+            Path(folder),
+            self,
+            kind=self.kind,
+            details=self.details,
+            sketch=self.sketch,
+            files=self._write_files,
+            beside=beside,
+        )
 
     def _write_files(self, folder: Path) -> None:
         from safetensors.numpy import save
@@ -147,7 +160,6 @@ class LoraExpert:
         write_json(folder / _ADAPTER / _CONFIG, config)
         arrays = {f"{_PREFIX}{name}": matrix.astype(np.float16) for name, matrix in adapter.weights.items()}
         write_file(folder / _ADAPTER / _WEIGHTS, save(arrays, metadata={"format": "pt"}))
-        write_file(folder / _DOCUMENTS, save({"known_documents": self.known_documents}))
 
     @classmethod
     def from_folder(cls, folder: Path, manifest: Mapping[str, Any]) -> "LoraExpert":
@@ -167,12 +179,14 @@ class LoraExpert:
                 targets=tuple(config["target_modules"]),
                 weights={name.removeprefix(_PREFIX): matrix.astype(np.float32) for name, matrix in arrays.items()},
             )
+            known, sketch = read_known(folder, manifest, before=_DOCUMENTS)
             return cls(
                 name=manifest["name"],
                 adapter=adapter,
                 strength=float(manifest["strength"]),
                 space=Space.from_dict(manifest["space"]),
                 query_tower=manifest["query_tower"],
-                known_documents=load_file(folder / _DOCUMENTS)["known_documents"],
+                known_documents=known,
                 details=manifest["details"],
+                sketch=sketch,
             )

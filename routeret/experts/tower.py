@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from routeret.artifact import write_file
 from routeret.encoders import HashingEncoder, TorchEncoder, named_encoder
 from routeret.errors import InputError, SpaceMismatchError
-from routeret.experts.folder import naming_damage, write_expert
+from routeret.experts.folder import naming_damage, read_known, write_expert
 from routeret.experts.names import require_expert_name
+from routeret.experts.sketch import TrainingSketch, short_keys
 from routeret.index.tokens import TokenStorage, require_token_storage
 from routeret.late_interaction import PooledTargets, TokenTargets, soft_late_interaction
 from routeret.space import NO_TOKEN_LIMIT, Space
@@ -98,13 +98,16 @@ class TowerExpert:
         name: unique in a pool; of a-z, 0-9, ``_`` and ``-``.
         encoder: writes documents and queries into the space.
         strength: the share that did best on dev queries, above 0, at most 1.
-        known_documents: content keys of the documents it was trained or measured over, uint64; sorted here, each once.
+        known_documents: content keys of the documents it was trained or measured over, uint64; kept as short keys, see
+            :func:`routeret.experts.sketch.short_keys`.
         model: name or path of the model where the expert only refers to it; None where its files are saved with it.
         details: anything worth knowing about its training, as JSON values.
         interaction: temperature of the soft late interaction between the tokens of a query and the documents' vectors
             (see :func:`routeret.late_interaction.soft_late_interaction`); None compares the query's one vector.
         token_storage: precision in which the documents' token vectors are kept, for the tokens of a query to be
             compared with them; None compares them with the documents' pooled vectors.
+        sketch: of the documents and queries it was trained or measured over, as the base embeds them, by which
+            documents that are nearly equal are known too; None where nobody made one.
     """
 
     kind: ClassVar[str] = "tower"
@@ -117,6 +120,7 @@ class TowerExpert:
     details: Mapping[str, Any] = field(default_factory=dict)
     interaction: float | None = None
     token_storage: TokenStorage | None = None
+    sketch: TrainingSketch | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be used.
@@ -143,7 +147,7 @@ class TowerExpert:
                     f"expert {self.name!r} keeps documents' tokens as {self.token_storage} without interaction; give a "
                     f"temperature of at least 0, or keep no tokens"
                 )
-        object.__setattr__(self, "known_documents", np.unique(np.asarray(self.known_documents, dtype=np.uint64)))
+        object.__setattr__(self, "known_documents", short_keys(self.known_documents))
 
     @property
     def space(self) -> Space:
@@ -197,15 +201,13 @@ class TowerExpert:
             self,
             kind=self.kind,
             details=self.details,
+            sketch=self.sketch,
             fields=fields,
             files=self._write_files,
             beside=beside,
         )
 
     def _write_files(self, folder: Path) -> None:
-        from safetensors.numpy import save
-
-        write_file(folder / _DOCUMENTS, save({"known_documents": self.known_documents}))
         if self.model is None and isinstance(self.encoder, TorchEncoder):
             self.encoder.copy_model(folder / _MODEL)
 
@@ -218,11 +220,9 @@ class TowerExpert:
             ModelNotFoundError: the model that it refers to is nowhere on this machine.
             SpaceMismatchError: that model has changed.
         """
-        from safetensors.numpy import load_file
-
         with naming_damage(folder):
             space = Space.from_dict(manifest["space"])
-            known = load_file(folder / _DOCUMENTS)["known_documents"]
+            known, sketch = read_known(folder, manifest, before=_DOCUMENTS)
             model, name, query_tower = manifest["model"], manifest["name"], manifest["query_tower"]
             query_prompt, domain = manifest["query_prompt"], manifest["domain"]
             strength, details = float(manifest["strength"]), manifest["details"]
@@ -241,4 +241,4 @@ class TowerExpert:
                 f"expert {name!r} was made with a model of space {space.fingerprint}, {model or folder} gives "
                 f"{encoder.space.fingerprint}: the model has changed; restore it, or remove the expert and add it anew"
             )
-        return cls(name, encoder, strength, known, model, details, interaction, token_storage)
+        return cls(name, encoder, strength, known, model, details, interaction, token_storage, sketch)

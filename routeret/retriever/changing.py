@@ -1,6 +1,7 @@
 """Changing the pool of a retriever on disk: an expert more or less, a router fitted anew, documents untouched."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from routeret.errors import InputError, UnknownExpertError
@@ -13,9 +14,11 @@ from routeret.retriever.folder import (
     Contents,
     ExpertEntry,
     free_expert_folder,
+    free_map_folder,
     free_router_folder,
     remove_leftovers,
 )
+from routeret.retriever.learned_map import OWN_MAP, LearnedMap
 from routeret.retriever.own_spaces import require_embedded, require_fusion, require_own_space
 from routeret.retriever.pool import require_query_tower
 from routeret.routing import PilotLibrary, RouterSettings, UtilityRouter, load_pilots
@@ -137,6 +140,48 @@ def remove_expert(folder: Path, name: str) -> Contents:
     return changed
 
 
+def install_map(folder: Path, learned: LearnedMap) -> Contents:
+    """Put a learned map in place of the one that a retriever's index has.
+
+    Args:
+        folder: the retriever's.
+        learned: the map.
+
+    Returns:
+        What the folder holds now; if anything goes wrong it holds what it held before.
+
+    Raises:
+        IndexLockedError: another process is writing.
+    """
+    with writer_lock(folder):
+        contents = Contents.read(folder)
+        remove_leftovers(folder, contents)
+        place = free_map_folder(folder)
+        learned.save(folder / place)
+        changed = replace(contents, index_map=place)
+        changed.write(folder)
+    return changed
+
+
+def remove_map(folder: Path) -> Contents:
+    """Take the learned map of a retriever's index away, so that the index computes one of its documents again.
+
+    Raises:
+        UnknownExpertError: there is none.
+        IndexLockedError: another process is writing.
+    """
+    with writer_lock(folder):
+        contents = Contents.read(folder)
+        if contents.index_map is None:
+            raise UnknownExpertError(
+                f"index {folder.name!r} has no {OWN_MAP}; tuning without labels makes it: routeret tune {folder}"
+            )
+        remove_leftovers(folder, contents)
+        changed = replace(contents, index_map=None)
+        changed.write(folder)
+    return changed
+
+
 def require_free_name(folder: Path, contents: Contents, name: str) -> None:
     """Do nothing if a new expert of a retriever may have this name.
 
@@ -144,6 +189,8 @@ def require_free_name(folder: Path, contents: Contents, name: str) -> None:
         InputError: it is taken, or no name for an expert.
     """
     require_expert_name(name)
+    if name == OWN_MAP:
+        raise InputError(f"{OWN_MAP!r} is what the map of an index is called; choose another name for an expert")
     if name in contents.expert_names:
         raise InputError(
             f"index {folder.name!r} has an expert {name!r} already; choose another name, or remove it first: "

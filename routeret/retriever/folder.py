@@ -19,6 +19,7 @@ FORMAT = 1
 
 _EXPERTS = "experts"
 _ROUTER = "router-"
+_MAP = "map-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Contents:
         router: the router's folder, relative; None without experts.
         lexical_weight: weight of the lexical score where no router decides it.
         space_fusion: how the scores of several spaces become one.
+        index_map: the folder of the map that tuning without labels has learned, relative; None without one.
     """
 
     model: str | None
@@ -63,6 +65,7 @@ class Contents:
     router: str | None
     lexical_weight: float
     space_fusion: SpaceFusion = "scores"
+    index_map: str | None = None
 
     @property
     def own_spaces(self) -> frozenset[str]:
@@ -92,7 +95,8 @@ class Contents:
         It covers the manifests of experts and router by their checksums, and these cover their own files. The index
         changes on its own and keeps its own checksums.
         """
-        parts = [*(entry.folder for entry in self.experts), *([self.router] if self.router else [])]
+        single = [part for part in (self.router, self.index_map) if part is not None]
+        parts = [*(entry.folder for entry in self.experts), *single]
         fields = {
             "routeret": __version__,
             "base": {"model": self.model, "space": self.space.as_dict(), "query_tower": self.query_tower},
@@ -101,6 +105,7 @@ class Contents:
             "router": self.router,
             "lexical_weight": self.lexical_weight,
             "space_fusion": self.space_fusion,
+            "index_map": self.index_map,
         }
         covered = [folder / part / MANIFEST for part in parts]
         write_manifest(folder, kind=KIND, format_number=FORMAT, fields=fields, covered=covered)
@@ -139,6 +144,8 @@ class Contents:
             lexical_weight=float(manifest["lexical_weight"]),
             # Retrievers of the first versions had one space.
             space_fusion=manifest.get("space_fusion", "scores"),
+            # Retrievers of the first versions could not be tuned without labels.
+            index_map=manifest.get("index_map"),
         )
 
 
@@ -150,21 +157,26 @@ def free_expert_folder(folder: Path, name: str) -> str:
 
 def free_router_folder(folder: Path) -> str:
     """A folder for a router, relative to the retriever's, that nothing stands at."""
-    taken = [int(path.name.removeprefix(_ROUTER)) for path in _routers(folder)]
-    return f"{_ROUTER}{max(taken, default=0) + 1}"
+    return _free_numbered(folder, _ROUTER)
+
+
+def free_map_folder(folder: Path) -> str:
+    """A folder for a map of the index, relative to the retriever's, that nothing stands at."""
+    return _free_numbered(folder, _MAP)
 
 
 def remove_leftovers(folder: Path, contents: Contents) -> None:
-    """Remove the experts and routers that the manifest does not name.
+    """Remove the experts, routers and maps that the manifest does not name.
 
     An earlier change replaced them, or was interrupted. Called before a change, so that a reader that opened the
     folder before the last change still finds what it read about.
     """
     named = {folder / entry.folder for entry in contents.experts}
-    if contents.router is not None:
-        named.add(folder / contents.router)
+    named |= {folder / part for part in (contents.router, contents.index_map) if part is not None}
     experts = folder / _EXPERTS
-    found = [*(experts.iterdir() if experts.is_dir() else ()), *_routers(folder), *folder.glob(f".{_ROUTER}*.tmp-*")]
+    found = list(experts.iterdir()) if experts.is_dir() else []
+    for prefix in (_ROUTER, _MAP):
+        found += [*_numbered(folder, prefix), *folder.glob(f".{prefix}*.tmp-*")]
     for path in found:
         if path.is_dir() and path not in named:
             shutil.rmtree(path)
@@ -195,5 +207,10 @@ def new_or_empty(path: Path) -> Iterator[Path]:
         yield temporary
 
 
-def _routers(folder: Path) -> Sequence[Path]:
-    return [path for path in folder.glob(f"{_ROUTER}*") if path.name.removeprefix(_ROUTER).isdecimal()]
+def _numbered(folder: Path, prefix: str) -> Sequence[Path]:
+    return [path for path in folder.glob(f"{prefix}*") if path.name.removeprefix(prefix).isdecimal()]
+
+
+def _free_numbered(folder: Path, prefix: str) -> str:
+    taken = [int(path.name.removeprefix(prefix)) for path in _numbered(folder, prefix)]
+    return f"{prefix}{max(taken, default=0) + 1}"

@@ -10,6 +10,7 @@ from routeret.index.reading import Reader
 from routeret.protocols import Encoder
 from routeret.retriever.folder import Contents
 from routeret.retriever.index_map import IndexMap
+from routeret.retriever.learned_map import LearnedMap
 from routeret.retriever.pool import Pool, load_pool, require_query_tower
 from routeret.retriever.probing import probe_queries
 from routeret.retriever.searching import Searcher
@@ -85,7 +86,9 @@ class Loader:
         """
         with self._loading:
             if self._searcher is None:
-                self._searcher = Searcher(self._index, self._loaded_pool(), index_map=self._index_map)
+                self._searcher = Searcher(
+                    self._index, self._loaded_pool(), index_map=self._index_map, learned=self._learned_weight()
+                )
             return self._searcher
 
     def encoders(self) -> list[Encoder]:
@@ -119,6 +122,13 @@ class Loader:
             )
         return self._pool
 
+    def _learned_weight(self) -> FloatArray | None:
+        """The map that tuning without labels has learned; None without one."""
+        if self._contents.index_map is None:
+            return None
+        folder = self._index.folder / self._contents.index_map
+        return LearnedMap.load(folder, dim=self._index.space.dim).weight
+
     def _checked_base(self) -> Encoder:
         folder, contents = self._index.folder, self._contents
         if self._given_base is None:
@@ -129,6 +139,6 @@ class Loader:
         encoder = load_encoder(self._given_base, device=self._device)
         named = f"base {contents.model!r}" if contents.model else "the base"
         self._index.space.require_same(encoder.space, here=f"index {folder.name!r}", there=named)
-        if contents.experts:
+        if contents.experts or contents.index_map:
             require_query_tower(encoder.query_tower, contents.query_tower, of=f"the router of index {folder.name!r}")
         return encoder

@@ -14,12 +14,14 @@ from routeret.retriever import changing
 from routeret.retriever.creating import model_name
 from routeret.retriever.folder import copy_folder
 from routeret.retriever.keeping import DocumentKeeper
+from routeret.retriever.learned_map import OWN_MAP, LearnedMap
 from routeret.retriever.own_spaces import require_own_space
 from routeret.routing import PilotLibrary
 from routeret.significance import PairedTest
 from routeret.space import Space
 from routeret.training import TuneReport, tune
 from routeret.training.towers import measured_model
+from routeret.training.unlabelled import UnlabelledReport
 from routeret.types import LabelledQuery
 
 
@@ -118,16 +120,50 @@ class PoolKeeper(DocumentKeeper):
     def remove_expert(self, name: str) -> None:
         """Remove an expert and what the router learned with it.
 
+        Args:
+            name: the expert's; ``"own-map"`` removes the map that :meth:`tune_unlabelled` made.
+
         Raises:
             UnknownExpertError: there is no such expert.
             IndexLockedError: another process is writing.
         """
         with self._changing():
+            if name == OWN_MAP:
+                changing.remove_map(self._folder)
+                return
             changing.remove_expert(self._folder, name)
             self.refresh()
             with self._opened():
                 # Opening it has dropped the space that nobody needs any more.
                 pass
+
+    def tune_unlabelled(self, *, seed: int = 0, show_progress: bool = False) -> UnlabelledReport:
+        """Learn a map of the index from its own documents, without labels, and install it if it is worth having.
+
+        Seconds; no document is embedded again. The map stands in for the one that the index computes of its
+        documents: where no expert knows the first hits, and as far as BM25 does not count, whose knowledge it holds. It
+        stays as it is when documents are added or removed: call this again to learn it anew.
+        ``remove_expert("own-map")`` undoes it. Experts, also those that :meth:`tune` makes from labels, are not
+        changed; where one knows the documents, the map is silent.
+
+        Args:
+            seed: of the draw of pseudo-queries.
+            show_progress: draw a progress bar on stderr.
+
+        Returns:
+            Whether it was installed, and why.
+
+        Raises:
+            IndexLockedError: another process is writing.
+        """
+        from routeret.retriever.unlabelled import tuned_without_labels
+
+        with self._using_index.shared():
+            report, weight = tuned_without_labels(self.searcher, seed=seed, show_progress=show_progress)
+        if weight is not None:
+            with self._changing():
+                changing.install_map(self._folder, LearnedMap(weight, {"tuned": report.as_dict()}))
+        return report
 
     def tune(
         self,
@@ -140,17 +176,19 @@ class PoolKeeper(DocumentKeeper):
     ) -> TuneReport:
         """Fit an expert to labelled queries and install it if the expected benefit outweighs the risk.
 
-        Seconds for a hundred queries; no document is embedded again. :meth:`remove_expert` undoes it.
+        The weight of BM25 beside it is learned from the same queries. Seconds for a hundred queries; no document is
+        embedded again. :meth:`remove_expert` undoes it.
 
         Args:
-            queries: with documents of the index that answer them.
+            queries: with documents of the index that answer them; :func:`routeret.clicks.clicked_queries` makes them
+                of a click log.
             name: what the expert will be called.
             seed: fixes folds and draws.
             show_progress: draw a progress bar on stderr.
             force: install the expert even if its expected benefit is too small.
 
         Returns:
-            Before, after, and whether it was installed and why.
+            Before, after, whether it was installed and why, and what more queries may add.
 
         Raises:
             InputError: there are fewer than two different queries, one is blank or has no relevant document, the name

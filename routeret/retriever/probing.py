@@ -30,16 +30,23 @@ def probe_queries(index: Reader, pool: Pool, *, space: Space, seed: int = 0) -> 
         where nobody in the pool writes into the space.
     """
     if space == pool.base.space:
-        return _of_first_space(_drawn_texts(index, seed=seed), pool)
+        return _of_first_space(drawn_texts(index, seed=seed), pool)
     towers = [tower for tower in pool.tower_by_name.values() if tower.space == space]
-    texts = _drawn_texts(index, seed=seed) if towers else ()
+    texts = drawn_texts(index, seed=seed) if towers else ()
     return {tower.name: tower.encode_queries(texts).vectors for tower in towers}
 
 
-def _drawn_texts(index: Reader, *, seed: int) -> tuple[str, ...]:
+def drawn_texts(index: Reader, *, most: int = _QUERIES, seed: int) -> tuple[str, ...]:
+    """Runs of 4 to 12 words from documents, drawn by chance.
+
+    Args:
+        index: holds the documents.
+        most: how many, at most; every one is from another document.
+        seed: of the draw.
+    """
     rng = np.random.default_rng(seed)
     numbers = np.flatnonzero(index.live_documents)
-    drawn = np.sort(rng.choice(numbers, size=min(_QUERIES, len(numbers)), replace=False))
+    drawn = np.sort(rng.choice(numbers, size=min(most, len(numbers)), replace=False))
     texts = []
     for document in index.documents(drawn):
         words = f"{document.title} {document.text}".split()

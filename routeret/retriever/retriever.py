@@ -16,6 +16,7 @@ from routeret.index.structures.gpu import searching_device
 from routeret.progress import track
 from routeret.protocols import Encoder
 from routeret.retriever.creating import create_folder, model_name, pack_and_base
+from routeret.retriever.expert_fits import ExpertFit, expert_fits
 from routeret.retriever.folder import Contents
 from routeret.retriever.loading import Loader
 from routeret.retriever.pool import require_known
@@ -250,6 +251,17 @@ class Retriever(PoolKeeper):
             block = next(searcher.blocks(texts, depth=1))
             routing = searcher.route(block, disabled=disabled)
             return explained(routing, base=block.batch.base, pilots=searcher.pilots)[0]
+
+    def expert_fits(self) -> list[ExpertFit]:
+        """How well every expert fits the documents: how many it knows, how far it is from them; best known first.
+
+        Takes seconds and needs no label.
+
+        Raises:
+            SpaceMismatchError: the base model has changed since the index or the experts were made.
+        """
+        with self._using_index.shared():
+            return expert_fits(self.searcher)
 
     def _found(
         self, texts: Sequence[str], k: int, *, scope: Scope, expert: str | None, disabled: frozenset[str]

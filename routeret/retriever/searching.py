@@ -7,20 +7,24 @@ from functools import cached_property, partial
 import numpy as np
 
 from routeret.errors import UnknownExpertError
+from routeret.experts.linear import LinearExpert
 from routeret.experts.strength import applied
 from routeret.fusion import NEGLIGIBLE, mix_queries
 from routeret.index import Index
 from routeret.retriever.dense import DenseSearch, SpaceQueries
 from routeret.retriever.index_map import IndexMap
+from routeret.retriever.known_documents import KnownDocuments
+from routeret.retriever.learned_map import shift_of
 from routeret.retriever.lexical import LexicalScores
+from routeret.retriever.passes import without_idle_passes
 from routeret.retriever.pool import Pool
 from routeret.retriever.ranking import Ranking, dense_ranking
 from routeret.retriever.scope import Scope
 from routeret.retriever.standing import DocumentStanding
-from routeret.routing import UtilityRouter
+from routeret.routing import RouterSettings, UtilityRouter
 from routeret.routing.decisions import Router, RoutingBatch
 from routeret.routing.nearest_pilots import NearestPilots
-from routeret.types import BASE, LEXICAL, BoolArray, FloatArray, HashArray, IntArray, QueryBatch, Routing
+from routeret.types import BASE, LEXICAL, BoolArray, FloatArray, IntArray, QueryBatch, Routing
 
 FIRST_HITS = 20
 """How many of the base's hits tell which experts know the documents."""
@@ -67,17 +71,22 @@ class Block:
 class Searcher:
     """Searches one index, as it is now, with one pool."""
 
-    def __init__(self, index: Index, pool: Pool, *, index_map: IndexMap | None = None) -> None:
+    def __init__(
+        self, index: Index, pool: Pool, *, index_map: IndexMap | None = None, learned: FloatArray | None = None
+    ) -> None:
         """Take an index and a pool of its space; neither may change afterwards.
 
         Args:
             index: what is searched.
             pool: what searches.
             index_map: of the same index, perhaps as it was before; None computes one.
+            learned: float32, shape (dim, dim); the map that tuning without labels has made. Where BM25 does not count,
+                it stands in for the one that is computed. With it, maps act where there is no router, too.
         """
         self._index = index
         self._pool = pool
         self._index_map = IndexMap() if index_map is None else index_map
+        self._learned = learned
         self._maps: dict[tuple[str, ...], FloatArray | None] = {}
 
     @property
@@ -95,6 +104,16 @@ class Searcher:
         """The pilots of the pool's router; None where it has none."""
         router = self._pool.router
         return NearestPilots(router.pilots) if isinstance(router, UtilityRouter) else None
+
+    @cached_property
+    def known_documents(self) -> KnownDocuments:
+        """Which experts of the pool, in its order, were trained over which documents."""
+        return KnownDocuments(self._index, self._pool.experts)
+
+    @cached_property
+    def _costly(self) -> frozenset[str]:
+        """The experts that need a pass of an encoder of their own: all but the linear ones."""
+        return frozenset(expert.name for expert in self._pool.experts if not isinstance(expert, LinearExpert))
 
     def blocks(
         self, texts: Sequence[str], *, depth: int, vectors: FloatArray | None = None, scope: Scope | None = None
@@ -130,11 +149,17 @@ class Searcher:
         router = router or self._pool.router
         if router is None:
             lexical = self._pool.lexical_weight
-            return self.constant(block, weights={BASE: 1.0}, lexical=lexical)
+            routing = self.constant(block, weights={BASE: 1.0}, lexical=lexical)
+            if self._learned is None:
+                return routing
+            adaptation = np.full(len(block), RouterSettings().index_strength, dtype=np.float32)
+            return replace(routing, adaptation=adaptation)
         if disabled and isinstance(router, UtilityRouter):
             router = router.restricted_to([name for name in router.expert_names if name not in disabled])
         routing = router.route(block.batch, known=self.known(block, router.expert_names))
-        if (routing.adaptation > 0).any() and self._map(routing.experts) is None:
+        if isinstance(router, UtilityRouter):
+            routing = without_idle_passes(routing, self._costly)
+        if (routing.adaptation > 0).any() and self._learned is None and self._map(routing.experts) is None:
             return replace(routing, adaptation=np.zeros_like(routing.adaptation))
         return routing
 
@@ -185,14 +210,14 @@ class Searcher:
             arrays.append(vectors)
             columns.append(weights[:, column])
         mixed = mix_queries(arrays, weights=np.stack(columns, axis=1).astype(np.float32))
-        weight = self._map(routing.experts) if (routing.adaptation > 0).any() else None
-        if weight is None:
+        if not (routing.adaptation > 0).any():
             return mixed
-        unit_length = self._index.space.unit_length
-        return applied(mixed, mixed @ weight.T, strengths=routing.adaptation, unit_length=unit_length)
+        computed = partial(self._map, routing.experts)
+        shift = shift_of(mixed, routing.lexical, learned=self._learned, computed=computed)
+        return applied(mixed, shift, strengths=routing.adaptation, unit_length=self._index.space.unit_length)
 
     def _map(self, experts: tuple[str, ...]) -> FloatArray | None:
-        """The index's own map, of documents that none of some experts knows; None where it holds too few."""
+        """The map that is computed of documents that none of some experts knows; None where there are too few."""
 
         def is_known(numbers: IntArray) -> BoolArray:
             return np.asarray(self._known_by(numbers, experts).any(axis=1), dtype=np.bool_)
@@ -209,7 +234,7 @@ class Searcher:
             routing: for these queries; its experts are in the pool.
             k: at least 1; more than there are documents gives all of them.
         """
-        standing = self._standing(block, routing)
+        standing = self.standing(block, routing)
         search = DenseSearch(
             block.scope,
             self.query_vectors(block.batch, routing),
@@ -232,8 +257,8 @@ class Searcher:
             ranking.put(queries, found)
         return ranking
 
-    def _standing(self, block: Block, routing: RoutingBatch) -> DocumentStanding | None:
-        """What documents are lowered by; None where none may be."""
+    def standing(self, block: Block, routing: RoutingBatch) -> DocumentStanding | None:
+        """What documents are lowered by for a block of queries; None where none may be."""
         if routing.standing is None or block.first_hits.shape[1] == 0:
             return None
         standing = DocumentStanding(
@@ -244,12 +269,9 @@ class Searcher:
     def _known_by(self, numbers: IntArray, experts: Sequence[str]) -> BoolArray:
         """Which experts were trained over which documents, shape (n_documents, n_experts)."""
         self._require_known(experts)
-        keys = self._index.content_keys(numbers)
-        known = {expert.name: expert.known_documents for expert in self._pool.experts}
-        knows = np.zeros((len(numbers), len(experts)), dtype=np.bool_)
-        for column, name in enumerate(experts):
-            knows[:, column] = _among(keys, known[name])
-        return knows
+        knows = self.known_documents.by(numbers)
+        names = self._pool.names
+        return knows if tuple(experts) == names else knows[:, [names.index(name) for name in experts]]
 
     def _adapting(self, routing: RoutingBatch) -> BoolArray:
         """Which expert changes which query in the base's space, shape (n_queries, n_experts)."""
@@ -277,11 +299,10 @@ class Searcher:
         return spaces
 
     def _require_known(self, names: Sequence[str]) -> None:
-        unknown = [name for name in names if name not in self._pool.names]
+        held = self._pool.names
+        unknown = [name for name in names if name not in held]
         if unknown:
-            raise UnknownExpertError(
-                f"a router weighs expert {unknown[0]!r}; the pool holds {', '.join(self._pool.names)}"
-            )
+            raise UnknownExpertError(f"a router weighs expert {unknown[0]!r}; the pool holds {', '.join(held)}")
 
 
 def query_parts(texts: Sequence[str]) -> Iterator[tuple[str, ...]]:
@@ -300,15 +321,6 @@ def _acting(routing: RoutingBatch) -> BoolArray:
     """Which expert changes which query, shape (n_queries, n_experts)."""
     acts: BoolArray = (routing.weights[:, 1:] > NEGLIGIBLE) & (routing.strengths > 0)
     return acts
-
-
-def _among(keys: HashArray, known: HashArray) -> BoolArray:
-    """Which keys are among some that are sorted."""
-    if len(known) == 0:
-        return np.zeros(len(keys), dtype=np.bool_)
-    places = np.minimum(np.searchsorted(known, keys), len(known) - 1)
-    among: BoolArray = known[places] == keys
-    return among
 
 
 def without_lexical(routing: RoutingBatch) -> RoutingBatch:

@@ -66,6 +66,12 @@ class DocumentStanding:
         self._look_up(found.documents)
         return found.scores - self._penalties(query, found.documents)
 
+    def penalties(self, numbers: IntArray) -> FloatArray:
+        """What some documents are lowered by for every query of the block, float32, shape (n_queries, n_numbers)."""
+        self._look_up(numbers)
+        rows = [self._penalties(query, numbers) for query in range(len(self._best))]
+        return np.stack(rows) if rows else np.zeros((0, len(numbers)), dtype=np.float32)
+
     def _penalties(self, query: int, documents: IntArray) -> FloatArray:
         """What some documents are lowered by for a query, at least 0."""
         counts = self._counts(query, documents)

@@ -7,15 +7,14 @@ import numpy as np
 
 from routeret.errors import InputError
 from routeret.experts import LinearExpert
+from routeret.experts.sketch import TrainingSketch
 from routeret.fusion import weighted_lexical
 from routeret.index import Index
-from routeret.retriever.searching import Searcher
+from routeret.retriever.searching import Block, Searcher
 from routeret.routing import STRENGTHS, PilotCorpus, PilotLibrary
+from routeret.routing.decisions import RoutingBatch
 from routeret.training import TuneOutcome, TuningTask
-from routeret.training.scoring import ndcg_of_scores
 from routeret.types import FloatArray, IntArray, LabelledQuery, QueryBatch
-
-_BLOCK_QUERIES = 256
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,73 +45,83 @@ class LabelledSearch:
         rows = index.live_rows
         owners = index.row_documents[rows]
         relevant = _relevant_rows(queries, index, owners)
-        base, present, lexical = [], [], []
+        base, present, lexical, weights, lowered = [], [], [], [], []
         for block in searcher.blocks([query.text for query in queries], depth=1):
             routing = searcher.route(block)
             base.append(block.batch.base)
             present.append(searcher.query_vectors(block.batch, routing))
             scores = np.stack([block.lexical.scores(query) for query in range(len(block))])[:, owners]
             best = scores.max(axis=1, initial=0.0)
-            lexical.append(weighted_lexical(scores, weights=routing.lexical, best=best))
+            lexical.append(weighted_lexical(scores, weights=np.ones_like(best), best=best))
+            weights.append(routing.lexical)
+            lowered.append(_lowered(block, routing, searcher, owners))
         task = TuningTask(
             base=_joined(base, dim=index.space.dim),
             present=_joined(present, dim=index.space.dim),
             documents=index.vectors(rows),
             relevant=relevant,
             lexical=_joined(lexical, dim=len(rows)),
+            lexical_now=np.concatenate([np.zeros(0, dtype=np.float32), *weights]),
+            lowered=_joined(lowered, dim=len(rows)) if any(part.any() for part in lowered) else None,
             unit_length=index.space.unit_length,
         )
         return cls(QueryBatch(tuple(query.text for query in queries), task.base), task)
 
     def expert(self, outcome: TuneOutcome, searcher: Searcher) -> LinearExpert:
-        """The tuned expert; it knows every document of the index."""
+        """The tuned expert; it knows every document of the index, and those that are nearly equal."""
+        index = searcher.index
         return LinearExpert(
             name=outcome.report.expert,
             weight=outcome.weight,
             strength=outcome.strength,
-            space=searcher.index.space,
+            space=index.space,
             query_tower=searcher.pool.base.query_tower,
-            known_documents=searcher.index.content_keys(np.flatnonzero(searcher.index.live_documents)),
+            known_documents=index.content_keys(np.flatnonzero(index.live_documents)),
             details={"tuned": outcome.report.as_dict()},
+            sketch=TrainingSketch.of(index.space, documents=[self.task.documents], queries=[self.task.base]),
         )
 
     def pilots(self, outcome: TuneOutcome, searcher: Searcher) -> PilotLibrary:
         """The labelled queries as pilots, with the gain of every expert over the base, BM25 beside both.
 
-        The gain of the tuned expert is the cross-validated one, on top of what the index does now.
+        BM25 has the weight that was chosen, and the gain of the tuned expert is the cross-validated one. Of the lexical
+        weights, the gains that are sure are given, so that the router takes the one that was chosen.
+
+        Where no other expert acted, the tuned one stands for all that the index does, so the others are not measured
+        and get no weight on such queries: beside it, a little luck of theirs would only take from its strength.
         """
-        task, name = self.task, outcome.report.expert
-        base = self._ndcg(task.base)
-        gains = {name: outcome.gains + (self._ndcg(task.present) - base)[:, None]}
-        for expert in searcher.pool.adapter_by_name.values():
+        task, name, lexical = self.task, outcome.report.expert, outcome.report.lexical_weight
+        every = np.arange(len(task))
+        base = task.ndcg_of(task.base, every, lexical=lexical)
+        gains = {name: outcome.gains_over_base}
+        others = searcher.pool.adapter_by_name.values() if outcome.share < 1 else ()
+        for expert in others:
             columns = []
             for strength in STRENGTHS:
                 strengths = np.full(len(self.batch), strength, dtype=np.float32)
-                columns.append(self._ndcg(expert.encode_queries(self.batch, strengths=strengths)) - base)
+                vectors = expert.encode_queries(self.batch, strengths=strengths)
+                columns.append(task.ndcg_of(vectors, every, lexical=lexical) - base)
             gains[expert.name] = np.stack(columns, axis=1)
         corpus = PilotCorpus(
             name=name,
             texts=self.batch.texts,
             vectors=task.base,
             gains=gains,
+            lexical_gains=outcome.lexical_gains,
             home_experts=(name,),
             source=name,
             is_index=True,
         )
         return PilotLibrary(query_tower=searcher.pool.base.query_tower, corpora=(corpus,))
 
-    def _ndcg(self, vectors: FloatArray) -> FloatArray:
-        """nDCG@10 of query vectors with the lexical score of now beside them, shape (n_queries,)."""
-        values = np.zeros(len(vectors), dtype=np.float32)
-        for start in range(0, len(vectors), _BLOCK_QUERIES):
-            part = slice(start, start + _BLOCK_QUERIES)
-            scores = vectors[part] @ self.task.documents.T
-            if self.task.lexical is not None:
-                scores += self.task.lexical[part]
-            relevant = self.task.relevant[part]
-            grades = [np.ones(len(rows), dtype=np.float32) for rows in relevant]
-            values[part] = ndcg_of_scores(scores, relevant=relevant, grades=grades)
-        return values
+
+def _lowered(block: Block, routing: RoutingBatch, searcher: Searcher, owners: IntArray) -> FloatArray:
+    """What the scores of all rows are lowered by, shape (n_queries, n_rows); their documents' numbers are given."""
+    standing = searcher.standing(block, routing)
+    if standing is None:
+        return np.zeros((len(block), len(owners)), dtype=np.float32)
+    numbers, places = np.unique(owners, return_inverse=True)
+    return standing.penalties(numbers)[:, places]
 
 
 def _relevant_rows(queries: Sequence[LabelledQuery], index: Index, owners: IntArray) -> tuple[IntArray, ...]:

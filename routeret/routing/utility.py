@@ -138,7 +138,7 @@ class UtilityRouter:
             lexical=self._lexical(probabilities, known_best),
             gains=gains.max(axis=2, initial=-np.inf).astype(np.float32),
             held_back=held_back,
-            corpora=tuple(corpus.name for corpus in self.corpora),
+            corpora=self._corpus_names,
             corpus_probabilities=probabilities,
             known=known,
             adaptation=(self.settings.index_strength * (1 - known_best)).astype(np.float32),
@@ -156,7 +156,7 @@ class UtilityRouter:
         Returns:
             None where the corpus has no row.
         """
-        names = [known.name for known in self.corpora]
+        names = self._corpus_names
         if corpus not in names:
             return None
         weights, strengths = mixed(self.table.means[[names.index(corpus)]], temperature=self.settings.temperature)
@@ -243,6 +243,10 @@ class UtilityRouter:
         )
 
     @cached_property
+    def _corpus_names(self) -> tuple[str, ...]:
+        return tuple(corpus.name for corpus in self.corpora)
+
+    @cached_property
     def _owners(self) -> IntArray:
         """The column of every corpus's own expert; -1 where there is none."""
         return owners_of(self.corpora, self.expert_names)
@@ -288,7 +292,7 @@ class UtilityRouter:
     def _prospects(self, gains: FloatArray, probabilities: FloatArray, trust: FloatArray) -> Prospects:
         """How far the gain of every expert at its best strength is to be believed."""
         best = gains.argmax(axis=2)
-        lines, columns = np.ogrid[: best.shape[0], : best.shape[1]]
+        lines, columns = np.arange(len(best))[:, None], np.arange(best.shape[1])
         known = self.table.variances(probabilities)[lines, columns, best]
         errors = np.sqrt(trust * known + (1 - trust) * self.calibration.unknown_errors[best] ** 2)
         helps = self.calibration.helps(

@@ -36,13 +36,32 @@ def whitening(documents: FloatArray, *, seed: int = 0) -> FloatArray:
         W, float32, shape (dim, dim).
     """
     vectors = documents.astype(np.float64)
-    scatter = _within_clusters(vectors, seed=seed)
+    return turned_against(_within_clusters(vectors, seed=seed), vectors)
+
+
+def turned_against(scatter: _Doubles, vectors: _Doubles) -> FloatArray:
+    """Give the map that turns queries away from the directions in which something scatters.
+
+    Args:
+        scatter: a covariance S, shape (dim, dim); only its shape counts, not its size.
+        vectors: whose mean length the map keeps, shape (n_vectors, dim), not all of them zero.
+
+    Returns:
+        W of ``q + s W q = (1 - s) q + s c (S + r I)^-1 q``, with r the mean variance; float32, shape (dim, dim).
+    """
     dim = scatter.shape[0]
-    inverse = np.linalg.inv(scatter + max(_RIDGE * np.trace(scatter) / dim, np.finfo(np.float32).tiny) * np.eye(dim))
+    inverse = np.linalg.inv(ridged(scatter))
     second_moment = vectors.T @ vectors / len(vectors)
     scale = np.sqrt(np.trace(second_moment) / np.trace(inverse @ second_moment @ inverse.T))
     weight: FloatArray = (scale * inverse - np.eye(dim)).astype(np.float32)
     return weight
+
+
+def ridged(scatter: _Doubles) -> _Doubles:
+    """A covariance with its mean variance added in every direction, so that it has an inverse."""
+    dim = scatter.shape[0]
+    ridge = max(_RIDGE * np.trace(scatter) / dim, np.finfo(np.float32).tiny)
+    return np.asarray(scatter + ridge * np.eye(dim), dtype=np.float64)
 
 
 def _within_clusters(vectors: _Doubles, *, seed: int) -> _Doubles:

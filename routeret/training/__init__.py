@@ -3,7 +3,8 @@
 from routeret.training.expert import train_expert
 from routeret.training.expert_report import TrainReport
 from routeret.training.pack import PackReport, build_pack
-from routeret.training.tuning import TuneOutcome, TuneReport, TuningTask, tune
+from routeret.training.tuning import TuneOutcome, TuneReport, tune
+from routeret.training.tuning_task import TuningTask
 
 __all__ = [
     "PackReport",

@@ -9,6 +9,7 @@ import numpy as np
 
 from routeret.datasets import load_dataset
 from routeret.errors import CorpusError
+from routeret.experts.sketch import TrainingSketch
 from routeret.protocols import Encoder
 from routeret.training.embedded import EmbeddedSet, cached, embed_dataset
 from routeret.training.measuring import Division, divide
@@ -127,6 +128,15 @@ class Material:
     def known_documents(self) -> HashArray:
         """Content keys of all documents."""
         return np.concatenate([one.content_keys for one in self.sets])
+
+    @property
+    def sketch(self) -> TrainingSketch:
+        """Of all documents and of the queries that an expert is fitted to."""
+        return TrainingSketch.of(
+            self.encoder.space,
+            documents=[one.documents for one in self.sets],
+            queries=[one.train.vectors for one in self.divisions],
+        )
 
     @property
     def digests(self) -> dict[str, object]:

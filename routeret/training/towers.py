@@ -9,6 +9,7 @@ import numpy as np
 from routeret.datasets import Dataset, load_dataset
 from routeret.errors import InputError
 from routeret.experts import TowerExpert
+from routeret.experts.sketch import TrainingSketch
 from routeret.experts.tower import SPACE_FUSION, TowerQueries
 from routeret.fusion import SpaceFusion, fuse_spaces
 from routeret.index.structures.best import top_k
@@ -145,9 +146,19 @@ def measured_expert(
     if choice is not None:
         strength = choice.strength
         details["scores"] = {"difference": difference.as_dict(), "helpful": is_helpful(difference)}
-    expert = replace(expert, strength=strength, known_documents=known, details=details)
+    sketch = _sketch([embedded for embedded, _ in sets]) if sets else None
+    expert = replace(expert, strength=strength, known_documents=known, details=details, sketch=sketch)
     pilots_of_all = PilotLibrary(query_tower=query_tower, corpora=tuple(corpora))
     return MeasuredTower(expert, pilots_of_all, tuple(scores), difference)
+
+
+def _sketch(sets: Sequence[EmbeddedSet]) -> TrainingSketch:
+    """The sketch of data sets, at least one, as the base embeds them."""
+    return TrainingSketch.of(
+        sets[0].space,
+        documents=[one.documents for one in sets],
+        queries=[divide(one).train.vectors for one in sets],
+    )
 
 
 def tower_gains(

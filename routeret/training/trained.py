@@ -104,6 +104,7 @@ def trained_linear(
             space=space,
             query_tower=material.encoder.query_tower,
             known_documents=material.known_documents,
+            sketch=material.sketch,
         )
         return Trained(expert, scores, choice, chosen.steps, {"recipe": recipe.as_dict()}, diverged=diverged)
 
@@ -159,6 +160,7 @@ def trained_lora(
             space=base.space,
             query_tower=base.query_tower,
             known_documents=material.known_documents,
+            sketch=material.sketch,
         )
         return Trained(
             expert.attached(base),

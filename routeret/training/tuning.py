@@ -1,121 +1,31 @@
 """Fits an expert to one index from a few labelled queries, and decides whether it is worth having."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from routeret.errors import InputError
-from routeret.experts.strength import applied
 from routeret.progress import track
 from routeret.significance import paired_test
 from routeret.training.belief import Belief, TuningRule
-from routeret.training.linear import LinearRecipe, fit_linear
-from routeret.training.scoring import ndcg_of_scores
-from routeret.training.training_set import TrainingSet
+from routeret.training.learning_curve import LearningCurve, learning_curve
+from routeret.training.lexical_choice import LexicalChoice
+from routeret.training.ridge import RidgeRecipe, fit_ridge
+from routeret.training.tuning_task import TuningTask
 from routeret.types import FloatArray, IntArray
-
-TUNING_RECIPE = LinearRecipe(
-    checkpoints=(40,), learning_rate=1e-3, n_negatives=2500, n_positives=4, anchor_weight=0.0, averaging=0.1
-)
-"""Few and small steps: what a hundred queries can teach is learned early; later steps memorise them."""
 
 N_FOLDS = 5
 
-_SAME_DIRECTION = 0.98
-_AVERAGED = 0.5
+CURVE_SHARES = (0.25, 0.5, 0.75)
+"""Shares of the queries that maps are fitted to for the learning curve, beside all of them."""
 
+LEAST_FOR_CURVE = 20
+"""Fewer labelled queries say nothing of a curve."""
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TuningTask:
-    """Labelled queries with what the index does with them now.
-
-    Attributes:
-        base: float32, shape (n_queries, dim); the base's query embeddings.
-        present: float32, shape (n_queries, dim); the vectors that the index is searched with now, which are those of
-            the base where no expert acts.
-        documents: float32, shape (n_documents, dim).
-        relevant: rows of the relevant documents of every query, at least one each.
-        lexical: float32, shape (n_queries, n_documents); the weighted lexical score that is added to the cosines
-            now. None adds nothing.
-        unit_length: whether vectors of the space have length 1.
-    """
-
-    base: FloatArray
-    present: FloatArray
-    documents: FloatArray
-    relevant: tuple[IntArray, ...]
-    lexical: FloatArray | None = None
-    unit_length: bool = True
-
-    def __post_init__(self) -> None:
-        """Refuse arrays that do not fit together.
-
-        Raises:
-            InputError: the shapes do not fit, or there are fewer than two queries.
-        """
-        n_queries, n_documents = len(self.base), len(self.documents)
-        if n_queries < 2:
-            raise InputError(f"found {n_queries} labelled queries, expected at least 2, better 100, to cross-validate")
-        if self.present.shape != self.base.shape or len(self.relevant) != n_queries:
-            raise InputError(
-                f"base vectors have shape {self.base.shape}, present ones {self.present.shape}, and "
-                f"{len(self.relevant)} queries have relevant rows; expected the same number of queries and dimensions"
-            )
-        if self.lexical is not None and self.lexical.shape != (n_queries, n_documents):
-            raise InputError(f"lexical has shape {self.lexical.shape}, expected ({n_queries}, {n_documents})")
-
-    @property
-    def share(self) -> float:
-        """What the expert's vector counts beside the present one: all, or half where other experts act already."""
-        products = np.einsum("nd,nd->n", self.base, self.present)
-        lengths = np.linalg.norm(self.base, axis=1) * np.linalg.norm(self.present, axis=1)
-        cosines = products / np.maximum(lengths, np.finfo(np.float32).tiny)
-        return 1.0 if cosines.mean() >= _SAME_DIRECTION else _AVERAGED
-
-    def training_set(self, numbers: IntArray) -> TrainingSet:
-        """What an expert is fitted to: some of the queries, by number."""
-        return TrainingSet(
-            name="labelled queries",
-            queries=self.base[numbers],
-            documents=self.documents,
-            positives=tuple(self.relevant[number] for number in numbers),
-            companions=None if self.share == 1.0 else self.present[numbers],
-            added_scores=None if self.lexical is None else self.lexical[numbers],
-        )
-
-    def ndcg_now(self) -> FloatArray:
-        """nDCG@10 of what the index does now, shape (n_queries,)."""
-        return self._ndcg(self.present, np.arange(len(self.base)))
-
-    def ndcg_with(self, weight: FloatArray, strengths: Sequence[float], *, numbers: IntArray) -> FloatArray:
-        """nDCG@10 of some queries with a map, shape (n_numbers, n_strengths)."""
-        base = self.base[numbers]
-        shift = base @ weight.T
-        columns = []
-        for strength in strengths:
-            at = np.full(len(base), strength, dtype=np.float32)
-            vectors = applied(base, shift, strengths=at, unit_length=self.unit_length)
-            columns.append(self._ndcg(self._beside_present(vectors, numbers), numbers))
-        return np.stack(columns, axis=1)
-
-    def _beside_present(self, vectors: FloatArray, numbers: IntArray) -> FloatArray:
-        share = np.float32(self.share)
-        if share == 1.0:
-            return vectors
-        mixed = share * vectors + (1 - share) * self.present[numbers]
-        if self.unit_length:
-            mixed /= np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return mixed
-
-    def _ndcg(self, vectors: FloatArray, numbers: IntArray) -> FloatArray:
-        scores = vectors @ self.documents.T
-        if self.lexical is not None:
-            scores += self.lexical[numbers]
-        relevant = [self.relevant[number] for number in numbers]
-        return ndcg_of_scores(scores, relevant=relevant, grades=[np.ones(len(r), dtype=np.float32) for r in relevant])
+_FITTED_BESIDE = 0.5
+"""Share of the lexical weight that maps are fitted beside: so they gain where it is switched off as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,13 +37,17 @@ class TuneReport:
         installed: whether it is now in the index's pool.
         reason: why, or why not, in words.
         before: cross-validated nDCG@10 of what the index does now.
-        after: the same with the expert; no query is scored by an expert or at a strength that it helped to find.
+        after: the same with the expert and the lexical weight; no query is scored by an expert, at a strength or with
+            a weight that it helped to find.
         p_value: of the paired difference of the two; reported, not decisive.
         expected_gain: what to believe about the gain on new queries.
         harm_probability: of a loss of more than 0.01.
         strength: at which the expert is applied.
         n_queries: how many labelled queries there were.
         seconds: how long it took.
+        lexical_weight: of BM25 beside the expert.
+        lexical_weight_before: the mean weight of BM25 now.
+        curve: what more labelled queries may add; None where there are too few to tell.
     """
 
     expert: str
@@ -147,10 +61,14 @@ class TuneReport:
     strength: float
     n_queries: int
     seconds: float
+    lexical_weight: float = 0.0
+    lexical_weight_before: float = 0.0
+    curve: LearningCurve | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return values | {"curve": None if self.curve is None else self.curve.as_dict()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,11 +77,14 @@ class TuneOutcome:
 
     Attributes:
         report: the decision.
-        weight: the map, float32, shape (dim, dim); the mean of the maps of the folds.
+        weight: the map, float32, shape (dim, dim); fitted to all queries.
         strength: at which it is applied.
         share: what its vector counts beside the one that the index uses now: 1, or 0.5 where other experts act.
-        gains: float32, shape (n_queries, n_strengths); cross-validated change of nDCG@10 at every strength of the
-            rule, with the lexical score beside it.
+        gains: float32, shape (n_queries, n_strengths); cross-validated change of nDCG@10 over what the index does now,
+            at every strength of the rule.
+        gains_over_base: float32, the same shape; over the base alone, the same lexical weight beside both.
+        lexical_gains: float32, shape (n_queries, n_lexical_weights); what every lexical weight surely gains over none.
+            None where there is no lexical score.
     """
 
     report: TuneReport
@@ -171,6 +92,8 @@ class TuneOutcome:
     strength: float
     share: float
     gains: FloatArray
+    gains_over_base: FloatArray
+    lexical_gains: FloatArray | None
 
 
 def tune(
@@ -178,7 +101,7 @@ def tune(
     *,
     name: str = "tuned",
     rule: TuningRule | None = None,
-    recipe: LinearRecipe | None = None,
+    recipe: RidgeRecipe | None = None,
     seed: int = 0,
     force: bool = False,
     show_progress: bool = False,
@@ -186,14 +109,14 @@ def tune(
     """Fit an expert to labelled queries and decide about it; seconds for a hundred queries.
 
     The queries are split into five folds; queries that are equal share one. Every fold is scored with a map that was
-    fitted to the others. The expert is the mean of these maps, which does a little better than each of them, so what
-    cross-validation shows is a little too low.
+    fitted to the others, with the lexical weight that the others speak for. The expert's map is fitted to all queries,
+    which are a quarter more, so what cross-validation shows is a little too low.
 
     Args:
         task: the queries and what the index does now.
         name: of the expert.
         rule: decides; the calibrated one where None.
-        recipe: how the maps are fitted; :data:`TUNING_RECIPE` where None.
+        recipe: how the maps are fitted; the defaults where None.
         seed: fixes the folds and the draws of the fits.
         force: report the expert as installed even if the rule is against it.
         show_progress: draw a progress bar on stderr.
@@ -203,39 +126,113 @@ def tune(
     """
     start = perf_counter()
     rule = rule or TuningRule()
-    folds = _folds(task.base, seed=seed)
-    now = task.ndcg_now()
-    gains = np.zeros((len(now), len(rule.strengths)), dtype=np.float32)
-    weights = []
-    for fold in track(range(int(folds.max()) + 1), description="tuning", unit="folds", show=show_progress):
-        inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
-        weight = fit_linear(
-            [task.training_set(outside)],
-            recipe=recipe or TUNING_RECIPE,
-            unit_length=task.unit_length,
-            seed=seed + fold,
-        )[-1].weight
-        gains[inside] = task.ndcg_with(weight, rule.strengths, numbers=inside) - now[inside][:, None]
-        weights.append(weight)
-    chosen = rule.choose(gains)
-    honest = _gains_at_strengths_of_others(gains, folds, rule)
+    study = _Study(task, rule, recipe or RidgeRecipe(), seed=seed, show_progress=show_progress)
+    whole = study.fitted(1.0)
+    chosen = rule.choose(whole.gains)
+    honest = _gains_at_strengths_of_others(whole.gains, study.folds, rule)
     # However much the prior promises, what cross-validation shows must not be a loss.
     worth = rule.accepts(chosen) and float(honest.mean()) > 0
+    weight = study.map_of(np.arange(len(task)), seed=seed)
+    now = task.mean_lexical_weight
+    lexical_weight = study.lexical_weight(np.arange(len(task)))
     report = TuneReport(
         expert=name,
         installed=worth or force,
         reason=_reason(chosen, rule, worth=worth, force=force),
-        before=float(now.mean()),
-        after=float((now + honest).mean()),
+        before=float(study.now.mean()),
+        after=float((study.now + honest).mean()),
         p_value=paired_test(honest, seed=seed).p_value,
         expected_gain=chosen.mean,
         harm_probability=chosen.probability_below(-rule.harm),
         strength=chosen.strength,
-        n_queries=len(now),
+        n_queries=len(task),
+        lexical_weight=now if lexical_weight is None else lexical_weight,
+        lexical_weight_before=now,
+        curve=study.curve(whole, honest),
         seconds=perf_counter() - start,
     )
-    mean_weight: FloatArray = np.stack(weights).mean(axis=0, dtype=np.float64).astype(np.float32)
-    return TuneOutcome(report=report, weight=mean_weight, strength=chosen.strength, share=task.share, gains=gains)
+    return TuneOutcome(
+        report=report,
+        weight=weight,
+        strength=chosen.strength,
+        share=task.share,
+        gains=whole.gains,
+        gains_over_base=whole.gains_over_base,
+        lexical_gains=None if study.lexical is None else study.lexical.sure_gains(),
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    """What the maps of all folds gain, each fitted to so many queries."""
+
+    n_queries: int
+    gains: FloatArray
+    gains_over_base: FloatArray
+
+
+class _Study:
+    """The folds of a task, and fits to all or some of the queries outside them."""
+
+    def __init__(
+        self, task: TuningTask, rule: TuningRule, recipe: RidgeRecipe, *, seed: int, show_progress: bool
+    ) -> None:
+        self._task = task
+        self._rule = rule
+        self._recipe = recipe
+        self._seed = seed
+        self._show_progress = show_progress
+        self.folds = _folds(task.base, seed=seed)
+        self.now = task.ndcg_now()
+        self.lexical = LexicalChoice.of(task)
+
+    def fitted(self, share: float) -> _Fitted:
+        """Fit every fold's map to a share of the queries outside it; a smaller share is part of a larger one."""
+        task, strengths = self._task, self._rule.strengths
+        gains = np.zeros((len(task), len(strengths)), dtype=np.float32)
+        over_base = np.zeros_like(gains)
+        numbers = []
+        folds = range(int(self.folds.max()) + 1)
+        for fold in track(folds, description="tuning", unit="folds", show=self._show_progress):
+            inside, outside = np.flatnonzero(self.folds == fold), np.flatnonzero(self.folds != fold)
+            order = np.random.default_rng([self._seed, fold]).permutation(outside)
+            used = np.sort(order[: max(1, round(share * len(order)))])
+            weight = self.map_of(used, seed=self._seed + fold)
+            lexical = self.lexical_weight(used)
+            values = task.ndcg_with(weight, strengths, numbers=inside, lexical=lexical)
+            gains[inside] = values - self.now[inside][:, None]
+            over_base[inside] = values - task.ndcg_of(task.base[inside], inside, lexical=lexical)[:, None]
+            numbers.append(len(used))
+        return _Fitted(round(float(np.mean(numbers))), gains, over_base)
+
+    def lexical_weight(self, used: IntArray) -> float | None:
+        """The lexical weight that some of the queries speak for; None keeps that of now."""
+        return None if self.lexical is None else self.lexical.weight(used)
+
+    def map_of(self, used: IntArray, *, seed: int) -> FloatArray:
+        """A map that is fitted to some of the queries, shape (dim, dim)."""
+        lexical = self.lexical_weight(used)
+        return fit_ridge(
+            self._task.training_set(used, lexical=None if lexical is None else _FITTED_BESIDE * lexical),
+            recipe=self._recipe,
+            unit_length=self._task.unit_length,
+            seed=seed,
+        )
+
+    def curve(self, whole: _Fitted, honest: FloatArray) -> LearningCurve | None:
+        """The learning curve; None where there are too few queries for one.
+
+        Args:
+            whole: fitted to all queries outside a fold.
+            honest: float32, shape (n_queries,); what every query gains with it.
+        """
+        n_queries = len(self._task)
+        if n_queries < LEAST_FOR_CURVE:
+            return None
+        parts = [self.fitted(share) for share in CURVE_SHARES]
+        columns = [_gains_at_strengths_of_others(part.gains, self.folds, self._rule) for part in parts]
+        sizes = [part.n_queries for part in (*parts, whole)]
+        return learning_curve(np.stack([*columns, honest], axis=1), sizes, n_queries=n_queries, more=n_queries)
 
 
 def _folds(queries: FloatArray, *, seed: int) -> IntArray:

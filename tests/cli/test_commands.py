@@ -262,8 +262,14 @@ def test_tune_takes_a_click_log(kb, tmp_path):
 
 def test_tune_wants_one_source_of_queries(kb, tmp_path):
     path = write_lines(tmp_path / "labelled.jsonl", labelled(20))
-    assert "Give one of" in error_of("tune", kb)
+    assert "Give one of" in error_of("tune", kb, "--force")
     assert "Give one of" in error_of("tune", kb, "--queries", path, "--clicks", path)
+
+
+def test_tune_without_queries_says_why_it_learned_nothing(kb):
+    report = run_json("tune", kb)
+    assert report["installed"] is False
+    assert report["reason"] in run("tune", kb).stdout
 
 
 def test_tune_refuses_labels_of_documents_that_are_not_there(kb, tmp_path):

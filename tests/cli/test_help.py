@@ -44,8 +44,8 @@ def python(code):
 def test_the_commands():
     assert main.list_commands(None) == [
         "demo", "build", "add", "upsert", "sync", "delete", "search", "route", "info", "verify", "compact",
-        "optimise", "export", "import", "eval", "compare", "suite", "bench", "tune", "router", "doctor", "mine", "train",
-        "pack", "experts",
+        "optimise", "export", "import", "eval", "compare", "suite", "bench", "tune", "router", "doctor", "mine",
+        "train", "pack", "experts",
     ]  # fmt: skip
     inner = {path for path in COMMANDS if len(path) == 2}
     assert inner == {
@@ -138,8 +138,8 @@ def test_version():
         (["upsert", "kb"], "Missing argument 'CORPUS...'"),
         (["export", "kb"], "Missing argument 'FOLDER'"),
         (["search", "kb", "q", "-k", "0"], "0 is not in the range x>=1"),
-        (["tune", "kb"], "Give either --queries FILE or --data FOLDER."),
-        (["tune", "kb", "--queries", "f", "--data", "d"], "Give either --queries FILE or --data FOLDER."),
+        (["tune", "kb", "--force"], "Give one of --queries FILE, --clicks FILE and --data FOLDER."),
+        (["tune", "kb", "--queries", "f", "--data", "d"], "Give one of --queries FILE"),
         (["eval", "--data", "d"], "Give either --pack NAME or --index FOLDER."),
         (["eval", "--data", "d", "--pack", "p", "--output", "no/such/o.json"], "folder no/such does not exist"),
         (["doctor", "kb"], "Missing option '--queries'"),

@@ -23,6 +23,7 @@ PLAIN = Routing(
     known_documents={},
     pilots=(),
     adaptation=0.2,
+    reason="too few documents are known",
 )
 
 
@@ -38,7 +39,7 @@ def test_a_routing_in_lines():
     ]
     assert routing_text(PLAIN).splitlines() == [
         "Routing: base 1.00",
-        "  margin 0.000, held back: the query or the documents are unlike what the experts know",
+        "  margin 0.000, held back: too few documents are known",
         "  turned by the index's own map at strength 0.20",
     ]
 

@@ -28,7 +28,7 @@ from routeret import artifact
 from routeret.datasets import load_dataset
 from routeret.encoders import TorchEncoder
 from routeret.mining import graph_of_pairs, graph_of_qrels
-from routeret.routing import PilotLibrary
+from routeret.routing import stored_pilots
 from routeret.training import fitting, train_expert
 from routeret.training.lora import LoraRecipe
 from routeret.training.moe import MoeDomain, train_moe
@@ -93,7 +93,7 @@ MOMENTS = {
     "half of a later state is written": (artifact.os, "fsync", 3, die_half_written),
     "a later state is in place": (artifact, "sync_folder", 2, lambda _: die()),
     "while scored on dev": (fitting._Run, "judged", 1, lambda *_: die()),
-    "while the expert is written": (PilotLibrary, "save", 1, lambda *_: die()),
+    "while the expert is written": (stored_pilots, "new_folder", 1, lambda *_: die()),
 }
 
 

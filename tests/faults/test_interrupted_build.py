@@ -2,8 +2,10 @@
 
 import fcntl
 import json
+import shutil
 import subprocess
 import sys
+from functools import cache
 
 import pytest
 from click.testing import CliRunner
@@ -79,11 +81,27 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def kill_build(point, folder, docs):
-    command = [sys.executable, "-c", KILLED, point, "build", str(folder), str(docs), "--base", BASE]
-    killed = subprocess.run(command, capture_output=True, check=False)
-    assert killed.returncode == -9, killed.stderr
-    assert names_in(folder.parent) == [f".{folder.name}.unfinished", docs.name]
+@pytest.fixture(scope="module")
+def left_behind(tmp_path_factory):
+    """What a build of all documents that is killed at a point leaves; each is killed once, and is read only."""
+
+    @cache
+    def left_behind(point):
+        folder = tmp_path_factory.mktemp("killed")
+        docs = write(folder / "docs.jsonl", DOCUMENTS)
+        command = [sys.executable, "-c", KILLED, point, "build", str(folder / "kb"), str(docs), "--base", BASE]
+        killed = subprocess.run(command, capture_output=True, check=False)
+        assert killed.returncode == -9, killed.stderr
+        assert names_in(folder) == [".kb.unfinished", "docs.jsonl"]
+        return folder / ".kb.unfinished"
+
+    return left_behind
+
+
+@pytest.fixture
+def kill_build(left_behind, tmp_path):
+    """Leaves here what a build that is killed at a point leaves."""
+    return lambda point: shutil.copytree(left_behind(point), tmp_path / ".kb.unfinished")
 
 
 def build(folder, docs, *options):
@@ -99,7 +117,7 @@ def everything(folder):
         return retriever.index.ids(), found, retriever.info()["removed_rows"], retriever.info()["staged_documents"]
 
 
-def test_a_killed_build_goes_on(tmp_path, docs, embedded):
+def test_a_killed_build_goes_on(tmp_path, docs, embedded, kill_build):
     build(tmp_path / "kb", docs)
     whole = everything(tmp_path / "kb")
     for path in sorted((tmp_path / "kb").rglob("*"), reverse=True):
@@ -107,7 +125,7 @@ def test_a_killed_build_goes_on(tmp_path, docs, embedded):
     (tmp_path / "kb").rmdir()
     embedded.clear()
 
-    kill_build("third block", tmp_path / "kb", docs)
+    kill_build("third block")
     report = build(tmp_path / "kb", docs)
     assert (report["added"], report["resumed"], report["spans_embedded"]) == (50, 40, 10)
     assert sorted(embedded) == [f"d{number}" for number in range(40, 50)]
@@ -115,8 +133,8 @@ def test_a_killed_build_goes_on(tmp_path, docs, embedded):
     assert names_in(tmp_path) == ["docs.jsonl", "kb"]
 
 
-def test_what_has_changed_in_between_is_as_in_the_source(tmp_path, docs, embedded):
-    kill_build("third block", tmp_path / "kb", docs)
+def test_what_has_changed_in_between_is_as_in_the_source(tmp_path, docs, embedded, kill_build):
+    kill_build("third block")
     changed = [{**DOCUMENTS[0], "text": "a cat"}, *DOCUMENTS[2:]]
     report = build(tmp_path / "kb", write(docs, changed))
     assert (report["added"], report["resumed"], report["n_documents"]) == (49, 38, 49)
@@ -125,8 +143,8 @@ def test_what_has_changed_in_between_is_as_in_the_source(tmp_path, docs, embedde
     assert (sorted(ids), removed_rows, staged) == (sorted(one["id"] for one in changed), 0, 0)
 
 
-def test_a_build_that_was_killed_before_its_last_step(tmp_path, docs, embedded):
-    kill_build("last step", tmp_path / "kb", docs)
+def test_a_build_that_was_killed_before_its_last_step(tmp_path, docs, embedded, kill_build):
+    kill_build("last step")
     report = build(tmp_path / "kb", write(docs, DOCUMENTS[1:]))
     assert (report["unchanged"], report["removed"], report["n_documents"]) == (49, 1, 49)
     assert embedded == []
@@ -136,16 +154,16 @@ def test_a_build_that_was_killed_before_its_last_step(tmp_path, docs, embedded):
 @pytest.mark.parametrize(
     "options", [("--base", "hashing-32"), ("--chunker", "sentences:size=100,overlap=0"), ("--storage", "fp32")]
 )
-def test_other_arguments_begin_anew(tmp_path, docs, embedded, options):
-    kill_build("third block", tmp_path / "kb", docs)
+def test_other_arguments_begin_anew(tmp_path, docs, embedded, kill_build, options):
+    kill_build("third block")
     report = build(tmp_path / "kb", docs, *options)
     assert (report["added"], report["resumed"]) == (50, 0)
     assert len(embedded) == 50
     assert names_in(tmp_path) == ["docs.jsonl", "kb"]
 
 
-def test_a_damaged_leftover_is_begun_anew(tmp_path, docs, embedded):
-    kill_build("third block", tmp_path / "kb", docs)
+def test_a_damaged_leftover_is_begun_anew(tmp_path, docs, embedded, kill_build):
+    kill_build("third block")
     (tmp_path / ".kb.unfinished" / "kb" / "manifest.json").write_text("{", encoding="utf-8")
     assert build(tmp_path / "kb", docs)["resumed"] == 0
     assert len(embedded) == 50
@@ -180,8 +198,8 @@ def test_a_failure_keeps_what_was_embedded(tmp_path, docs, embedded, monkeypatch
 
 
 @pytest.mark.usefixtures("embedded")
-def test_a_refused_build_leaves_the_unfinished_one(tmp_path, docs):
-    kill_build("third block", tmp_path / "kb", docs)
+def test_a_refused_build_leaves_the_unfinished_one(tmp_path, docs, kill_build):
+    kill_build("third block")
     broken = write(tmp_path / "broken.jsonl", [{"id": "x"}])
     with pytest.raises(ValueError, match="no text"):
         build_index(tmp_path / "kb", [broken], base=BASE)

@@ -97,11 +97,13 @@ def test_the_text_tells_why():
 
 
 def test_the_text_is_silent_where_there_is_nothing_to_say():
-    same = answer(routed=("bank/d1",), base=("bank/d1",), corpora={}, pilots=(), held_back=True)
+    same = answer(
+        routed=("bank/d1",), base=("bank/d1",), corpora={}, pilots=(), held_back=True, reason="too few are known"
+    )
     text = report(answers=(same, answer(routed=(), base=()))).text()
     assert "the base alone would put" not in text
     assert "likeliest corpora: none" in text
-    assert "held back: query or documents are unlike what the experts know" in text
+    assert "held back: too few are known" in text
 
 
 @pytest.mark.parametrize(

@@ -138,13 +138,14 @@ def test_a_saved_expert_answers_as_before(tmp_path):
     at = strengths(0.3, 1)
     assert np.array_equal(again.encode_queries(queries, strengths=at), one.encode_queries(queries, strengths=at))
     assert (again.name, again.strength, again.space, again.query_tower) == ("swap", 0.5, SPACE, "0123456789abcdef")
-    assert again.known_documents.tolist() == [5, 2**64 - 1]
+    assert again.known_documents.tolist() == [5, 2**32 - 1]
     assert again.details == {"grün": [1, None]}
 
 
 def test_files_beside_the_weights_are_covered_by_the_manifest(tmp_path):
     expert().save(tmp_path / "swap", beside=lambda folder: (folder / "note.txt").write_text("x"))
-    assert set(json.loads((tmp_path / "swap" / MANIFEST).read_text())["files"]) == {"note.txt", "weights.safetensors"}
+    covered = json.loads((tmp_path / "swap" / MANIFEST).read_text())["files"]
+    assert set(covered) == {"note.txt", "sketch.safetensors", "weights.safetensors"}
     (tmp_path / "swap" / "note.txt").write_text("y")
     with pytest.raises(ArtifactError, match=r"note.txt is damaged"):
         load_expert(tmp_path / "swap")
@@ -181,7 +182,7 @@ def saved_with(folder, **changes):
     manifest = json.loads((folder / MANIFEST).read_text())
     del manifest["checksum"]
     fields = {name: value for name, value in manifest.items() if name not in ("kind", "format", "files")}
-    write_manifest(folder, kind="expert", format_number=1, fields={**fields, **changes})
+    write_manifest(folder, kind="expert", format_number=2, fields={**fields, **changes})
     return folder
 
 
@@ -218,7 +219,7 @@ def test_the_first_format_stays_readable(tmp_path):
     golden = load_expert(tmp_path / "golden")
     assert (golden.name, golden.strength, golden.query_tower) == ("golden", 0.75, "0123456789abcdef")
     assert golden.space.fingerprint == SPACE.fingerprint
-    assert golden.known_documents.tolist() == [1, 2**64 - 1]
+    assert golden.known_documents.tolist() == [1, 2**32 - 1]
     written = golden.encode_queries(batch((1, 0), (0, 1)), strengths=strengths(1, 0))
     # W = [[0, 1], [0.5, 0]]: (1, 0) + (0, 0.5)
     np.testing.assert_allclose(written, [[2 / 5**0.5, 1 / 5**0.5], [0, 1]], rtol=1e-6)

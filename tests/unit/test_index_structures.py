@@ -42,12 +42,25 @@ def encoder():
     return Clustered()
 
 
-@pytest.fixture
-def index(tmp_path, encoder, monkeypatch):
+def few_rows_are_many(monkeypatch):
     for module in ("row_search", "choosing"):
         monkeypatch.setattr(f"routeret.index.structures.{module}.EXACT_ROWS", 300)
-    with Index.create(tmp_path / "kb", encoder.space) as index:
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The folder of an index of 1000 documents; read only."""
+    folder, encoder = tmp_path_factory.mktemp("built") / "kb", Clustered()
+    with pytest.MonkeyPatch.context() as patch, Index.create(folder, encoder.space) as index:
+        few_rows_are_many(patch)
         index.add(documents(0, 1000), encoder)
+    return folder
+
+
+@pytest.fixture
+def index(built, tmp_path, monkeypatch):
+    few_rows_are_many(monkeypatch)
+    with Index.open(shutil.copytree(built, tmp_path / "kb")) as index:
         yield index
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from first_format import in_first_format
 
 from routeret.encoders import HashingEncoder, TorchEncoder
 from routeret.encoders.adapted import AdaptedQueries, Adapter, adaptable_layers, add_adapter, transformer_of
@@ -280,10 +281,18 @@ def test_a_folder_is_the_same_whenever_it_is_written(base, tmp_path):
     assert [file.name for file in files[0]] == [
         "adapter_config.json",
         "adapter_model.safetensors",
-        "documents.safetensors",
         "manifest.json",
+        "sketch.safetensors",
     ]
     assert [file.read_bytes() for file in files[0]] == [file.read_bytes() for file in files[1]]
+
+
+def test_a_folder_of_the_first_format_is_read(base, tmp_path):
+    expert(base, known_documents=np.array([2**40 + 3, 7], dtype=np.uint64)).save(tmp_path / "law")
+    in_first_format(tmp_path / "law", [7, 2**40 + 3])
+    again = load_expert(tmp_path / "law", base=base)
+    assert again.known_documents.tolist() == [3, 7]
+    assert again.sketch is None
 
 
 # peft asks transformers for a property by a name that transformers is about to drop.
@@ -304,7 +313,7 @@ def test_peft_opens_the_adapter_and_computes_the_same(base, tmp_path):
     np.testing.assert_allclose(pooled / pooled.norm(), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["adapter/adapter_model.safetensors", "documents.safetensors"])
+@pytest.mark.parametrize("name", ["adapter/adapter_model.safetensors", "sketch.safetensors"])
 def test_damaged_files_are_named(base, tmp_path, name):
     expert(base).save(tmp_path / "law")
     file = tmp_path / "law" / name

@@ -21,7 +21,7 @@ def study(tmp_path, monkeypatch):
     module = loaded(STUDY)
     for name, word in WORD.items():
         write_letters(tmp_path / name, answers=[f"{word} {letter}" for letter in ANSWERS], shift=SHIFT[name])
-    recipe = TowerRecipe(checkpoints=(100,), learning_rate=2e-3, batch=8, max_tokens=12)
+    recipe = TowerRecipe(checkpoints=(60,), learning_rate=5e-3, batch=8, max_tokens=12)
     monkeypatch.setattr(module, "DATA", tmp_path)
     monkeypatch.setattr(module, "RECIPE", recipe)
     return module

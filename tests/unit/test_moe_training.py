@@ -29,7 +29,7 @@ WORD = {"north": "river", "south": "tax"}
 """What begins every document of a domain, and tells it."""
 SHIFT = {"north": 0, "south": 3}
 PLACES = [("one", "north"), ("one", "south"), ("two", "north")]
-RECIPE = TowerRecipe(checkpoints=(200,), learning_rate=2e-3, batch=8, max_tokens=12)
+RECIPE = TowerRecipe(checkpoints=(80,), learning_rate=5e-3, batch=8, max_tokens=12)
 
 
 @pytest.fixture(scope="module")

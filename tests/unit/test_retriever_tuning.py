@@ -1,12 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from tiny_packs import ENCODER, documents_of, write_pack
+from tiny_packs import ENCODER, TEXTS, documents_of, write_pack
 
 from routeret.errors import InputError, UnknownDocumentError
 from routeret.retriever import Retriever
 from routeret.retriever.changing import library_of
 from routeret.retriever.folder import Contents
 from routeret.retriever.tuning import LabelledSearch
+from routeret.training import tune
+from routeret.training.scoring import ndcg_of_scores
 from routeret.types import Document, LabelledQuery
 
 COLOURS = ["red", "blue", "green", "black", "white", "yellow", "purple", "orange"]
@@ -86,13 +90,12 @@ def test_what_does_not_help_is_refused_and_changes_nothing(kb):
     assert kb.expert_names == ("forced",)
 
 
-def test_tuning_beside_a_pack_measures_every_expert_on_the_labelled_queries(packed):
+def test_a_tuned_expert_joins_a_pack_and_leaves_it(packed):
     report = packed.tune(learnable(), name="colours", force=True)
     assert report.installed
     assert packed.expert_names == ("fruit", "multitask", "ships", "colours")
     library = library_of(packed.index.folder, Contents.read(packed.index.folder))
     (corpus,) = (corpus for corpus in library.corpora if corpus.name == "colours")
-    assert sorted(corpus.gains) == ["colours", "fruit", "multitask", "ships"]
     assert corpus.texts == tuple(query.text for query in learnable())
     assert corpus.home_experts == ("colours",)
     assert packed.search("rouge lamp", 1).routing.known_documents["colours"] == 1.0
@@ -101,17 +104,78 @@ def test_tuning_beside_a_pack_measures_every_expert_on_the_labelled_queries(pack
     assert sorted(corpus.name for corpus in library.corpora) == ["fruit", "ships"]
 
 
+def test_other_experts_are_measured_on_the_labelled_queries_where_they_act(packed):
+    labelled = LabelledSearch.of(learnable(), packed.searcher)
+    outcome = tune(labelled.task, name="colours")
+    (corpus,) = labelled.pilots(replace(outcome, share=1.0), packed.searcher).corpora
+    assert list(corpus.gains) == ["colours"]
+    (corpus,) = labelled.pilots(replace(outcome, share=0.5), packed.searcher).corpora
+    assert sorted(corpus.gains) == ["colours", "fruit", "multitask", "ships"]
+    np.testing.assert_array_equal(corpus.gains["colours"], outcome.gains_over_base)
+    # The fruit expert at its second strength, BM25 with the weight that was chosen beside it and beside the base.
+    task, expert = labelled.task, packed.searcher.pool.adapter_by_name["fruit"]
+    scores = [
+        vectors @ task.documents.T + np.float32(outcome.report.lexical_weight) * task.lexical
+        for vectors in (expert.encode_queries(labelled.batch, strengths=np.full(64, 0.5, np.float32)), task.base)
+    ]
+    grades = [np.ones(1, np.float32)] * 64
+    after, before = (ndcg_of_scores(one, relevant=task.relevant, grades=grades) for one in scores)
+    np.testing.assert_allclose(corpus.gains["fruit"][:, 1], after - before, atol=1e-6)
+
+
 def test_the_task_is_what_the_index_does_now(packed):
     queries = learnable()[:5]
     labelled = LabelledSearch.of(queries, packed.searcher)
     ids = packed.index.ids()
     for number, query in enumerate(queries):
-        scores = labelled.task.present[number] @ labelled.task.documents.T + labelled.task.lexical[number]
+        scores = labelled.task.present[number] @ labelled.task.documents.T
+        scores += labelled.task.lexical_now[number] * labelled.task.lexical[number]
         best = np.lexsort((np.arange(len(scores)), -scores))[:10]
         hits = packed.search(query.text, 10)
         assert [hit.id for hit in hits] == [ids[row] for row in best]
         np.testing.assert_allclose([hit.score for hit in hits], scores[best], atol=1e-5)
         assert [ids[row] for row in labelled.task.relevant[number]] == list(query.relevant)
+
+
+def test_the_task_lowers_documents_as_a_search_does(packed):
+    packed.add(documents_of("ships"))
+    texts = ["a boat with sails", "which fruit is red", "a sweet boat"]
+    queries = [LabelledQuery(text=text, relevant=("s0",)) for text in texts]
+    task = LabelledSearch.of(queries, packed.searcher).task
+    ids = packed.index.ids()
+    is_known = np.array([one in {document.id for name in TEXTS for document in documents_of(name)} for one in ids])
+    assert task.lowered is not None
+    assert (task.lowered > 0).any(axis=1).tolist() == [True, True, True]
+    assert not task.lowered[:, ~is_known].any()
+    for number, text in enumerate(texts):
+        scores = task.present[number] @ task.documents.T + task.lexical_now[number] * task.lexical[number]
+        score_by_id = dict(zip(ids, scores - task.lowered[number], strict=True))
+        hits = packed.search(text, 10)
+        np.testing.assert_allclose([hit.score for hit in hits], [score_by_id[hit.id] for hit in hits], atol=1e-5)
+        assert min(hit.score for hit in hits) >= sorted(score_by_id.values())[-10] - 1e-5
+
+
+def test_the_lexical_weight_that_was_learned_is_used(tmp_path):
+    # Cosines are of words that many documents hold, and the rare word, which tells, is what BM25 counts most.
+    rare = [f"rare{number}" for number in range(40)]
+    common = [f"common{number}" for number in range(6)]
+    stored = [
+        Document(id=word, text=" ".join([word, *np.random.default_rng(number).choice(common, 8)]))
+        for number, word in enumerate(rare)
+    ]
+    queries = [
+        LabelledQuery(text=" ".join([word, *np.random.default_rng(100 + number).choice(common, 8)]), relevant=(word,))
+        for number, word in enumerate(rare)
+    ]
+    with Retriever.create(tmp_path / "kb", base=ENCODER) as kb:
+        kb.add(stored)
+        report = kb.tune(queries)
+        assert report.installed
+        assert report.lexical_weight_before == pytest.approx(0.2)
+        assert report.lexical_weight > 0.2
+        # The router keeps a share of 10 / (10 + 40) for the weight that it had.
+        expected = 0.8 * report.lexical_weight + 0.2 * 0.2
+        assert kb.route(queries[0].text).weights["bm25"] == pytest.approx(expected, abs=0.02)
 
 
 def test_bad_labels_change_nothing(kb):

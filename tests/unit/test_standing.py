@@ -81,6 +81,14 @@ def test_documents_alone_are_lowered_as_in_a_ranking():
     np.testing.assert_allclose(standing.lowered_scores(found, 0), [0.44, 0.5], atol=1e-6)
 
 
+def test_what_all_documents_are_lowered_by_for_every_query():
+    standing = DocumentStanding(STANDING, np.array([[0, 1, 3], [0, 1, 3]]), known_by=known_by)
+    expected = [[0, 0.06, 0.09, 0, 0], [0.12, 0, 0.09, 0, 0.12]]
+    np.testing.assert_allclose(standing.penalties(np.arange(5)), expected, atol=1e-6)
+    nobody_asked = DocumentStanding(STANDING, np.zeros((0, 3), np.int64), known_by=known_by)
+    assert nobody_asked.penalties(np.arange(5)).shape == (0, 5)
+
+
 def test_a_corpus_that_counts_more_than_all_in_sight_raises_nothing():
     standing = DocumentStanding(STANDING, np.array([[1]]), known_by=known_by)
     found = standing.lowered(ranking_of([(1, 0.5), (0, 0.4), (2, 0.3)]), np.array([0]))

@@ -174,12 +174,13 @@ def test_a_further_round_takes_turns_between_what_the_tower_finds_and_the_former
 
 
 # Batches hold half of the texts, so hard negatives bring others.
-ROUNDS = replace(RECIPE, checkpoints=(4, 24), batch=4, n_hard_negatives=1, rounds=2)
+ROUNDS = replace(RECIPE, checkpoints=(4, 12), batch=4, n_hard_negatives=1, rounds=2)
 
 
 def test_a_second_round_mines_from_the_trained_expert_and_goes_on_from_its_best_checkpoint(
     base, data, tmp_path, monkeypatch
 ):
+    recipe = replace(ROUNDS, checkpoints=(4, 24))
     whole, seen = tower_fit._fit_round, []
 
     def watched(tower, tasks, **settings):
@@ -189,7 +190,7 @@ def test_a_second_round_mines_from_the_trained_expert_and_goes_on_from_its_best_
 
     monkeypatch.setattr(tower_fit, "_fit_round", watched)
     report = train_two_tower(
-        "words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=ROUNDS, force=True
+        "words", tasks_of(data), [data], out=tmp_path / "out", base=base, recipe=recipe, force=True
     )
     (mined_by_base, _, first), (mined_by_expert, begun, second) = seen
     assert set(report.history) == {4, 24, 28, 48}

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from first_format import in_first_format
 from tiny_packs import ENCODER, QUERIES, TEXTS, documents_of, pilot_corpus, write_dataset, write_expert, write_pack
 
 from routeret.artifact import write_manifest
@@ -14,6 +15,7 @@ from routeret.encoders import HashingEncoder
 from routeret.errors import ArtifactError, IndexLockedError, InputError, ModelNotFoundError, SpaceMismatchError
 from routeret.evaluation import evaluate
 from routeret.experts import TowerExpert, load_expert
+from routeret.experts.fingerprints import fingerprints
 from routeret.fusion import fuse_spaces
 from routeret.index import Index
 from routeret.packs import FORMAT, KIND
@@ -165,8 +167,13 @@ def test_a_measured_model_is_routed_to_where_it_helps(tmp_path):
     assert gains.shape == (1, 4)  # of five train queries one stands for dev
     assert measured.expert.strength == (0.3, 0.5, 0.7, 1.0)[int(np.argmax(gains[0].round(9)))]
     np.testing.assert_allclose(corpus.gains["other"][0], gains[0], atol=1e-6)
-    keys = sorted(document.content_key for document in documents_of("ships"))
+    keys = sorted(document.content_key % 2**32 for document in documents_of("ships"))
     assert measured.expert.known_documents.tolist() == keys
+    # The sketch is in the base's space, where an index compares.
+    codes = fingerprints(ENCODER.encode_documents(documents_of("ships")).vectors)
+    assert measured.expert.sketch.space == ENCODER.space.fingerprint
+    assert measured.expert.sketch.fingerprints.tolist() == np.unique(codes).tolist()
+    assert measured.expert.sketch.queries.n == 4
 
 
 @pytest.mark.parametrize("how", ["scores", "ranks"])
@@ -220,6 +227,10 @@ def test_it_is_saved_and_loaded_by_reference(tmp_path):
     assert (loaded.name, loaded.strength, loaded.model) == ("other", 0.5, "hashing-48")
     assert loaded.space == OTHER.space
     assert loaded.known_documents.tolist() == [1, 3]
+    in_first_format(tmp_path / "other", [1, 2**40 + 3])
+    first = load_expert(tmp_path / "other")
+    assert first.known_documents.tolist() == [1, 3]
+    assert first.sketch is None
 
 
 def test_a_model_with_files_travels_with_its_expert(tmp_path, tiny_models):

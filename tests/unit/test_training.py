@@ -16,6 +16,7 @@ from routeret.errors import (
     InputError,
 )
 from routeret.experts import load_expert
+from routeret.experts.fingerprints import fingerprints
 from routeret.measures import measure
 from routeret.routing import load_pilots
 from routeret.training import expert_report, train_expert
@@ -384,8 +385,11 @@ def test_an_expert_that_helps_is_written_with_its_pilots(tmp_path):
     expert = load_expert(tmp_path / "expert")
     assert (expert.name, expert.strength) == ("translator", report.strength)
     assert (expert.space, expert.query_tower) == (ENCODER.space, ENCODER.query_tower)
-    keys = sorted(document.content_key for document in load_dataset(data).load_documents())
-    assert expert.known_documents.tolist() == keys
+    documents = load_dataset(data).load_documents()
+    assert expert.known_documents.tolist() == sorted(document.content_key % 2**32 for document in documents)
+    codes = fingerprints(ENCODER.encode_documents(documents).vectors)
+    assert expert.sketch.fingerprints.tolist() == np.unique(codes).tolist()
+    assert (expert.sketch.documents.n, expert.sketch.queries.n) == (len(documents), 30)
     assert expert.details["seed"] == 1
     assert expert.details["recipe"]["checkpoints"] == [60, 120]
     assert sorted(expert.details["data"]["foreign"]) == [

@@ -57,9 +57,20 @@ def weights_of(fits):
 # --- the fit ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_fit_beats_the_base_and_every_rate_and_checkpoint_comes_in_order(data, base):
-    before = base.encode_queries(ASKED)
-    fits, (scores,) = fit(data, base)
+@pytest.fixture(scope="module")
+def before(base):
+    """The base's vectors of the queries before any fit."""
+    return base.encode_queries(ASKED)
+
+
+@pytest.fixture(scope="module")
+def fitted(data, base, before):  # noqa: ARG001 - what was before comes before
+    """One fit by the recipe as it is; read only."""
+    return fit(data, base)
+
+
+def test_a_fit_beats_the_base_and_every_rate_and_checkpoint_comes_in_order(base, before, fitted):
+    fits, (scores,) = fitted
     assert [(one.learning_rate, one.steps) for one in fits] == [(1e-2, 5), (1e-2, 30), (3e-2, 5), (3e-2, 30)]
     assert scores.options.shape == (8, 4, len(STRENGTHS))
     assert scores.base.mean() < 0.6
@@ -67,8 +78,8 @@ def test_a_fit_beats_the_base_and_every_rate_and_checkpoint_comes_in_order(data,
     np.testing.assert_array_equal(base.encode_queries(ASKED), before)
 
 
-def test_the_scores_are_those_of_the_adapters(data, base):
-    fits, (scores,) = fit(data, base)
+def test_the_scores_are_those_of_the_adapters(data, base, fitted):
+    fits, (scores,) = fitted
     _, (texts, judged) = parts_of(data, base)
     for number, one in enumerate(fits):
         shift = AdaptedQueries(base, one.adapter).encode_queries(texts) - judged.queries
@@ -263,16 +274,19 @@ def test_a_trained_expert_joins_a_retriever_beside_a_linear_one(data, base, tmp_
 
 
 def test_the_same_seed_gives_the_same_folder_also_when_it_was_interrupted(data, base, tmp_path, monkeypatch):
+    recipe = replace(RECIPE, checkpoints=(5, 12))
+
     def train(name):
-        out = tmp_path / name / "law"
-        return train_expert("law", [data], out=out, kind="lora", base=base, recipe=RECIPE, anchors=[data])
+        given = {"kind": "lora", "base": base, "recipe": recipe, "anchors": [data], "force": True}
+        return train_expert("law", [data], out=tmp_path / name / "law", **given)
 
     train("a")
     whole, calls = lora.many_positives, []
 
     def interrupted(*arguments, **settings):
         calls.append(1)
-        if len(calls) == 40:
+        # In step 7 of the second rate.
+        if len(calls) == 20:
             raise KeyboardInterrupt
         return whole(*arguments, **settings)
 
@@ -341,8 +355,8 @@ def lost_at(*calls):
     return loss
 
 
-def test_a_rate_that_diverges_leaves_the_others_and_its_own_checkpoints(data, base, monkeypatch):
-    expected, (scores,) = fit(data, base)
+def test_a_rate_that_diverges_leaves_the_others_and_its_own_checkpoints(data, base, fitted, monkeypatch):
+    expected, (scores,) = fitted
     source, dev = parts_of(data, base)
     # The first rate has 30 steps, so call 38 is step 7 of the second.
     monkeypatch.setattr(lora, "many_positives", lost_at(38))

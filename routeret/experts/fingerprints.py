@@ -1,0 +1,132 @@
+"""Short codes of documents' vectors, by which nearly equal documents are found again."""
+
+import hashlib
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from routeret.types import FloatArray, HashArray, IntArray
+
+MOST_RADIUS = 6
+"""In how many bits two fingerprints differ at most where their documents count as nearly equal."""
+
+_BITS = 64
+_BANDS = 4
+_BAND_VALUES = 1 << (_BITS // _BANDS)
+_AT_ONCE = 256
+_PAIRS = 20_000
+_TYPICAL_PART = 4
+
+
+def fingerprints(vectors: FloatArray) -> HashArray:
+    """A code of 64 bits for every vector; the smaller the angle between two vectors, the fewer bits differ.
+
+    A bit tells on which side of a plane a vector lies (Charikar, STOC 2002, section 3). The planes' normals have
+    coordinates of 1 and -1 only (as in Achlioptas, JCSS 2003), which come from SHAKE-256, so every machine has the
+    same.
+
+    Args:
+        vectors: float32, shape (n, dim).
+
+    Returns:
+        uint64, shape (n,).
+    """
+    is_above = vectors @ _planes(vectors.shape[1]).T > 0
+    return np.packbits(is_above, axis=1, bitorder="little").view("<u8")[:, 0].astype(np.uint64)
+
+
+def radius_of(codes: HashArray, *, seed: int = 0) -> int:
+    """In how many bits a document may differ from one of some documents and still count as nearly equal to it.
+
+    A quarter of what two of the documents differ in typically, at most :data:`MOST_RADIUS`. So a base model that
+    presses all vectors into a narrow cone does not make everything equal.
+
+    Args:
+        codes: of the documents, uint64, shape (n,).
+        seed: which pairs are looked at.
+
+    Returns:
+        0 to :data:`MOST_RADIUS`; 0 for fewer than two documents.
+    """
+    if len(codes) < 2:
+        return 0
+    first, second = np.random.default_rng(seed).integers(0, len(codes), size=(2, _PAIRS))
+    distances = np.bitwise_count(codes[first] ^ codes[second])[first != second]
+    return min(int(np.median(distances)) // _TYPICAL_PART, MOST_RADIUS)
+
+
+class FingerprintTable:
+    """Finds the fingerprints that differ in a few bits from others, without looking at all of them.
+
+    Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012, section 3): of four bands of 16 bits, one differs in a
+    bit at most where all 64 differ in seven at most. So the codes that have a band in common, or nearly, are all that
+    need comparing.
+    """
+
+    def __init__(self, codes: HashArray) -> None:
+        """Sort the codes by every band.
+
+        Args:
+            codes: uint64, shape (n,), each once.
+        """
+        self._codes = codes
+        bands = _bands(codes)
+        self._orders = [np.argsort(bands[:, band], kind="stable") for band in range(_BANDS)]
+        values = np.arange(_BAND_VALUES + 1)
+        self._starts = [
+            np.searchsorted(bands[order, band], values).astype(np.int64) for band, order in enumerate(self._orders)
+        ]
+
+    def near(self, codes: HashArray) -> tuple[IntArray, IntArray, NDArray[np.uint8]]:
+        """The pairs of a code and one of the table that differ in at most :data:`MOST_RADIUS` bits.
+
+        Args:
+            codes: uint64, shape (n,).
+
+        Returns:
+            Number of the code, number of the one in the table, and in how many bits they differ, all of one length; a
+            pair may come more than once.
+        """
+        found: list[tuple[IntArray, IntArray, NDArray[np.uint8]]] = []
+        for start in range(0, len(codes), _AT_ONCE):
+            part = codes[start : start + _AT_ONCE]
+            for band in range(_BANDS):
+                asked, known = self._candidates(_bands(part)[:, band], band)
+                distances = np.bitwise_count(part[asked] ^ self._codes[known])
+                is_near = distances <= MOST_RADIUS
+                found.append((asked[is_near] + start, known[is_near], distances[is_near]))
+        if not found:
+            nothing = np.zeros(0, dtype=np.int64)
+            return nothing, nothing, np.zeros(0, dtype=np.uint8)
+        asked, known, distances = (np.concatenate(columns) for columns in zip(*found, strict=True))
+        return asked, known, distances
+
+    def _candidates(self, values: NDArray[np.uint16], band: int) -> tuple[IntArray, IntArray]:
+        """The pairs whose values of a band differ in at most one bit."""
+        probes = (values[:, None] ^ _one_bit_or_none()).astype(np.int64)
+        starts = self._starts[band][probes].ravel()
+        counts = self._starts[band][probes + 1].ravel() - starts
+        asked = np.repeat(np.repeat(np.arange(len(values)), probes.shape[1]), counts)
+        # Within every probe the places count from its start.
+        places = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
+        return asked, self._orders[band][places]
+
+
+@lru_cache(maxsize=8)
+def _planes(dim: int) -> FloatArray:
+    """The normals, float32, shape (64, dim)."""
+    stream = hashlib.shake_256(f"routeret fingerprints {dim}".encode()).digest(_BITS * dim // 8)
+    bits = np.unpackbits(np.frombuffer(stream, dtype=np.uint8)).reshape(_BITS, dim)
+    return bits.astype(np.float32) * 2 - 1
+
+
+@lru_cache(maxsize=1)
+def _one_bit_or_none() -> NDArray[np.uint16]:
+    return np.array([0, *(1 << bit for bit in range(_BITS // _BANDS))], dtype=np.uint16)
+
+
+def _bands(codes: HashArray) -> NDArray[np.uint16]:
+    """The bands of some codes, uint16, shape (n, 4)."""
+    shifts = np.arange(0, _BITS, _BITS // _BANDS, dtype=np.uint64)
+    return (codes[:, None] >> shifts).astype(np.uint16)
