@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routeret.errors import InputError
+from routeret.ranges import expanded
 from routeret.types import BoolArray, FloatArray, IntArray
 
 VectorArray = NDArray[np.floating[Any]]
@@ -136,7 +137,7 @@ class TokenTargets:
         """The targets of some rows, int64, shape (n,), in their order."""
         counts = np.diff(self.starts)[rows]
         starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(counts)])
-        places = np.arange(starts[-1]) + np.repeat(self.starts[rows] - starts[:-1], counts)
+        places = expanded(self.starts[rows], counts)
         return TokenTargets(self.tokens[places], starts, self.lengths[places])
 
     def scores(self, tokens: FloatArray, temperature: np.float32) -> FloatArray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from routeret.cli.output import shortened
+from routeret.cli.output import shortened, table_lines
 from routeret.doctor.diagnosis import FEWEST_CLUSTERS, Diagnosis, ExpertUse
 from routeret.types import BASE, LEXICAL
 
@@ -35,12 +35,7 @@ def _table(diagnosis: Diagnosis) -> list[str]:
     if diagnosis.n_labelled:
         effects = [_EFFECT, "-", *(_effect(expert) for expert in diagnosis.experts)]
         rows = [(*row, effect) for row, effect in zip(rows, effects, strict=True)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = []
-    for name, *cells in rows:
-        right = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
-        lines.append(f"{name:<{widths[0]}}  {right}")
-    return lines
+    return table_lines(rows)
 
 
 def _row(expert: ExpertUse) -> tuple[str, ...]:

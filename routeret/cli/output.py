@@ -113,6 +113,16 @@ def shortened(text: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
+def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows of a table, at least one: the first column to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for name, *cells in rows:
+        right = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        lines.append(f"{name:<{widths[0]}}  {right}")
+    return lines
+
+
 def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
     """The same values with sizes in units, large numbers in groups and chunkers in words."""
     readable: dict[str, Any] = {}

@@ -1,7 +1,6 @@
 """A report of a router in words."""
 
-from collections.abc import Sequence
-
+from routeret.cli import output
 from routeret.routing.reliability import Reliability
 from routeret.routing.report import LearnedGain, RouterReport
 
@@ -18,7 +17,7 @@ def _gains(report: RouterReport) -> list[str]:
         for corpus in report.corpora
     ]
     return [
-        *_table([head, *rows]),
+        *output.table_lines([head, *rows]),
         "Mean gain over the base on dev queries at the best strength (behind @); * trained on the corpus.",
         "bm25: the weight of BM25 beside a cosine that suits the corpus.",
     ]
@@ -37,17 +36,7 @@ def _reliability(found: Reliability | None) -> list[str]:
     rows += [[f"{one.predicted:.2f}", f"{one.observed:.2f}", f"{one.n:,}"] for one in found.bins]
     return [
         f'"This expert helps", every corpus left out once: {found.n:,} promises, {found.base_rate:.0%} came true.',
-        *_table(rows),
+        *output.table_lines(rows),
         f"Expected calibration error {found.calibration_error:.3f}, Brier skill {found.brier_skill:+.3f}, AUC {auc}.",
         f"Mean gains on strange corpora that lie within their 95 % interval: {coverage}.",
-    ]
-
-
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
     ]

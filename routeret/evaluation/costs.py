@@ -3,8 +3,8 @@
 import numpy as np
 
 from routeret.evaluation.dataset_report import DECIMALS, Cost
-from routeret.experts import LinearExpert
 from routeret.fusion import NEGLIGIBLE
+from routeret.retriever.acting import adapting, shares
 from routeret.retriever.pool import Pool
 from routeret.routing.decisions import RoutingBatch
 from routeret.significance import DoubleArray
@@ -19,8 +19,7 @@ class CostMeter:
         Args:
             pool: what answers.
         """
-        self._towers = pool.tower_by_name
-        self._linear = {expert.name for expert in pool.experts if isinstance(expert, LinearExpert)}
+        self._pool = pool
         self._totals: dict[str, DoubleArray] = {}
 
     def take_words(self, system: str, n_queries: int) -> None:
@@ -35,19 +34,16 @@ class CostMeter:
             routing: its decisions for them.
             looks_first: whether these were made from the base's first hits.
         """
-        is_tower = np.array([name in self._towers for name in routing.experts], dtype=np.bool_)
-        is_linear = np.array([name in self._linear for name in routing.experts], dtype=np.bool_)
-        weights = routing.weights[:, 1:]
-        acts = (weights > NEGLIGIBLE) & (routing.strengths > 0)
-        shares = np.where(acts & is_tower, weights * np.minimum(routing.strengths, 1), 0)
-        in_tower = shares > NEGLIGIBLE
-        is_changed = (acts & ~is_tower).any(axis=1) | (routing.adaptation > 0)
-        has_first_space = shares.sum(axis=1) < 1 - NEGLIGIBLE
+        acts, counted = adapting(routing, self._pool), shares(routing, self._pool)
+        needs_pass = np.array([name in self._pool.costly for name in routing.experts], dtype=np.bool_)
+        in_tower = counted > NEGLIGIBLE
+        is_changed = acts.any(axis=1) | (routing.adaptation > 0)
+        has_first_space = counted.sum(axis=1) < 1 - NEGLIGIBLE
         by_base = looks_first | (has_first_space & ~is_changed)
         searches = by_base.sum() + (has_first_space & is_changed).sum() + in_tower.sum()
         self._add(
             system,
-            passes=float(len(routing) + (acts & ~is_tower & ~is_linear).sum() + in_tower.sum()),
+            passes=float(len(routing) + (acts & needs_pass).sum() + in_tower.sum()),
             searches=float(searches + (routing.lexical > NEGLIGIBLE).sum()),
             n_queries=len(routing),
         )

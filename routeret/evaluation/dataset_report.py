@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+
 from routeret.significance import MARGIN, DoubleArray
 from routeret.types import IntArray
 
@@ -99,6 +101,14 @@ class QueryScores:
         columns = [self.systems.index(name) for name in systems]
         found: DoubleArray = self.ndcg[:, columns] - self.ndcg[:, [self.systems.index(system)]]
         return found
+
+    def of_pairs(self, pairs: Sequence[tuple[str, str]]) -> DoubleArray:
+        """The values of systems minus those of their baselines, float64, shape (n_queries, n_pairs).
+
+        Args:
+            pairs: a system and its baseline each, at least one pair.
+        """
+        return np.concatenate([self.less(baseline, [system]) for system, baseline in pairs], axis=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from routeret.drawing import Drawing, save_pictures
+from routeret.drawing import Drawing, draw_matrix, save_pictures
 from routeret.errors import InputError
 from routeret.evaluation.layout import EXPERT, signed, system_order
 from routeret.evaluation.oracles import is_oracle
@@ -18,7 +18,6 @@ from routeret.types import BASE
 _COLOUR = "#1b6ca8"
 _LINE_COLOUR = "#8a8a8a"
 _ROUTED = "routed"
-_DARK = 0.6  # from this share of the largest gain on, numbers are white
 _LABEL_HEIGHT = 0.045  # of the plot
 
 
@@ -117,21 +116,8 @@ def draw(report: Report, folder: Path | str) -> list[Path]:
 def _draw_gains(figure: Any, *, gains: Gains) -> None:  # noqa: ANN401 - matplotlib is optional
     figure.set_size_inches(2.5 + 0.8 * len(gains.sets), 1.6 + 0.35 * len(gains.systems))
     axes = figure.add_subplot()
-    known = [abs(value) for row in gains.values for value in row if value is not None]
-    most = max([0.01, *known])
-    cells = [[float("nan") if value is None else value for value in row] for row in gains.values]
-    mesh = axes.pcolormesh(cells, cmap="RdBu", vmin=-most, vmax=most, edgecolors="white", linewidth=1)
-    for row, line in enumerate(gains.values):
-        for column, value in enumerate(line):
-            text = "-" if value is None else signed(value)
-            colour = "white" if value is not None and abs(value) > _DARK * most else "black"
-            axes.text(column + 0.5, row + 0.5, text, ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks([column + 0.5 for column in range(len(gains.sets))], gains.sets, rotation=30, ha="right")
-    axes.set_yticks([row + 0.5 for row in range(len(gains.systems))], gains.systems)
-    axes.invert_yaxis()
-    axes.tick_params(length=0)
+    draw_matrix(axes, gains.values, rows=gains.systems, columns=gains.sets, text=signed)
     axes.set_title("nDCG@10 above the base")
-    figure.colorbar(mesh, ax=axes)
 
 
 def label_heights(heights: Sequence[float], *, gap: float) -> list[float]:

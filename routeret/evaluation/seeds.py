@@ -1,6 +1,5 @@
 """One evaluation of several trainings of a pack: mean and spread over their seeds."""
 
-import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from routeret.artifact import write_json
-from routeret.errors import ArtifactError, InputError
+from routeret.errors import InputError
 from routeret.evaluation.dataset_report import DECIMALS, Difference, QueryScores
 from routeret.evaluation.layout import Cell, Table, aligned, signed
 from routeret.evaluation.report import Report
+from routeret.evaluation.saved import read_report
 from routeret.evaluation.set_by_set import PAIRS
 from routeret.measures import NDCG
-from routeret.significance import DoubleArray, intervals_over_seeds
+from routeret.significance import intervals_over_seeds
 from routeret.types import BASE
 
 
@@ -101,15 +101,9 @@ class SeedsReport:
         Raises:
             ArtifactError: the file is missing, is not JSON or is no such report.
         """
-        again = f"write it with: routeret eval --pack PACK PACK --output {path}"
-        try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError as error:
-            raise ArtifactError(f"{path} does not exist; {again}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(
-                f"{path} is not a report over several trainings ({type(error).__name__}: {error}); {again}"
-            ) from error
+        return read_report(
+            path, cls.from_json, what="a report over several trainings", command="routeret eval --pack PACK PACK"
+        )
 
     def table(self) -> str:
         """Give a text table with a row a system, and one with a row a difference."""
@@ -188,7 +182,7 @@ def _differences(reports: Sequence[Report], *, seed: int) -> dict[str, Differenc
             continue
         scores = [[_scores(report, name) for report in reports] for name in holders]
         intervals = intervals_over_seeds(
-            [np.stack([_columns(one, held) for one in trainings], axis=2) for trainings in scores],
+            [np.stack([one.of_pairs(held) for one in trainings], axis=2) for trainings in scores],
             clusters=[trainings[0].clusters for trainings in scores],
             seed=seed,
         )
@@ -208,11 +202,6 @@ def _scores(report: Report, dataset: str) -> QueryScores:
     if scores is None:
         raise InputError(f"the report of {dataset!r} does not hold single queries; evaluate it again")
     return scores
-
-
-def _columns(scores: QueryScores, pairs: Sequence[tuple[str, str]]) -> DoubleArray:
-    """The differences of some pairs query by query, shape (n_queries, n_pairs)."""
-    return np.concatenate([scores.less(baseline, [system]) for system, baseline in pairs], axis=1)
 
 
 def _cells(spread: Spread | None) -> list[Cell]:

@@ -123,7 +123,7 @@ def _differences(scores: QueryScores, pairs: Sequence[tuple[str, str]], *, seed:
     """The differences of some pairs on one set; the p-values are not adjusted yet."""
     if not pairs:
         return []
-    columns = np.concatenate([scores.less(baseline, [system]) for system, baseline in pairs], axis=1)
+    columns = scores.of_pairs(pairs)
     intervals = bootstrap_intervals(columns, clusters=scores.clusters, seed=seed)
     # Signs are turned about the difference that is tested.
     both = np.concatenate([columns, columns + MARGIN], axis=1)

@@ -1,15 +1,14 @@
 """What a suite measured."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 from routeret.artifact import write_json
-from routeret.errors import ArtifactError
 from routeret.evaluation.layout import EXPERT
 from routeret.evaluation.report import Report
+from routeret.evaluation.saved import read_report
 from routeret.evaluation.seeds import SeedsReport
 from routeret.evaluation.suite_file import Setting
 from routeret.evaluation.summary import summary_text
@@ -52,15 +51,9 @@ class SuiteReport:
         Raises:
             ArtifactError: the file is missing, is not JSON or is not the report of a suite.
         """
-        again = f"write it with: routeret suite SUITE.toml --output {path}"
-        try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError as error:
-            raise ArtifactError(f"{path} does not exist; {again}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ArtifactError(
-                f"{path} is not a suite's report of this version ({type(error).__name__}: {error}); {again}"
-            ) from error
+        return read_report(
+            path, cls.from_json, what="a suite's report of this version", command="routeret suite SUITE.toml"
+        )
 
     def tables(self) -> str:
         """Every setting as text: nDCG@10 of the systems, then of the single experts, then the summary.

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from routeret.ranges import expanded
 from routeret.types import FloatArray, HashArray, IntArray
 
 MOST_RADIUS = 6
@@ -108,9 +109,7 @@ class FingerprintTable:
         starts = self._starts[band][probes].ravel()
         counts = self._starts[band][probes + 1].ravel() - starts
         asked = np.repeat(np.repeat(np.arange(len(values)), probes.shape[1]), counts)
-        # Within every probe the places count from its start.
-        places = np.arange(counts.sum()) + np.repeat(starts - (np.cumsum(counts) - counts), counts)
-        return asked, self._orders[band][places]
+        return asked, self._orders[band][expanded(starts, counts)]
 
 
 @lru_cache(maxsize=8)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +25,24 @@ _SKETCH = "sketch.safetensors"
 _KNOWN = "known_documents"
 
 
+class SavedExpert(PoolMember, Protocol):
+    """What every expert's folder tells of it."""
+
+    kind: ClassVar[str]
+
+    @property
+    def details(self) -> Mapping[str, Any]:
+        """About its training, as JSON values."""
+
+    @property
+    def sketch(self) -> TrainingSketch | None:
+        """Of what it was trained over; None where nobody made one."""
+
+
 def write_expert(
     folder: Path,
-    expert: PoolMember,
+    expert: SavedExpert,
     *,
-    kind: str,
-    details: Mapping[str, Any],
-    sketch: TrainingSketch | None,
     fields: Mapping[str, Any] | None = None,
     files: Callable[[Path], None],
     beside: Callable[[Path], None] | None,
@@ -41,9 +52,6 @@ def write_expert(
     Args:
         folder: must not exist.
         expert: what the manifest tells of.
-        kind: of the expert.
-        details: about its training, as JSON values.
-        sketch: of what it was trained over; None where nobody made one.
         fields: what this kind keeps in the manifest besides, as JSON values.
         files: writes the expert's own files into the folder that it is given.
         beside: writes more files, for example the expert's pilots; the manifest covers all.
@@ -53,22 +61,22 @@ def write_expert(
         InputError: the details are not JSON values.
     """
     try:
-        json.dumps(dict(details), allow_nan=False)
+        json.dumps(dict(expert.details), allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"the details of expert {expert.name!r} are not JSON: {error}; use plain values") from error
     of_every_kind = {
-        "expert": kind,
+        "expert": expert.kind,
         "name": expert.name,
         "strength": float(expert.strength),
         "space": expert.space.as_dict(),
         "query_tower": expert.query_tower,
-        "details": dict(details),
-        "sketch": None if sketch is None else sketch.fields(),
+        "details": dict(expert.details),
+        "sketch": None if expert.sketch is None else expert.sketch.fields(),
         "routeret": __version__,
     }
     with new_folder(folder) as temporary:
         files(temporary)
-        _write_known(temporary, expert.known_documents, sketch)
+        _write_known(temporary, expert.known_documents, expert.sketch)
         if beside is not None:
             beside(temporary)
         write_manifest(temporary, kind=KIND, format_number=FORMAT, fields={**(fields or {}), **of_every_kind})

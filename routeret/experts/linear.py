@@ -104,9 +104,6 @@ class LinearExpert:
         write_expert(
             Path(folder),
             self,
-            kind=self.kind,
-            details=self.details,
-            sketch=self.sketch,
             files=self._write_weights,
             beside=beside,
         )

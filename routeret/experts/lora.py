@@ -137,9 +137,6 @@ class LoraExpert:
         write_expert(
             Path(folder),
             self,
-            kind=self.kind,
-            details=self.details,
-            sketch=self.sketch,
             files=self._write_files,
             beside=beside,
         )

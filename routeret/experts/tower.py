@@ -199,9 +199,6 @@ class TowerExpert:
         write_expert(
             Path(folder),
             self,
-            kind=self.kind,
-            details=self.details,
-            sketch=self.sketch,
             fields=fields,
             files=self._write_files,
             beside=beside,

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from routeret.index.segments import Segment
+from routeret.ranges import expanded
 from routeret.types import BoolArray, IntArray
 
 
@@ -98,9 +99,7 @@ class Snapshot:
         live = np.zeros(self.n_rows, dtype=np.bool_)
         for one in self.ranges:
             live[one.first_row : one.end_row] = not one.staged
-        counts = self.removed[:, 2]
-        starts = np.repeat(self.removed[:, 1] - (np.cumsum(counts) - counts), counts)
-        live[starts + np.arange(len(starts))] = False
+        live[expanded(self.removed[:, 1], self.removed[:, 2])] = False
         return live
 
     @cached_property

@@ -16,6 +16,7 @@ from routeret.index.row_format import PackedRows, RowFormat
 from routeret.index.segments import Appended, SegmentAppender, StoredVectors, Tail
 from routeret.index.snapshot import Snapshot
 from routeret.protocols import Encoder
+from routeret.ranges import expanded
 from routeret.types import Document, EncodedDocuments, FloatArray, IntArray
 
 TokenStorage = Literal["fp16", "int8"]
@@ -147,9 +148,7 @@ class StoredTokens:
         bounds = self._ends.packed(np.concatenate([np.maximum(rows - 1, 0), rows]))[:, 0]
         starts, ends = np.where(rows > 0, bounds[: len(rows)], 0), bounds[len(rows) :]
         counts = ends - starts
-        behind = np.cumsum(counts)
-        places = np.arange(behind[-1] if len(rows) else 0) + np.repeat(starts - (behind - counts), counts)
-        return PackedTokens(self._tokens.packed(places), counts)
+        return PackedTokens(self._tokens.packed(expanded(starts, counts)), counts)
 
     def packed_parts(self, rows: IntArray, *, n_rows: int) -> Iterator[PackedTokens]:
         """The same tokens, those of ``n_rows`` rows at a time."""

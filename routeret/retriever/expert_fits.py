@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from routeret.experts.sketch import Spread, sketch_in
-from routeret.retriever.index_map import evenly
+from routeret.retriever.index_map import MOST_ROWS, evenly
 from routeret.retriever.probing import drawn_texts
 from routeret.retriever.ranking import Ranking
 from routeret.retriever.searching import Block, Searcher
@@ -15,7 +15,6 @@ from routeret.types import BASE
 FIRST_HITS = 10
 """How many hits of expert and base are compared."""
 
-_MOST_ROWS = 4000
 _MOST_QUERIES = 100
 
 
@@ -60,7 +59,7 @@ def expert_fits(searcher: Searcher, *, seed: int = 0) -> list[ExpertFit]:
         seed: of the draw of queries.
     """
     index = searcher.index
-    rows = evenly(index.live_rows, most=_MOST_ROWS)
+    rows = evenly(index.live_rows, most=MOST_ROWS)
     if len(rows) == 0:
         return []
     numbers = np.unique(index.row_documents[rows])

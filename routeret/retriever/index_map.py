@@ -13,7 +13,9 @@ from routeret.types import BoolArray, FloatArray, IntArray
 MOST_ROWS = 4000
 """How many vectors a map is made from, at most."""
 
-_LOOKED_AT = 4 * MOST_ROWS
+LOOKED_AT = 4 * MOST_ROWS
+"""Among how many rows those are looked for whose documents no expert knows, at most."""
+
 _GROWTH = 1.25
 _MOST_KEPT = 4
 
@@ -42,7 +44,7 @@ class IndexMap:
             float32, shape (dim, dim); None where fewer than 500 of the vectors that were looked at, at most 16,000, are
             of documents that no expert knows, or where they are all zero.
         """
-        rows = evenly(index.live_rows, most=_LOOKED_AT)
+        rows = evenly(index.live_rows, most=LOOKED_AT)
         if len(rows) < LEAST_VECTORS:
             return None
         numbers, places = np.unique(index.row_documents[rows], return_inverse=True)

@@ -9,31 +9,82 @@ from routeret.experts.fingerprints import FingerprintTable, fingerprints
 from routeret.experts.sketch import are_among, short_keys, short_of, sketch_in
 from routeret.index import Index
 from routeret.protocols import PoolMember
+from routeret.ranges import expanded
+from routeret.space import Space
 from routeret.types import BoolArray, HashArray, IntArray
 
 _AT_ONCE = 1024
 
 
-class KnownDocuments:
-    """Tells, of the documents of an index, which experts know them; what was looked up once is kept.
+class Knowledge:
+    """What some experts were trained over, laid out once for any index of a space.
 
-    An expert knows a document if it was trained over one with the same content, or if its sketch holds a fingerprint
-    that hardly differs from that of one of the document's spans.
+    A document is known by its content, or by a fingerprint that hardly differs from that of one of its spans.
     """
 
-    def __init__(self, index: Index, experts: Sequence[PoolMember]) -> None:
+    def __init__(self, experts: Sequence[PoolMember], space: Space) -> None:
+        """Put the keys of all experts into one table, and their fingerprints into another.
+
+        Args:
+            experts: a column of the answers each.
+            space: of the vectors that fingerprints are taken from.
+        """
+        self.n_experts = len(experts)
+        self._keys, self._owners = _owners_by_key([short_keys(expert.known_documents) for expert in experts])
+        sketches = [sketch_in(expert, space) for expert in experts]
+        self._radii = np.array([-1 if sketch is None else sketch.radius for sketch in sketches], dtype=np.int64)
+        nothing = np.zeros(0, dtype=np.uint64)
+        codes = [nothing if sketch is None else sketch.fingerprints for sketch in sketches]
+        self._codes, self._sketchers = _owners_by_key(codes)
+        self._table = FingerprintTable(self._codes)
+
+    def of(self, index: Index, numbers: IntArray) -> BoolArray:
+        """Which experts know some documents of an index, shape (n_documents, n_experts)."""
+        knows = self._near(index, numbers)
+        if len(self._keys):
+            keys = index.content_keys(numbers)
+            is_known = np.flatnonzero(are_among(keys, self._keys))
+            places = np.searchsorted(self._keys, short_of(keys[is_known]))
+            knows[is_known] |= self._unpacked(self._owners[places])
+        return knows
+
+    def _near(self, index: Index, numbers: IntArray) -> BoolArray:
+        """Which experts keep a fingerprint that hardly differs from that of a span, shape (n_documents, n_experts)."""
+        found = np.zeros((len(numbers), self.n_experts), dtype=np.bool_)
+        if len(self._codes) == 0 or len(numbers) == 0:
+            return found
+        first, end = index.rows_of(numbers)
+        spans = end - first
+        document = np.repeat(np.arange(len(numbers)), spans)
+        rows = expanded(first, spans)
+        for start in range(0, len(rows), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            vectors = index.vectors(rows[part])
+            is_something = vectors.any(axis=1)
+            asked, known, distances = self._table.near(fingerprints(vectors[is_something]))
+            owners = self._unpacked(self._sketchers[known]) & (distances[:, None] <= self._radii)
+            np.logical_or.at(found, document[part][is_something][asked], owners)
+        return found
+
+    def _unpacked(self, owners: NDArray[np.uint8]) -> BoolArray:
+        return np.unpackbits(owners, axis=1, count=self.n_experts).view(np.bool_)
+
+
+class KnownDocuments:
+    """Tells, of the documents of an index, which experts know them; what was looked up once is kept."""
+
+    def __init__(self, index: Index, experts: Sequence[PoolMember], *, knowledge: Knowledge | None = None) -> None:
         """Take an index and some experts; neither may change afterwards.
 
         Args:
             index: as it is now.
             experts: a column of the answers each.
+            knowledge: of the same experts in the index's space; None lays it out.
         """
         self._index = index
-        self._n_experts = len(experts)
-        self._keys, self._owners = _owners_by_key([short_keys(expert.known_documents) for expert in experts])
+        self._knowledge = Knowledge(experts, index.space) if knowledge is None else knowledge
         self._is_kept = np.zeros(index.n_numbers, dtype=np.bool_)
         self._kept = np.zeros((index.n_numbers, -(-len(experts) // 8)), dtype=np.uint8)
-        self._sketched = _SketchedExperts(index, experts)
 
     def by(self, numbers: IntArray) -> BoolArray:
         """Which experts know some documents, shape (n_documents, n_experts).
@@ -44,19 +95,10 @@ class KnownDocuments:
         new = numbers[~self._is_kept[numbers]]
         for start in range(0, len(new), _AT_ONCE):
             part = new[start : start + _AT_ONCE]
-            self._kept[part] = np.packbits(self._look_up(part), axis=1)
+            self._kept[part] = np.packbits(self._knowledge.of(self._index, part), axis=1)
             # Other threads read what is kept only once it is there.
             self._is_kept[part] = True
-        return np.unpackbits(self._kept[numbers], axis=1, count=self._n_experts).view(np.bool_)
-
-    def _look_up(self, numbers: IntArray) -> BoolArray:
-        knows = self._sketched.near(numbers)
-        if len(self._keys):
-            keys = self._index.content_keys(numbers)
-            is_known = np.flatnonzero(are_among(keys, self._keys))
-            places = np.searchsorted(self._keys, short_of(keys[is_known]))
-            knows[is_known] |= np.unpackbits(self._owners[places], axis=1, count=self._n_experts).view(np.bool_)
-        return knows
+        return np.unpackbits(self._kept[numbers], axis=1, count=self._knowledge.n_experts).view(np.bool_)
 
 
 def _owners_by_key(known: Sequence[HashArray]) -> tuple[HashArray, NDArray[np.uint8]]:
@@ -67,38 +109,3 @@ def _owners_by_key(known: Sequence[HashArray]) -> tuple[HashArray, NDArray[np.ui
         byte, bit = divmod(column, 8)
         owners[np.searchsorted(union, own), byte] |= np.uint8(0x80 >> bit)
     return union, owners
-
-
-class _SketchedExperts:
-    """The experts that keep fingerprints in an index's space, looked up together."""
-
-    def __init__(self, index: Index, experts: Sequence[PoolMember]) -> None:
-        """Put all fingerprints into one table."""
-        self._index = index
-        sketches = [sketch_in(expert, index.space) for expert in experts]
-        self._radii = np.array([-1 if sketch is None else sketch.radius for sketch in sketches], dtype=np.int64)
-        nothing = np.zeros(0, dtype=np.uint64)
-        codes = [nothing if sketch is None else sketch.fingerprints for sketch in sketches]
-        union = np.unique(np.concatenate([nothing, *codes]))
-        self._owners = np.zeros((len(union), len(codes)), dtype=np.bool_)
-        for column, own in enumerate(codes):
-            self._owners[np.searchsorted(union, own), column] = True
-        self._table = FingerprintTable(union)
-
-    def near(self, numbers: IntArray) -> BoolArray:
-        """Which experts keep a fingerprint that hardly differs from that of a span, shape (n_documents, n_experts)."""
-        found = np.zeros((len(numbers), len(self._radii)), dtype=np.bool_)
-        if len(self._owners) == 0 or len(numbers) == 0:
-            return found
-        first, end = self._index.rows_of(numbers)
-        spans = end - first
-        document = np.repeat(np.arange(len(numbers)), spans)
-        rows = np.arange(spans.sum()) + np.repeat(first - (np.cumsum(spans) - spans), spans)
-        for start in range(0, len(rows), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            vectors = self._index.vectors(rows[part])
-            is_something = vectors.any(axis=1)
-            asked, known, distances = self._table.near(fingerprints(vectors[is_something]))
-            owners = self._owners[known] & (distances[:, None] <= self._radii)
-            np.logical_or.at(found, document[part][is_something][asked], owners)
-        return found

@@ -40,6 +40,7 @@ class Loader:
         self._base: Encoder | None = None
         self._pool: Pool | None = None
         self._searcher: Searcher | None = None
+        self._learned: FloatArray | None = None
         self._index_map = IndexMap()
 
     @property
@@ -61,7 +62,7 @@ class Loader:
         with self._loading:
             if contents != self._contents:
                 self._contents = contents
-                self._pool = None
+                self._pool = self._learned = None
             self._searcher = None
 
     def base(self) -> Encoder:
@@ -124,10 +125,10 @@ class Loader:
 
     def _learned_weight(self) -> FloatArray | None:
         """The map that tuning without labels has learned; None without one."""
-        if self._contents.index_map is None:
-            return None
-        folder = self._index.folder / self._contents.index_map
-        return LearnedMap.load(folder, dim=self._index.space.dim).weight
+        if self._learned is None and self._contents.index_map is not None:
+            folder = self._index.folder / self._contents.index_map
+            self._learned = LearnedMap.load(folder, dim=self._index.space.dim).weight
+        return self._learned
 
     def _checked_base(self) -> Encoder:
         folder, contents = self._index.folder, self._contents

@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from routeret.errors import ArtifactError, SpaceMismatchError, UnknownExpertError
-from routeret.experts import TowerExpert, load_experts
+from routeret.experts import LinearExpert, TowerExpert, load_experts
 from routeret.fusion import SpaceFusion
 from routeret.protocols import Encoder, Expert
+from routeret.retriever.known_documents import Knowledge
 from routeret.routing import Router, UtilityRouter
 from routeret.types import BASE, LEXICAL
 
@@ -15,7 +17,7 @@ DEFAULT_LEXICAL_WEIGHT = 0.2
 """What the best lexical score counts, in units of a cosine, where no router decides."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pool:
     """A base, its experts and their router.
 
@@ -45,6 +47,16 @@ class Pool:
     def adapter_by_name(self) -> Mapping[str, Expert]:
         """The experts that write queries into the base's space, by name."""
         return {expert.name: expert for expert in self.experts if not isinstance(expert, TowerExpert)}
+
+    @property
+    def costly(self) -> frozenset[str]:
+        """The names of the experts that need a pass of an encoder of their own: all but the linear ones."""
+        return frozenset(expert.name for expert in self.experts if not isinstance(expert, LinearExpert))
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """Which documents the experts were trained over, laid out for looking them up in an index of the base."""
+        return Knowledge(self.experts, self.base.space)
 
     @property
     def tower_by_name(self) -> Mapping[str, TowerExpert]:

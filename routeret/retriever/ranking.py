@@ -8,6 +8,7 @@ import numpy as np
 
 from routeret.chunking import aggregate
 from routeret.experts.tower import inner_products
+from routeret.ranges import expanded
 from routeret.retriever.scope import Scope
 from routeret.space import Space
 from routeret.types import FloatArray, IntArray
@@ -115,7 +116,7 @@ def score_documents(scope: Scope, documents: IntArray, *, score: Callable[[IntAr
     starts, ends = index.rows_of(documents)
     counts = ends - starts
     owners = np.repeat(documents, counts)
-    rows = np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(len(owners))
+    rows = expanded(starts, counts)
     found = aggregate(score(rows), owners, how=scope.aggregation)
     return ScoredDocuments(found.documents, rows[found.best_spans], found.scores)
 

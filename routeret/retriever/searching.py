@@ -7,10 +7,10 @@ from functools import cached_property, partial
 import numpy as np
 
 from routeret.errors import UnknownExpertError
-from routeret.experts.linear import LinearExpert
 from routeret.experts.strength import applied
 from routeret.fusion import NEGLIGIBLE, mix_queries
 from routeret.index import Index
+from routeret.retriever.acting import adapting, shares
 from routeret.retriever.dense import DenseSearch, SpaceQueries
 from routeret.retriever.index_map import IndexMap
 from routeret.retriever.known_documents import KnownDocuments
@@ -108,12 +108,7 @@ class Searcher:
     @cached_property
     def known_documents(self) -> KnownDocuments:
         """Which experts of the pool, in its order, were trained over which documents."""
-        return KnownDocuments(self._index, self._pool.experts)
-
-    @cached_property
-    def _costly(self) -> frozenset[str]:
-        """The experts that need a pass of an encoder of their own: all but the linear ones."""
-        return frozenset(expert.name for expert in self._pool.experts if not isinstance(expert, LinearExpert))
+        return KnownDocuments(self._index, self._pool.experts, knowledge=self._pool.knowledge)
 
     def blocks(
         self, texts: Sequence[str], *, depth: int, vectors: FloatArray | None = None, scope: Scope | None = None
@@ -158,7 +153,7 @@ class Searcher:
             router = router.restricted_to([name for name in router.expert_names if name not in disabled])
         routing = router.route(block.batch, known=self.known(block, router.expert_names))
         if isinstance(router, UtilityRouter):
-            routing = without_idle_passes(routing, self._costly)
+            routing = without_idle_passes(routing, self._pool.costly)
         if (routing.adaptation > 0).any() and self._learned is None and self._map(routing.experts) is None:
             return replace(routing, adaptation=np.zeros_like(routing.adaptation))
         return routing
@@ -194,11 +189,11 @@ class Searcher:
             routing: for these queries; its experts are in the pool. A query all on the base keeps its base vector.
         """
         self._require_known(routing.experts)
-        acts = self._adapting(routing)
+        acts = adapting(routing, self._pool)
         weights = np.where(acts, routing.weights[:, 1:], 0)
         arrays = [batch.base]
         # What does not act counts as the base, and where towers have it all, the base stands for the empty space.
-        rest = np.maximum(1 - weights.sum(axis=1) - self._shares(routing).sum(axis=1), 0)
+        rest = np.maximum(1 - weights.sum(axis=1) - shares(routing, self._pool).sum(axis=1), 0)
         columns = [np.where(rest + weights.sum(axis=1) > NEGLIGIBLE, rest, 1)]
         for column in np.flatnonzero(acts.any(axis=0)):
             queries = np.flatnonzero(acts[:, column])
@@ -239,7 +234,7 @@ class Searcher:
             block.scope,
             self.query_vectors(block.batch, routing),
             base=block.base,
-            is_base=np.logical_not(self._adapting(routing).any(axis=1)) & (routing.adaptation == 0),
+            is_base=np.logical_not(adapting(routing, self._pool).any(axis=1)) & (routing.adaptation == 0),
             others=self._other_spaces(block.batch, routing),
             fusion=self._pool.space_fusion,
             standing=standing,
@@ -273,29 +268,15 @@ class Searcher:
         names = self._pool.names
         return knows if tuple(experts) == names else knows[:, [names.index(name) for name in experts]]
 
-    def _adapting(self, routing: RoutingBatch) -> BoolArray:
-        """Which expert changes which query in the base's space, shape (n_queries, n_experts)."""
-        return _acting(routing) & ~self._is_tower(routing)
-
-    def _shares(self, routing: RoutingBatch) -> FloatArray:
-        """What the towers count in every query's ranking, shape (n_queries, n_experts); 0 for other experts."""
-        acts = _acting(routing) & self._is_tower(routing)
-        shares: FloatArray = np.where(acts, routing.weights[:, 1:] * np.minimum(routing.strengths, 1), 0)
-        return shares.astype(np.float32)
-
-    def _is_tower(self, routing: RoutingBatch) -> BoolArray:
-        """Which experts of a routing have documents of their own, shape (n_experts,)."""
-        return np.array([name in self._pool.tower_by_name for name in routing.experts], dtype=np.bool_)
-
     def _other_spaces(self, batch: QueryBatch, routing: RoutingBatch) -> list[SpaceQueries]:
         """The queries in the spaces of the towers that count for some of them."""
-        shares = self._shares(routing)
+        counted = shares(routing, self._pool)
         spaces = []
-        for column in np.flatnonzero((shares > NEGLIGIBLE).any(axis=0)):
+        for column in np.flatnonzero((counted > NEGLIGIBLE).any(axis=0)):
             tower = self._pool.tower_by_name[routing.experts[column]]
-            queries = np.flatnonzero(shares[:, column] > NEGLIGIBLE)
+            queries = np.flatnonzero(counted[:, column] > NEGLIGIBLE)
             encoded = tower.encode_queries([batch.texts[query] for query in queries])
-            spaces.append(SpaceQueries(tower.space, encoded, shares[:, column]))
+            spaces.append(SpaceQueries(tower.space, encoded, counted[:, column]))
         return spaces
 
     def _require_known(self, names: Sequence[str]) -> None:
@@ -315,12 +296,6 @@ def lexical_ranking(scope: Scope, texts: Sequence[str], k: int) -> tuple[Ranking
     """The k best documents of some queries by BM25 alone, and the words for it; needs no model."""
     routing = RoutingBatch.constant((), 1, weights={}, strengths={}, lexical=1.0)
     return LexicalScores(scope, texts).ranking(k), routing.explain(0)
-
-
-def _acting(routing: RoutingBatch) -> BoolArray:
-    """Which expert changes which query, shape (n_queries, n_experts)."""
-    acts: BoolArray = (routing.weights[:, 1:] > NEGLIGIBLE) & (routing.strengths > 0)
-    return acts
 
 
 def without_lexical(routing: RoutingBatch) -> RoutingBatch:

@@ -9,7 +9,8 @@ import numpy as np
 
 from routeret.experts.tower import inner_products
 from routeret.progress import track
-from routeret.retriever.index_map import MOST_ROWS, evenly
+from routeret.ranges import expanded
+from routeret.retriever.index_map import LOOKED_AT, MOST_ROWS, evenly
 from routeret.retriever.ranking import score_documents
 from routeret.retriever.searching import Block, Searcher
 from routeret.routing import RouterSettings, UtilityRouter
@@ -30,7 +31,6 @@ MOST_QUERIES = 2000
 
 Values = TypeVar("Values", IntArray, FloatArray)
 
-_LOOKED_AT = 4 * MOST_ROWS
 _CANDIDATES = 100
 """How many documents of either kind are candidates of a pseudo-query."""
 
@@ -84,7 +84,7 @@ def tuned_without_labels(
 
 def unknown_documents(searcher: Searcher) -> IntArray:
     """The numbers of documents that no expert of the pool knows, of at most 16,000 that are looked at."""
-    numbers = evenly(np.flatnonzero(searcher.index.live_documents), most=_LOOKED_AT)
+    numbers = evenly(np.flatnonzero(searcher.index.live_documents), most=LOOKED_AT)
     if not searcher.pool.experts or len(numbers) == 0:
         return numbers
     return numbers[~searcher.known_documents.by(numbers).any(axis=1)]
@@ -119,7 +119,8 @@ def unlabelled_task(
         own = sources[len(found) : len(found) + len(block)].tolist()
         found += [_candidates(block, query, source) for query, source in enumerate(own)]
     width = max(len(candidates) for candidates, _, _ in found)
-    rows = np.concatenate([np.arange(start, end) for start, end in zip(*index.rows_of(numbers), strict=True)])
+    first, end = index.rows_of(numbers)
+    rows = expanded(first, end - first)
     return UnlabelledTask(
         queries=np.concatenate(bases),
         sources=np.array([source for _, _, source in found], dtype=np.int64),

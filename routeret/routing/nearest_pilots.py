@@ -8,7 +8,7 @@ import numpy as np
 
 from routeret.routing.picking import unit
 from routeret.routing.pilots import PilotLibrary
-from routeret.routing.stored_pilots import StoredPilots
+from routeret.routing.stored_pilots import StoredPilots, read
 from routeret.types import FloatArray, Pilot
 
 
@@ -40,7 +40,7 @@ class NearestPilots:
 
     @cached_property
     def _library(self) -> PilotLibrary:
-        return self._pilots if isinstance(self._pilots, PilotLibrary) else self._pilots.library
+        return read(self._pilots)
 
     @cached_property
     def _vectors(self) -> FloatArray:

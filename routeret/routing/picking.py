@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from routeret.errors import InputError
 from routeret.protocols import PoolMember
 from routeret.routing.decisions import RoutingBatch
+from routeret.routing.gain_table import GainTable
 from routeret.routing.pilots import STRENGTHS, PilotCorpus, PilotLibrary
 from routeret.types import BASE, FloatArray, IntArray
 
@@ -105,15 +106,10 @@ def gain_table(library: PilotLibrary, experts: Sequence[PoolMember]) -> FloatArr
     Raises:
         InputError: no expert was measured on any pilot.
     """
-    shape = (len(library.corpora), len(experts), len(STRENGTHS))
-    table, n_measured = np.zeros(shape, dtype=np.float32), 0
-    for row, corpus in enumerate(library.corpora):
-        for column, name in enumerate(names_of(experts)):
-            table[row, column], n_pilots = corpus.mean_gain(name)
-            n_measured += n_pilots
-    if not n_measured:
+    names = names_of(experts)
+    if not any(corpus.mean_gain(name)[1] for corpus in library.corpora for name in names):
         raise nothing_measured(experts, how="any")
-    return table
+    return GainTable.fit(library, names, shrinkage=0.0).means
 
 
 def best_action(gains: FloatArray) -> tuple[int, float]:

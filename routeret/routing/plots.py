@@ -4,15 +4,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from routeret.drawing import Drawing, save_pictures
+from routeret.drawing import Drawing, draw_matrix, save_pictures
 from routeret.routing.reliability import Reliability
 from routeret.routing.report import RouterReport
 
 _COLOUR = "#1b6ca8"
 _LINE_COLOUR = "#8a8a8a"
-_DARK = 0.6  # from this share of the largest gain on, numbers are white
 
 
 def draw_router(report: RouterReport, folder: Path | str) -> list[Path]:
@@ -32,19 +29,16 @@ def draw_router(report: RouterReport, folder: Path | str) -> list[Path]:
 
 
 def _draw_gains(figure: Any, *, report: RouterReport) -> None:  # noqa: ANN401 - matplotlib is optional
-    gains = np.array([[gain.mean for gain in corpus.gains] for corpus in report.corpora])
-    shape = (len(report.corpora), len(report.experts))
-    largest = max(float(np.abs(gains).max(initial=0.0)), 0.01)
+    figure.set_size_inches(2.5 + 0.8 * len(report.experts), 1.6 + 0.35 * len(report.corpora))
     axes = figure.add_subplot()
-    image = axes.imshow(gains.reshape(shape), cmap="RdBu", vmin=-largest, vmax=largest, aspect="auto")
-    axes.set_xticks(range(shape[1]), report.experts, rotation=45, ha="right")
-    axes.set_yticks(range(shape[0]), [corpus.name for corpus in report.corpora])
-    for row, column in np.ndindex(*shape):
-        gain = float(gains[row, column])
-        colour = "white" if abs(gain) > _DARK * largest else "black"
-        axes.text(column, row, f"{100 * gain:+.1f}", ha="center", va="center", fontsize=7, color=colour)
+    draw_matrix(
+        axes,
+        [[gain.mean for gain in corpus.gains] for corpus in report.corpora],
+        rows=[corpus.name for corpus in report.corpora],
+        columns=report.experts,
+        text=lambda gain: f"{100 * gain:+.1f}",
+    )
     axes.set_title("Gain over the base at the best strength, points of nDCG@10")
-    figure.colorbar(image)
 
 
 def _draw_reliability(figure: Any, *, found: Reliability) -> None:  # noqa: ANN401 - matplotlib is optional

@@ -70,6 +70,11 @@ def load_pilots(folder: Path | str) -> PilotLibrary:
     return StoredPilots(folder).library
 
 
+def read(pilots: "PilotLibrary | StoredPilots") -> PilotLibrary:
+    """The pilots in memory; those in a folder are read."""
+    return pilots if isinstance(pilots, PilotLibrary) else pilots.library
+
+
 class StoredPilots:
     """The pilots of a folder, which is checked at once and read at the first question.
 

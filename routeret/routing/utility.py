@@ -19,7 +19,7 @@ from routeret.routing.mixing import mixed
 from routeret.routing.pilots import LEXICAL_WEIGHTS, STRENGTHS, PilotLibrary
 from routeret.routing.settings import RouterSettings
 from routeret.routing.standing import CorpusStanding
-from routeret.routing.stored_pilots import StoredPilots, save_pilots
+from routeret.routing.stored_pilots import StoredPilots, read, save_pilots
 from routeret.routing.training_corpus import NO_OWNER, TrainingCorpus, breadths_of, owners_of
 from routeret.types import FloatArray, IntArray, QueryBatch
 
@@ -105,7 +105,7 @@ class UtilityRouter:
     @property
     def library(self) -> PilotLibrary:
         """The pilots it was fitted on."""
-        return self.pilots if isinstance(self.pilots, PilotLibrary) else self.pilots.library
+        return read(self.pilots)
 
     def route(self, queries: QueryBatch, *, known: FloatArray) -> RoutingBatch:
         """The decisions for some queries.

@@ -1,15 +1,15 @@
 """A learning curve as a picture."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from routeret.drawing import require_drawing, save_picture
 from routeret.errors import InputError
-from routeret.optional import require
 from routeret.training.learning_curve import COVERED, LearningCurve
 
 FORMATS = ("png", "svg")
 
-_EXTRA = "bench"
 _COLOUR = "#1b6ca8"
 _NOW_COLOUR = "#8a8a8a"
 
@@ -23,7 +23,7 @@ def require_picture(file: Path | str) -> None:
     """
     if Path(file).suffix.lstrip(".") not in FORMATS:
         raise InputError(f"picture {file} ends in {Path(file).suffix!r}, expected .{' or .'.join(FORMATS)}")
-    require("matplotlib", extra=_EXTRA)
+    require_drawing()
 
 
 def draw_curve(curve: LearningCurve, file: Path | str) -> None:
@@ -38,13 +38,11 @@ def draw_curve(curve: LearningCurve, file: Path | str) -> None:
         MissingExtraError: matplotlib is not installed.
     """
     require_picture(file)
-    figures = require("matplotlib.figure", extra=_EXTRA)
-    figure = figures.Figure(figsize=(6.4, 4.0), layout="constrained")
-    _draw(figure.add_subplot(), curve)
-    figure.savefig(Path(file), format=Path(file).suffix.lstrip("."), dpi=150)
+    save_picture(partial(_draw, curve=curve), Path(file))
 
 
-def _draw(axes: Any, curve: LearningCurve) -> None:  # noqa: ANN401 - matplotlib is optional
+def _draw(figure: Any, *, curve: LearningCurve) -> None:  # noqa: ANN401 - matplotlib is optional
+    axes = figure.add_subplot()
     numbers = [point.n_queries for point in curve.line]
     axes.fill_between(
         numbers,

@@ -132,11 +132,7 @@ class Material:
     @property
     def sketch(self) -> TrainingSketch:
         """Of all documents and of the queries that an expert is fitted to."""
-        return TrainingSketch.of(
-            self.encoder.space,
-            documents=[one.documents for one in self.sets],
-            queries=[one.train.vectors for one in self.divisions],
-        )
+        return sketch_of(self.sets, self.divisions)
 
     @property
     def digests(self) -> dict[str, object]:
@@ -149,3 +145,17 @@ class Material:
             "data": {one.name: dict(one.checksums) for one in self.sets},
             "anchors": digest.hexdigest(),
         }
+
+
+def sketch_of(sets: Sequence[EmbeddedSet], divisions: Sequence[Division]) -> TrainingSketch:
+    """The sketch of all documents of data sets and of the queries that an expert is fitted to.
+
+    Args:
+        sets: as the base embeds them, at least one.
+        divisions: of each, in their order.
+    """
+    return TrainingSketch.of(
+        sets[0].space,
+        documents=[one.documents for one in sets],
+        queries=[one.train.vectors for one in divisions],
+    )

@@ -9,7 +9,6 @@ import numpy as np
 from routeret.datasets import Dataset, load_dataset
 from routeret.errors import InputError
 from routeret.experts import TowerExpert
-from routeret.experts.sketch import TrainingSketch
 from routeret.experts.tower import SPACE_FUSION, TowerQueries
 from routeret.fusion import SpaceFusion, fuse_spaces
 from routeret.index.structures.best import top_k
@@ -22,6 +21,7 @@ from routeret.training.choosing import DevScores, choose
 from routeret.training.document_tokens import DocumentTokens
 from routeret.training.embedded import EmbeddedSet, embed_dataset
 from routeret.training.expert_report import is_helpful, tested_over_sets
+from routeret.training.material import sketch_of
 from routeret.training.measuring import divide, pilot_queries
 from routeret.training.scoring import JudgedQueries, ndcg_of_scores
 from routeret.types import FloatArray
@@ -146,19 +146,11 @@ def measured_expert(
     if choice is not None:
         strength = choice.strength
         details["scores"] = {"difference": difference.as_dict(), "helpful": is_helpful(difference)}
-    sketch = _sketch([embedded for embedded, _ in sets]) if sets else None
+    every = [embedded for embedded, _ in sets]
+    sketch = sketch_of(every, [divide(one) for one in every]) if every else None
     expert = replace(expert, strength=strength, known_documents=known, details=details, sketch=sketch)
     pilots_of_all = PilotLibrary(query_tower=query_tower, corpora=tuple(corpora))
     return MeasuredTower(expert, pilots_of_all, tuple(scores), difference)
-
-
-def _sketch(sets: Sequence[EmbeddedSet]) -> TrainingSketch:
-    """The sketch of data sets, at least one, as the base embeds them."""
-    return TrainingSketch.of(
-        sets[0].space,
-        documents=[one.documents for one in sets],
-        queries=[divide(one).train.vectors for one in sets],
-    )
 
 
 def tower_gains(
