@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PACK := minilm-domains
+SYSTEMS := usual baselines oracles
 SETS := acl_citances attack_ttp banking77 esco_titles tldr_cli medquad_liveqa amazon_google esci_sample
 
 .PHONY: help demo test gpu-test lint format docs demo-data pack wheel results results-away soak clean
@@ -48,14 +49,15 @@ pack: $(VENV)/cpu.stamp  ## train the shipped pack again from eval/data (up to 4
 results: $(VENV)/cpu.stamp  ## measure the shipped pack again; write eval/results and the README's tables
 	mkdir -p eval/results/home build/embeddings
 	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) eval/data/acl_cocite --pack $(PACK) --cache build/embeddings \
-		--output eval/results/home/separate.json
+		--systems $(SYSTEMS) --output eval/results/home/separate.json
 	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) --merged --pack $(PACK) --cache build/embeddings \
-		--output eval/results/home/merged.json
+		--systems $(SYSTEMS) --output eval/results/home/merged.json
 	$(BIN)/python eval/make_readme_table.py
 
 results-away: $(VENV)/cpu.stamp  ## measure it on corpora of your own, that no expert knows: make results-away AWAY="FOLDER..."
 	mkdir -p eval/results/away build/embeddings
-	$(BIN)/routeret eval --data $(AWAY) --pack $(PACK) --cache build/embeddings --output eval/results/away/separate.json
+	$(BIN)/routeret eval --data $(AWAY) --pack $(PACK) --cache build/embeddings \
+		--systems $(SYSTEMS) --output eval/results/away/separate.json
 	$(BIN)/python eval/make_readme_table.py
 
 soak: $(VENV)/dev.stamp  ## kill a thousand writers at random moments; write eval/results/faults/soak.json

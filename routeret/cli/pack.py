@@ -1,5 +1,6 @@
 """``routeret pack``."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -59,17 +60,25 @@ def info(name: str, as_json: bool) -> None:
     examples=[
         "routeret pack build eval/packs/minilm-domains.toml --out my-pack",
         "routeret build kb docs.jsonl --pack my-pack",
+        "routeret pack build eval/packs/minilm-domains.toml --seed 1 --out my-pack-1",
+        "routeret eval --data my-set --pack my-pack my-pack-1",
     ],
 )
 @click.argument("recipe", type=options.folder)
 @click.option("--out", type=options.folder, required=True, metavar="FOLDER", help="The pack's folder; must not exist.")
+@click.option("--seed", type=int, metavar="N", help="Where chance starts. [default: the recipe's seed]")
 @options.device
 @options.as_json
-def build(recipe: Path, out: Path, device: str | None, as_json: bool) -> None:
-    """Train the experts and the router of a recipe and write the pack to a folder."""
-    from routeret.training import build_pack
+def build(recipe: Path, out: Path, seed: int | None, device: str | None, as_json: bool) -> None:
+    """Train the experts and the router of a recipe and write the pack to a folder.
 
-    report = build_pack(recipe, out=out, device=device, show_progress=True)
+    Packs of one recipe and several seeds show, given to "routeret eval --pack", how much of a figure is chance.
+    """
+    from routeret.training import PackRecipe, build_pack
+
+    read = PackRecipe.read(recipe)
+    read = read if seed is None else replace(read, seed=seed)
+    report = build_pack(read, out=out, device=device, show_progress=True)
     if as_json:
         output.print_json(report.as_dict())
     else:

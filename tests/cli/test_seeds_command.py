@@ -27,10 +27,14 @@ def packs(tmp_path, monkeypatch):
     """The same pack of two seeds, whose expert is a moment's work."""
     monkeypatch.setattr(pack, "LinearRecipe", lambda: LinearRecipe(checkpoints=(5,)))
     write_letters(tmp_path / "data" / "one")
-    for seed in (0, 1):
-        (tmp_path / f"recipe-{seed}.toml").write_text(RECIPE.replace("seed = 0", f"seed = {seed}"))
-        run("pack", "build", tmp_path / f"recipe-{seed}.toml", "--out", tmp_path / f"pack-{seed}")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    run("pack", "build", tmp_path / "recipe.toml", "--out", tmp_path / "pack-0")
+    run("pack", "build", tmp_path / "recipe.toml", "--seed", "1", "--out", tmp_path / "pack-1")
     return tmp_path / "pack-0", tmp_path / "pack-1"
+
+
+def test_a_pack_is_built_with_another_seed_than_its_recipes(packs):
+    assert [run_json("pack", "info", one)["seed"] for one in packs] == [0, 1]
 
 
 def test_several_packs_from_the_command_line(packs, tmp_path):
