@@ -46,19 +46,19 @@ pack: $(VENV)/cpu.stamp  ## train the shipped pack again from eval/data (up to 4
 	mkdir -p routeret/packs_data
 	mv build/$(PACK) routeret/packs_data/$(PACK)
 
-results: $(VENV)/cpu.stamp  ## measure the shipped pack again; write eval/results and the README's tables
+results: $(VENV)/cpu.stamp  ## measure the shipped pack again; write eval/results and the pages that show them
 	mkdir -p eval/results/home build/embeddings
 	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) eval/data/acl_cocite --pack $(PACK) --cache build/embeddings \
 		--systems $(SYSTEMS) --output eval/results/home/separate.json
 	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) --merged --pack $(PACK) --cache build/embeddings \
 		--systems $(SYSTEMS) --output eval/results/home/merged.json
-	$(BIN)/python eval/make_readme_table.py
+	$(BIN)/python eval/make_results_page.py
 
 results-away: $(VENV)/cpu.stamp  ## measure it on corpora of your own, that no expert knows: make results-away AWAY="FOLDER..."
 	mkdir -p eval/results/away build/embeddings
 	$(BIN)/routeret eval --data $(AWAY) --pack $(PACK) --cache build/embeddings \
 		--systems $(SYSTEMS) --output eval/results/away/separate.json
-	$(BIN)/python eval/make_readme_table.py
+	$(BIN)/python eval/make_results_page.py
 
 soak: $(VENV)/dev.stamp  ## kill a thousand writers at random moments; write eval/results/faults/soak.json
 	$(BIN)/python tests/faults/random_kills.py --kills 1000 --seed 1 --output eval/results/faults/soak.json

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from routeret.evaluation import update_document
+from routeret.evaluation import Report, means, update_document
 from routeret.evaluation.layout import Cell, Table, markdown, signed, system_order
 
 ROOT = Path(__file__).parent.parent
@@ -278,13 +278,8 @@ def kilobytes(size: int, n_documents: int) -> str:
 
 def suite(values: Figures) -> str:
     """The experiment of RouterRetriever."""
-    reports = values["reports"]
-    names = system_order({name for report in reports.values() for name in report["mean"]})
-    rows = tuple(
-        (name, *(report["mean"].get(name, {}).get("ndcg@10") for report in reports.values())) for name in names
-    )
-    header = ("nDCG@10, mean over sets", *reports)
-    return f"## RouterRetriever's experiment, with LoRA experts\n\n{markdown(Table(header, rows))}"
+    reports = {name: Report.from_json(report) for name, report in values["reports"].items()}
+    return f"## RouterRetriever's experiment, with LoRA experts\n\n{markdown(means(reports))}"
 
 
 def interval(test: Figures | None) -> str:

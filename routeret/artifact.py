@@ -230,3 +230,18 @@ def _verify_files(folder: Path, checksums: dict[str, str]) -> None:
         raise ArtifactError(
             f"{file} is damaged: checksum {found[:16]}, expected {expected[:16]}; restore it from its source"
         )
+
+
+@contextmanager
+def naming_damage(folder: Path) -> Iterator[None]:
+    """Turn what goes wrong while a saved folder is read into an error that names the folder.
+
+    Raises:
+        ArtifactError: a file is missing or damaged, or does not fit the manifest.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(f"{folder} is damaged: {error}; restore it, or train it again") from error

@@ -27,13 +27,15 @@ def command(
     """Tell from a query log how the experts of an index do.
 
     Shown are the weights of the experts, which of them never act, which of them harm, and which queries match no
-    expert; each with what to do about it. Nothing in the index changes.
+    expert; each with what to do about it. Below stands how well each expert fits the documents, as routeret experts
+    list --fit shows it. Nothing in the index changes.
 
     The log holds one query a line, or, in a file that ends in .jsonl, objects like {"query": "lost my card"}. With the
     documents that are right, as in {"query": "lost my card", "relevant": ["faq-17"]}, or with "clicked" in place of
     "relevant", the search is also measured without each expert. Lines without documents may stand among them.
     """
     from routeret.cli.diagnosis_text import diagnosis_text
+    from routeret.cli.experts import fit_text
     from routeret.doctor import diagnose, draw, read_log
     from routeret.drawing import require_drawing
     from routeret.retriever import Retriever
@@ -43,10 +45,12 @@ def command(
     log = read_log(queries)
     with Retriever.open(index_folder, device=device) as retriever:
         diagnosis = diagnose(retriever, log, seed=seed, show_progress=True)
+        fits = retriever.expert_fits()
     files = [] if plots is None else draw(diagnosis, plots)
     if as_json:
-        output.print_json({**diagnosis.to_json(), "plots": [str(file) for file in files]})
+        shown = {"fits": [fit.as_dict() for fit in fits], "plots": [str(file) for file in files]}
+        output.print_json({**diagnosis.to_json(), **shown})
         return
-    click.echo(diagnosis_text(diagnosis))
+    click.echo("\n".join([diagnosis_text(diagnosis), "", *map(fit_text, fits)]))
     for file in files:
         click.echo(f"Wrote {file}")

@@ -4,12 +4,13 @@ from routeret.evaluation.assemble import assemble_dataset, evaluate_runs
 from routeret.evaluation.compare import Comparison, compare, compare_files
 from routeret.evaluation.dataset_report import DatasetReport, Difference, Regret, Stratum
 from routeret.evaluation.evaluating import evaluate, evaluate_seeds
+from routeret.evaluation.layout import markdown
 from routeret.evaluation.provenance import Provenance
 from routeret.evaluation.report import Report
 from routeret.evaluation.seeds import SeedsReport, Spread
 from routeret.evaluation.set_by_set import SetDifference, SystemPair
 from routeret.evaluation.summary import summary_text
-from routeret.evaluation.table import is_stale, render, update_document
+from routeret.evaluation.table import is_stale, means, render, update_document
 
 __all__ = [
     "Comparison",
@@ -30,6 +31,8 @@ __all__ = [
     "evaluate_runs",
     "evaluate_seeds",
     "is_stale",
+    "markdown",
+    "means",
     "render",
     "summary_text",
     "update_document",

@@ -15,9 +15,10 @@ from routeret.evaluation.provenance import Provenance
 from routeret.evaluation.report import Report
 from routeret.evaluation.scoring import Options, score_dataset
 from routeret.evaluation.seeds import SeedsReport
+from routeret.evaluation.systems import known_systems, require_systems
 from routeret.experts.remembering import remembering
 from routeret.index import Index
-from routeret.packs import DEFAULT_PACK, read_pack
+from routeret.packs import DEFAULT_PACK, Pack, read_pack
 from routeret.retriever import Retriever
 from routeret.retriever.own_spaces import common_fusion
 from routeret.retriever.pool import Pool, load_pool
@@ -77,12 +78,15 @@ def evaluate(
     options = Options(split, systems, save_runs, None if cache is None else Path(cache), show_progress)
     if index is not None:
         with Retriever.open(index, device=device) as retriever:
+            require_systems(systems or (), known_systems(retriever.expert_names))
             searched = {dataset.name: _found_in(retriever.index, dataset, split) for dataset in datasets}
             pools = _pools(datasets, searched, retriever.searcher.pool, leave_out=leave_out)
             return _report(datasets, searched, pools, options, merged=merged, leave_out=leave_out, pack=None)
     for dataset in datasets:
         dataset.check(split)
     chosen = read_pack(DEFAULT_PACK if pack is None else pack)
+    # Before hours of embedding.
+    require_systems(systems or (), known_systems(list(chosen.expert_folders)))
     base = load_encoder(chosen.base, device=device)
     pool = load_pool(
         base,
@@ -107,8 +111,9 @@ def evaluate(
         show_progress=show_progress,
     ) as searched:
         pools = _pools(datasets, searched, pool, leave_out=leave_out)
-        fingerprint = sha256_of(chosen.folder / MANIFEST)[:16]
-        return _report(datasets, searched, pools, options, merged=merged, leave_out=leave_out, pack=fingerprint)
+        return _report(
+            datasets, searched, pools, options, merged=merged, leave_out=leave_out, pack=_fingerprint(chosen)
+        )
 
 
 def evaluate_seeds(
@@ -141,8 +146,8 @@ def evaluate_seeds(
         show_progress: draw progress bars on stderr.
 
     Raises:
-        InputError: fewer than two packs were given, or one twice, or they do not have one base and experts of the same
-            names; or as in :func:`evaluate`.
+        InputError: fewer than two packs were given, or one twice, or they do not have one base, or not the same
+            systems; or as in :func:`evaluate`.
         CorpusError: as in :func:`evaluate`.
     """
     names = [packs] if isinstance(packs, str) else [str(pack) for pack in packs]
@@ -150,6 +155,7 @@ def evaluate_seeds(
     if len(names) < 2 or twice is not None:
         found = f"pack {twice!r} was given twice" if twice else f"packs is {names!r}"
         raise InputError(f"{found}; expected a list of at least two packs, each once")
+    _require_trainings(names, systems or ())
     reports = {
         name: evaluate(
             data,
@@ -167,6 +173,32 @@ def evaluate_seeds(
         for number, name in enumerate(names, start=1)
     }
     return SeedsReport.of(reports)
+
+
+def _require_trainings(names: Sequence[str], systems: Sequence[str]) -> None:
+    """Do nothing if packs can be measured side by side; told before the first of them is measured.
+
+    Raises:
+        InputError: two are the same, have other bases, or one has not the systems.
+    """
+    packs = {name: read_pack(name) for name in names}
+    (first_name, first), *_ = packs.items()
+    name_by_fingerprint: dict[str, str] = {}
+    for name, pack in packs.items():
+        twin = name_by_fingerprint.setdefault(_fingerprint(pack), name)
+        if twin != name:
+            raise InputError(f"{twin!r} and {name!r} are the same pack; give trainings of other seeds")
+        if (pack.space, pack.query_tower) != (first.space, first.query_tower):
+            raise InputError(
+                f"{first_name!r} has the base {first.base!r} with query tower {first.query_tower}, {name!r} has "
+                f"{pack.base!r} with {pack.query_tower}; give packs of one recipe and base"
+            )
+        require_systems(systems, known_systems(list(pack.expert_folders)))
+
+
+def _fingerprint(pack: Pack) -> str:
+    """16 hexadecimal digits of all that a pack is."""
+    return sha256_of(pack.folder / MANIFEST)[:16]
 
 
 def _pools(

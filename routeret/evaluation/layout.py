@@ -45,6 +45,13 @@ def system_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=lambda name: (rank.get(name, len(rank)), name))
 
 
+def turned(table: Table) -> Table:
+    """The same with rows for columns; the corner stays."""
+    names, *columns = zip(*table.rows, strict=True)
+    rows = tuple((name, *cells) for name, cells in zip(table.header[1:], columns, strict=True))
+    return Table(header=(table.header[0], *map(str, names)), rows=rows, notes=table.notes)
+
+
 def aligned(table: Table) -> str:
     """Draw a table for a terminal; long column names are broken at ``_`` and ``:`` into lines."""
     heads = [_broken(name) for name in table.header]

@@ -147,6 +147,7 @@ def _require_alike(reports: Mapping[str, Report]) -> None:
             ("data sets", first.datasets.keys(), other.datasets.keys()),
             ("systems", first.mean.keys(), other.mean.keys()),
             ("documents", _indexes(first), _indexes(other)),
+            ("settings", _settings(first), _settings(other)),
         ):
             if one != two:
                 raise InputError(
@@ -158,6 +159,15 @@ def _require_alike(reports: Mapping[str, Report]) -> None:
 def _indexes(report: Report) -> list[str]:
     """The fingerprints of what was searched, of its space too."""
     return [] if report.provenance is None else [f"{one}" for one in report.provenance.indexes.values()]
+
+
+def _settings(report: Report) -> list[str]:
+    """The split and the ways to measure that change what is measured."""
+    provenance = report.provenance
+    ways = ["merged" if report.merged else "separate"]
+    if provenance is not None:
+        ways += [f"split {provenance.split}", *(["left out"] if provenance.left_out else [])]
+    return ways
 
 
 def _spread(means: Sequence[Mapping[str, float] | None]) -> Spread | None:

@@ -1,6 +1,6 @@
 """Suites in TOML files: which pack, on which data sets, with which systems."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from routeret.artifact import sha256_of
 from routeret.errors import InputError
 from routeret.training.pack_recipe import PackRecipe
-from routeret.training.recipe_file import read_toml, require_fields
+from routeret.training.recipe_file import field_names, read_toml, recipe_of, require_fields
 
 Setting = Literal["separate", "merged"]
 """One index a data set, or one index for all."""
@@ -70,25 +70,46 @@ class Suite:
         where, settings = f"the suite {path}", get_args(Setting)
         table = read_toml(path, what="suite")
         require_fields(table, known=(*_NEEDED, *_OPTIONAL, *settings), needed=_NEEDED, where=where)
-        work = path.parent / table["work"]
+        plain = recipe_of(_Plain, {name: table[name] for name in field_names(_Plain) if name in table}, where=where)
+        work = path.parent / plain.work
         recipes, pack, data = _pack_of(table, folder=path.parent, work=work, where=where)
-        folders = {one: tuple(data / name for name in table[one]) for one in settings if table.get(one)}
+        sets: dict[Setting, tuple[str, ...]] = {"separate": plain.separate, "merged": plain.merged}
+        folders = {one: tuple(data / name for name in names) for one, names in sets.items() if names}
         if not folders:
             raise InputError(f"{where} measures nothing: give data sets as 'separate' or 'merged', or as both")
-        leave_out = table.get("leave_out", False)
-        if not isinstance(leave_out, bool):
-            raise InputError(f"{where} has leave_out = {leave_out!r}; expected true or false")
+        for setting, own in folders.items():
+            _require_each_once([folder.name for folder in own], where=f"{setting!r} of {where}")
         return cls(
-            name=table["name"],
+            name=plain.name,
             checksum=sha256_of(path),
             recipes=recipes,
             pack=pack,
             work=work,
-            split=table["split"],
-            systems=tuple(table["systems"]),
-            leave_out=leave_out,
+            split=plain.split,
+            systems=plain.systems,
+            leave_out=plain.leave_out,
             folders_by_setting=folders,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """The fields of a suite that are what they say."""
+
+    name: str
+    work: str
+    split: str
+    systems: tuple[str, ...]
+    data: str = ""
+    leave_out: bool = False
+    separate: tuple[str, ...] = ()
+    merged: tuple[str, ...] = ()
+
+
+def _require_each_once(names: Sequence[str], *, where: str) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{where} names two data sets {twice!r}; name each once, and rename the folder of one")
 
 
 def _pack_of(
@@ -102,6 +123,8 @@ def _pack_of(
             raise InputError(f"{where} takes the pack {pack!r} and {problem}; see docs/evaluation.md")
         own = folder / pack
         return {}, str(own) if own.is_dir() else pack, folder / table["data"]
+    if not isinstance(pack, dict):
+        raise InputError(f"{where} has pack = {pack!r}; expected the name or folder of a pack, or a table: [pack]")
     where_pack = f"[pack] of {where}"
     if "data" in table:
         raise InputError(f"{where} has 'data' beside [pack]; name the folder of the data sets in [pack] alone")

@@ -52,8 +52,10 @@ def require_systems(names: Sequence[str], known: Sequence[str]) -> None:
     """Do nothing if systems are among those that there are, or stand for some of them.
 
     Raises:
-        InputError: one is not.
+        InputError: one is not, or the names are a string.
     """
+    if isinstance(names, str):
+        raise InputError(f"systems is the string {names!r}, expected a list of names: [{names!r}]")
     unknown = [name for name in names if name not in (*_GROUPS, *known)]
     if unknown:
         raise InputError(
@@ -89,14 +91,16 @@ class Systems:
         Args:
             searcher: searches the index with the pool.
             names: which systems; the base is always one, and :data:`BASELINES`, :data:`ALL_ORACLES` and :data:`USUAL`
-                stand for many. None takes the usual: all but those of :data:`ON_REQUEST`.
+                stand for many. None takes the usual: all but those of :data:`ON_REQUEST`. A single expert that the
+                pool does without, as where a set is left out, is a system that cannot be had.
 
         Raises:
             InputError: a name is unknown.
         """
         self._searcher = searcher
         self._experts = {f"{EXPERT}{name}": name for name in searcher.pool.names}
-        known = known_systems(searcher.pool.names)
+        asked = [name.removeprefix(EXPERT) for name in names or () if name.startswith(EXPERT)]
+        known = known_systems(list(dict.fromkeys([*searcher.pool.names, *asked])))
         require_systems(names or (), known)
         wanted = _wanted_systems(names, known)
         self._has_oracles = not wanted.isdisjoint(PLAIN)

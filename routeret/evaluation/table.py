@@ -1,12 +1,12 @@
 """The tables of the documents, generated from committed results."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from routeret.artifact import write_file
 from routeret.errors import InputError
 from routeret.evaluation.dataset_report import DatasetReport, Difference, Stratum
-from routeret.evaluation.layout import Cell, Table, markdown, signed
+from routeret.evaluation.layout import Cell, Table, markdown, signed, system_order, turned
 from routeret.evaluation.report import Report
 from routeret.evaluation.summary import VERDICTS_NOTE, closed_gaps
 from routeret.measures import NDCG
@@ -30,6 +30,19 @@ def render(results: Sequence[Path]) -> str:
     if not results:
         raise InputError("0 result files were given; expected at least one report under eval/results/")
     return "\n\n".join(_section(path, Report.load(path)) for path in results)
+
+
+def means(reports: Mapping[str, Report], *, systems: Sequence[str] | None = None) -> Table:
+    """Give the nDCG@10 of systems, each the mean over the sets of a report: a row a system, a column a report.
+
+    Args:
+        reports: by the name of their column.
+        systems: which ones, in this order; None takes all, in the order of the tables. Where a report has not measured
+            one, there is a dash.
+    """
+    names = system_order({name for report in reports.values() for name in report.mean}) if systems is None else systems
+    rows = tuple((name, *((report.mean.get(name) or {}).get(NDCG) for report in reports.values())) for name in names)
+    return Table(("nDCG@10, mean over sets", *reports), rows)
 
 
 def update_document(path: Path, marker: str, *, content: str) -> None:
@@ -66,9 +79,9 @@ def is_stale(path: Path, marker: str, *, content: str) -> bool:
 
 def _section(path: Path, report: Report) -> str:
     setting = "one index that holds all corpora" if report.merged else "one index a dataset"
-    lines = [f"**{path.parent.name} / {path.stem}** (nDCG@10, {setting})", report.markdown()]
+    lines = [f"## {path.parent.name} / {path.stem}", f"nDCG@10, {setting}.", markdown(turned(report.values()))]
     if oracles := report.oracles():
-        lines += [_FURTHER, report.markdown(systems=oracles)]
+        lines += [_FURTHER, markdown(turned(report.values(systems=oracles)))]
     if gaps := closed_gaps(report):
         lines.append(markdown(gaps))
     routed = [name for name in _ROUTED if report.n_datasets(name)]

@@ -61,8 +61,8 @@ class FingerprintTable:
     """Finds the fingerprints that differ in a few bits from others, without looking at all of them.
 
     Multi-index hashing (Norouzi, Punjani and Fleet, CVPR 2012, section 3): of four bands of 16 bits, one differs in a
-    bit at most where all 64 differ in seven at most. So the codes that have a band in common, or nearly, are all that
-    need comparing.
+    bit at most where all 64 differ in seven at most, and one is equal where they differ in three at most. So the codes
+    that have a band in common, or nearly, are all that need comparing.
     """
 
     def __init__(self, codes: HashArray) -> None:
@@ -73,43 +73,44 @@ class FingerprintTable:
         """
         self._codes = codes
         bands = _bands(codes)
-        self._orders = [np.argsort(bands[:, band], kind="stable") for band in range(_BANDS)]
-        values = np.arange(_BAND_VALUES + 1)
-        self._starts = [
-            np.searchsorted(bands[order, band], values).astype(np.int64) for band, order in enumerate(self._orders)
-        ]
+        # All codes by the first band, then all by the second and so on; of each value, where its codes begin.
+        self._order = np.concatenate([np.argsort(bands[:, band], kind="stable") for band in range(_BANDS)])
+        counts = np.bincount(_by_band(bands).ravel(), minlength=_BANDS * _BAND_VALUES)
+        self._starts: IntArray = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
-    def near(self, codes: HashArray) -> tuple[IntArray, IntArray, NDArray[np.uint8]]:
-        """The pairs of a code and one of the table that differ in at most :data:`MOST_RADIUS` bits.
+    def near(self, codes: HashArray, *, radius: int = MOST_RADIUS) -> tuple[IntArray, IntArray, NDArray[np.uint8]]:
+        """The pairs of a code and one of the table that differ in a few bits at most.
 
         Args:
             codes: uint64, shape (n,).
+            radius: in how many bits, 0 to :data:`MOST_RADIUS`.
 
         Returns:
-            Number of the code, number of the one in the table, and in how many bits they differ, all of one length; a
-            pair may come more than once.
+            Number of the code, ascending, number of the one in the table, and in how many bits they differ, all of one
+            length; a pair may come more than once.
         """
+        flips = _one_bit_or_none()[: None if radius >= _BANDS else 1]
         found: list[tuple[IntArray, IntArray, NDArray[np.uint8]]] = []
         for start in range(0, len(codes), _AT_ONCE):
             part = codes[start : start + _AT_ONCE]
-            for band in range(_BANDS):
-                asked, known = self._candidates(_bands(part)[:, band], band)
-                distances = np.bitwise_count(part[asked] ^ self._codes[known])
-                is_near = distances <= MOST_RADIUS
-                found.append((asked[is_near] + start, known[is_near], distances[is_near]))
+            asked, known = self._candidates(part, flips)
+            distances = np.bitwise_count(part[asked] ^ self._codes[known])
+            is_near = distances <= radius
+            found.append((asked[is_near] + start, known[is_near], distances[is_near]))
         if not found:
             nothing = np.zeros(0, dtype=np.int64)
             return nothing, nothing, np.zeros(0, dtype=np.uint8)
         asked, known, distances = (np.concatenate(columns) for columns in zip(*found, strict=True))
         return asked, known, distances
 
-    def _candidates(self, values: NDArray[np.uint16], band: int) -> tuple[IntArray, IntArray]:
-        """The pairs whose values of a band differ in at most one bit."""
-        probes = (values[:, None] ^ _one_bit_or_none()).astype(np.int64)
-        starts = self._starts[band][probes].ravel()
-        counts = self._starts[band][probes + 1].ravel() - starts
-        asked = np.repeat(np.repeat(np.arange(len(values)), probes.shape[1]), counts)
-        return asked, self._orders[band][expanded(starts, counts)]
+    def _candidates(self, codes: HashArray, flips: NDArray[np.uint16]) -> tuple[IntArray, IntArray]:
+        """The pairs that have a band that differs by one of some flips of its bits."""
+        probes = _by_band(_bands(codes)[:, :, None] ^ flips).ravel()
+        starts = self._starts[probes]
+        counts = self._starts[probes + 1] - starts
+        hits = np.flatnonzero(counts)
+        asked = np.repeat(hits // (_BANDS * len(flips)), counts[hits])
+        return asked, self._order[expanded(starts[hits], counts[hits])]
 
 
 @lru_cache(maxsize=8)
@@ -129,3 +130,13 @@ def _bands(codes: HashArray) -> NDArray[np.uint16]:
     """The bands of some codes, uint16, shape (n, 4)."""
     shifts = np.arange(0, _BITS, _BITS // _BANDS, dtype=np.uint64)
     return (codes[:, None] >> shifts).astype(np.uint16)
+
+
+def _by_band(values: NDArray[np.uint16]) -> IntArray:
+    """Numbers of values of bands, so that those of the second band come behind those of the first and so on.
+
+    Args:
+        values: uint16, shape (n, 4) or (n, 4, n_values).
+    """
+    offsets = np.arange(_BANDS, dtype=np.int64) * _BAND_VALUES
+    return values.astype(np.int64) + offsets.reshape(1, _BANDS, *(1 for _ in values.shape[2:]))

@@ -1,8 +1,7 @@
 """What the folders of experts have in common."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 
 from routeret import __version__
 from routeret.artifact import new_folder, write_file, write_manifest
-from routeret.errors import ArtifactError, InputError
+from routeret.errors import InputError
 from routeret.experts.sketch import TrainingSketch
 from routeret.protocols import PoolMember
 from routeret.types import HashArray
@@ -104,18 +103,3 @@ def _write_known(folder: Path, known: HashArray, sketch: TrainingSketch | None) 
 
     arrays: dict[str, NDArray[Any]] = {} if sketch is None else sketch.arrays()
     write_file(folder / _SKETCH, save({_KNOWN: known.astype(np.uint32), **arrays}))
-
-
-@contextmanager
-def naming_damage(folder: Path) -> Iterator[None]:
-    """Turn what goes wrong while an expert's folder is read into an error that names the folder.
-
-    Raises:
-        ArtifactError: a file is missing or damaged, or does not fit the manifest.
-    """
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{folder} is damaged: {error}; restore it, or train it again") from error

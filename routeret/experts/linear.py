@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from routeret.artifact import write_file
+from routeret.artifact import naming_damage, write_file
 from routeret.errors import InputError
-from routeret.experts.folder import naming_damage, read_known, write_expert
+from routeret.experts.folder import read_known, write_expert
 from routeret.experts.names import require_expert_name
 from routeret.experts.sketch import TrainingSketch, short_keys
 from routeret.experts.strength import applied, checked_base, require_strength

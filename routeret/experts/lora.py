@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from routeret.artifact import write_file, write_json
+from routeret.artifact import naming_damage, write_file, write_json
 from routeret.encoders.adapted import AdaptedQueries, Adapter
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import InputError, SpaceMismatchError
-from routeret.experts.folder import naming_damage, read_known, write_expert
+from routeret.experts.folder import read_known, write_expert
 from routeret.experts.names import require_expert_name
 from routeret.experts.sketch import TrainingSketch, short_keys
 from routeret.experts.strength import applied, checked_base, require_strength

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from routeret.artifact import naming_damage
 from routeret.encoders import HashingEncoder, TorchEncoder, named_encoder
 from routeret.errors import InputError, SpaceMismatchError
-from routeret.experts.folder import naming_damage, read_known, write_expert
+from routeret.experts.folder import read_known, write_expert
 from routeret.experts.names import require_expert_name
 from routeret.experts.sketch import TrainingSketch, short_keys
 from routeret.index.tokens import TokenStorage, require_token_storage

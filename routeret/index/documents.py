@@ -55,6 +55,11 @@ class DocumentReader:
         return self._folder
 
     @property
+    def generation(self) -> int:
+        """Counts the times that numbers and rows were given anew; inside one they mean the same for ever."""
+        return self._generation
+
+    @property
     def n_rows(self) -> int:
         """The row behind the last one; rows of removed documents count."""
         return self._snapshot.n_rows

@@ -32,25 +32,27 @@ class Knowledge:
         self.n_experts = len(experts)
         self._keys, self._owners = _owners_by_key([short_keys(expert.known_documents) for expert in experts])
         sketches = [sketch_in(expert, space) for expert in experts]
-        self._radii = np.array([-1 if sketch is None else sketch.radius for sketch in sketches], dtype=np.int64)
         nothing = np.zeros(0, dtype=np.uint64)
         codes = [nothing if sketch is None else sketch.fingerprints for sketch in sketches]
         self._codes, self._sketchers = _owners_by_key(codes)
         self._table = FingerprintTable(self._codes)
+        radii = np.array([-1 if sketch is None else sketch.radius for sketch in sketches], dtype=np.int64)
+        self._radius = int(radii.max(initial=0))
+        # By distance, which experts it is near enough for.
+        self._within = np.packbits(radii >= np.arange(self._radius + 1)[:, None], axis=1)
 
-    def of(self, index: Index, numbers: IntArray) -> BoolArray:
-        """Which experts know some documents of an index, shape (n_documents, n_experts)."""
+    def of(self, index: Index, numbers: IntArray) -> NDArray[np.uint8]:
+        """Which experts know some documents of an index, a bit an expert, shape (n_documents, n_bytes)."""
         knows = self._near(index, numbers)
         if len(self._keys):
             keys = index.content_keys(numbers)
             is_known = np.flatnonzero(are_among(keys, self._keys))
-            places = np.searchsorted(self._keys, short_of(keys[is_known]))
-            knows[is_known] |= self._unpacked(self._owners[places])
+            knows[is_known] |= self._owners[np.searchsorted(self._keys, short_of(keys[is_known]))]
         return knows
 
-    def _near(self, index: Index, numbers: IntArray) -> BoolArray:
-        """Which experts keep a fingerprint that hardly differs from that of a span, shape (n_documents, n_experts)."""
-        found = np.zeros((len(numbers), self.n_experts), dtype=np.bool_)
+    def _near(self, index: Index, numbers: IntArray) -> NDArray[np.uint8]:
+        """Which experts keep a fingerprint that hardly differs from that of a span, shape (n_documents, n_bytes)."""
+        found = np.zeros((len(numbers), self._owners.shape[1]), dtype=np.uint8)
         if len(self._codes) == 0 or len(numbers) == 0:
             return found
         first, end = index.rows_of(numbers)
@@ -61,30 +63,42 @@ class Knowledge:
             part = slice(start, start + _AT_ONCE)
             vectors = index.vectors(rows[part])
             is_something = vectors.any(axis=1)
-            asked, known, distances = self._table.near(fingerprints(vectors[is_something]))
-            owners = self._unpacked(self._sketchers[known]) & (distances[:, None] <= self._radii)
-            np.logical_or.at(found, document[part][is_something][asked], owners)
+            asked, known, distances = self._table.near(fingerprints(vectors[is_something]), radius=self._radius)
+            near = document[part][is_something][asked]
+            _unite(found, near, self._sketchers[known] & self._within[distances])
         return found
-
-    def _unpacked(self, owners: NDArray[np.uint8]) -> BoolArray:
-        return np.unpackbits(owners, axis=1, count=self.n_experts).view(np.bool_)
 
 
 class KnownDocuments:
     """Tells, of the documents of an index, which experts know them; what was looked up once is kept."""
 
-    def __init__(self, index: Index, experts: Sequence[PoolMember], *, knowledge: Knowledge | None = None) -> None:
+    def __init__(
+        self,
+        index: Index,
+        experts: Sequence[PoolMember],
+        *,
+        knowledge: Knowledge | None = None,
+        before: "KnownDocuments | None" = None,
+    ) -> None:
         """Take an index and some experts; neither may change afterwards.
 
         Args:
             index: as it is now.
             experts: a column of the answers each.
             knowledge: of the same experts in the index's space; None lays it out.
+            before: of the same experts and the index as it was before. What was looked up there is kept, unless the
+                documents have got other numbers since.
         """
         self._index = index
+        self._generation = index.generation
         self._knowledge = Knowledge(experts, index.space) if knowledge is None else knowledge
         self._is_kept = np.zeros(index.n_numbers, dtype=np.bool_)
         self._kept = np.zeros((index.n_numbers, -(-len(experts) // 8)), dtype=np.uint8)
+        if before is not None and before._generation == self._generation:
+            # Inside a generation a number stands for the same document for ever.
+            n_common = min(len(before._is_kept), index.n_numbers)
+            self._is_kept[:n_common] = before._is_kept[:n_common]
+            self._kept[:n_common] = before._kept[:n_common]
 
     def by(self, numbers: IntArray) -> BoolArray:
         """Which experts know some documents, shape (n_documents, n_experts).
@@ -95,10 +109,16 @@ class KnownDocuments:
         new = numbers[~self._is_kept[numbers]]
         for start in range(0, len(new), _AT_ONCE):
             part = new[start : start + _AT_ONCE]
-            self._kept[part] = np.packbits(self._knowledge.of(self._index, part), axis=1)
+            self._kept[part] = self._knowledge.of(self._index, part)
             # Other threads read what is kept only once it is there.
             self._is_kept[part] = True
         return np.unpackbits(self._kept[numbers], axis=1, count=self._knowledge.n_experts).view(np.bool_)
+
+
+def _unite(found: NDArray[np.uint8], lines: IntArray, bits: NDArray[np.uint8]) -> None:
+    """Set the bits of some lines beside those that are set; a line may come more than once, and lines are in order."""
+    firsts = np.flatnonzero(np.diff(lines, prepend=-1))
+    found[lines[firsts]] |= np.bitwise_or.reduceat(bits, firsts, axis=0)
 
 
 def _owners_by_key(known: Sequence[HashArray]) -> tuple[HashArray, NDArray[np.uint8]]:

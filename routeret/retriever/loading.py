@@ -10,6 +10,7 @@ from routeret.index.reading import Reader
 from routeret.protocols import Encoder
 from routeret.retriever.folder import Contents
 from routeret.retriever.index_map import IndexMap
+from routeret.retriever.known_documents import KnownDocuments
 from routeret.retriever.learned_map import LearnedMap
 from routeret.retriever.pool import Pool, load_pool, require_query_tower
 from routeret.retriever.probing import probe_queries
@@ -42,6 +43,7 @@ class Loader:
         self._searcher: Searcher | None = None
         self._learned: FloatArray | None = None
         self._index_map = IndexMap()
+        self._known: KnownDocuments | None = None
 
     @property
     def contents(self) -> Contents:
@@ -62,7 +64,9 @@ class Loader:
         with self._loading:
             if contents != self._contents:
                 self._contents = contents
-                self._pool = self._learned = None
+                self._pool = self._learned = self._known = None
+            elif self._searcher is not None:
+                self._known = self._searcher.known_documents
             self._searcher = None
 
     def base(self) -> Encoder:
@@ -88,7 +92,11 @@ class Loader:
         with self._loading:
             if self._searcher is None:
                 self._searcher = Searcher(
-                    self._index, self._loaded_pool(), index_map=self._index_map, learned=self._learned_weight()
+                    self._index,
+                    self._loaded_pool(),
+                    index_map=self._index_map,
+                    learned=self._learned_weight(),
+                    known_before=self._known,
                 )
             return self._searcher
 

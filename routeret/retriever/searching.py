@@ -72,7 +72,13 @@ class Searcher:
     """Searches one index, as it is now, with one pool."""
 
     def __init__(
-        self, index: Index, pool: Pool, *, index_map: IndexMap | None = None, learned: FloatArray | None = None
+        self,
+        index: Index,
+        pool: Pool,
+        *,
+        index_map: IndexMap | None = None,
+        learned: FloatArray | None = None,
+        known_before: KnownDocuments | None = None,
     ) -> None:
         """Take an index and a pool of its space; neither may change afterwards.
 
@@ -82,11 +88,14 @@ class Searcher:
             index_map: of the same index, perhaps as it was before; None computes one.
             learned: float32, shape (dim, dim); the map that tuning without labels has made. Where BM25 does not count,
                 it stands in for the one that is computed. With it, maps act where there is no router, too.
+            known_before: who knows documents of the same index, as it was before, for the same pool; None where nobody
+                has asked yet.
         """
         self._index = index
         self._pool = pool
         self._index_map = IndexMap() if index_map is None else index_map
         self._learned = learned
+        self._known_before = known_before
         self._maps: dict[tuple[str, ...], FloatArray | None] = {}
 
     @property
@@ -108,7 +117,9 @@ class Searcher:
     @cached_property
     def known_documents(self) -> KnownDocuments:
         """Which experts of the pool, in its order, were trained over which documents."""
-        return KnownDocuments(self._index, self._pool.experts, knowledge=self._pool.knowledge)
+        return KnownDocuments(
+            self._index, self._pool.experts, knowledge=self._pool.knowledge, before=self._known_before
+        )
 
     def blocks(
         self, texts: Sequence[str], *, depth: int, vectors: FloatArray | None = None, scope: Scope | None = None

@@ -44,7 +44,8 @@ class LabelledSearch:
         index = searcher.index
         rows = index.live_rows
         owners = index.row_documents[rows]
-        relevant = _relevant_rows(queries, index, owners)
+        numbers, starts = np.unique(owners, return_index=True)
+        relevant = _relevant_places(queries, index, numbers)
         base, present, lexical, weights, lowered = [], [], [], [], []
         for block in searcher.blocks([query.text for query in queries], depth=1):
             routing = searcher.route(block)
@@ -63,6 +64,7 @@ class LabelledSearch:
             lexical=_joined(lexical, dim=len(rows)),
             lexical_now=np.concatenate([np.zeros(0, dtype=np.float32), *weights]),
             lowered=_joined(lowered, dim=len(rows)) if any(part.any() for part in lowered) else None,
+            starts=starts if len(starts) < len(rows) else None,
             unit_length=index.space.unit_length,
         )
         return cls(QueryBatch(tuple(query.text for query in queries), task.base), task)
@@ -124,19 +126,17 @@ def _lowered(block: Block, routing: RoutingBatch, searcher: Searcher, owners: In
     return standing.penalties(numbers)[:, places]
 
 
-def _relevant_rows(queries: Sequence[LabelledQuery], index: Index, owners: IntArray) -> tuple[IntArray, ...]:
-    """The rows, among those whose document numbers are given, of the documents that answer each query."""
-    for number, query in enumerate(queries):
+def _relevant_places(queries: Sequence[LabelledQuery], index: Index, numbers: IntArray) -> tuple[IntArray, ...]:
+    """The places, among the rising numbers of all documents, of those that answer each query."""
+    for place, query in enumerate(queries):
         if not query.text.strip() or not query.relevant:
             raise InputError(
-                f"labelled query {number} is {query.text!r} with {len(query.relevant)} relevant documents; expected a "
-                f"text that is not blank and at least one document"
+                f"labelled query {place} is {query.text!r} with {query.relevant!r} as relevant; expected a text that "
+                f"is not blank and the ids of at least one document"
             )
     ids = list(dict.fromkeys(document for query in queries for document in query.relevant))
-    number_by_id = dict(zip(ids, index.numbers(ids).tolist(), strict=True))
-    return tuple(
-        np.flatnonzero(np.isin(owners, [number_by_id[document] for document in query.relevant])) for query in queries
-    )
+    place_by_id = dict(zip(ids, np.searchsorted(numbers, index.numbers(ids)).tolist(), strict=True))
+    return tuple(np.unique([place_by_id[document] for document in query.relevant]) for query in queries)
 
 
 def _joined(parts: Sequence[FloatArray], *, dim: int) -> FloatArray:

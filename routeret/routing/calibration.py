@@ -12,7 +12,9 @@ from routeret.types import FloatArray
 NORMAL_95 = 1.96
 """Half the width of a 95 % interval in standard deviations of a normal distribution."""
 
-_N_FEATURES = 3
+N_FEATURES = 3
+"""Of how many features the chance that an expert helps is made."""
+
 _LEAST_RATE = 0.01
 _MAX_ITERATIONS = 1000
 
@@ -51,7 +53,7 @@ class Calibration:
             weights = _weights(unknown or found, each=True)
             errors = np.sqrt(np.average(np.stack(squares), axis=0, weights=weights)).astype(np.float32)
         if not found:
-            return cls(np.zeros(_N_FEATURES, dtype=np.float32), 0.0, errors)
+            return cls(np.zeros(N_FEATURES, dtype=np.float32), 0.0, errors)
         coefficients, intercept = _logistic(
             np.concatenate([_features_of(one) for one in found]),
             np.concatenate([helped(one) for one in found]),
@@ -122,7 +124,7 @@ def _logistic(features: FloatArray, labels: FloatArray, *, weights: FloatArray) 
     """Coefficients and intercept; the odds alone where all labels are equal."""
     if labels.min() == labels.max():
         n_helped = float(labels.sum())
-        return np.zeros(_N_FEATURES, dtype=np.float32), float(np.log((n_helped + 1) / (len(labels) - n_helped + 1)))
+        return np.zeros(N_FEATURES, dtype=np.float32), float(np.log((n_helped + 1) / (len(labels) - n_helped + 1)))
     from sklearn.linear_model import LogisticRegression
 
     scales = np.maximum(features.std(axis=0), 1e-6)

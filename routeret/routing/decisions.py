@@ -8,7 +8,7 @@ import numpy as np
 
 from routeret.routing.calibration import NORMAL_95
 from routeret.routing.standing import CorpusStanding
-from routeret.types import BASE, LEXICAL, BoolArray, FloatArray, Pilot, QueryBatch, Routing
+from routeret.types import BASE, LEXICAL, BoolArray, FloatArray, IntArray, Pilot, QueryBatch, Routing
 
 _SHOWN_CORPORA = 3
 
@@ -44,6 +44,8 @@ class RoutingBatch:
             :func:`routeret.routing.whitening.whitening`.
         standing: what it counts for a document in which training corpora it stands; None where that is nothing.
         prospects: how far the gains are to be believed; None where the router does not say.
+        held_most: int64, shape (n_queries,); the column of the expert that was held back most, where one was; None
+            where the router holds nobody back.
     """
 
     experts: tuple[str, ...]
@@ -58,6 +60,7 @@ class RoutingBatch:
     adaptation: FloatArray
     standing: CorpusStanding | None = None
     prospects: Prospects | None = None
+    held_most: IntArray | None = None
 
     @classmethod
     def constant(
@@ -147,8 +150,8 @@ class RoutingBatch:
 
     def _reason(self, query: int) -> str:
         """Why the router held back, in words; empty where it did not."""
-        if self.held_back[query]:
-            column = int(self.weights[query, 1:].argmax())
+        if self.held_back[query] and self.held_most is not None:
+            column = int(self.held_most[query])
             return (
                 f"{self.experts[column]} was trained over {self.known[query, column]:.0%} of the documents that the "
                 f"base finds first, too few to act at full strength"

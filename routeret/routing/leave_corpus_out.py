@@ -30,6 +30,8 @@ class Examples:
         rates: float32, shape (n_pilots, n_strengths); how often the expert gains on corpora like this one, not counting
             the pilot itself; 0 where the documents are unknown, since other corpora do not tell.
         measured: float32, shape (n_pilots, n_strengths); change of nDCG@10 against the base.
+        relatives: numbers of the corpora that tell of this one, itself among them; see
+            :meth:`routeret.routing.pilots.PilotLibrary.relatives`.
     """
 
     corpus: int
@@ -39,6 +41,7 @@ class Examples:
     predicted: FloatArray
     rates: FloatArray
     measured: FloatArray
+    relatives: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         """How many predictions: one a pilot and strength."""
@@ -82,7 +85,7 @@ def examples(
             predicted = own.expected(probabilities * likeness.of(vectors))[:, 0]
             rates = np.zeros_like(predicted)
         source = corpus.source or corpus.name
-        found.append(Examples(row, source, column, is_known, predicted, rates, gains[chosen]))
+        found.append(Examples(row, source, column, is_known, predicted, rates, gains[chosen], tuple(relatives)))
     return found
 
 
@@ -91,7 +94,7 @@ def _pairs(library: PilotLibrary, experts: Sequence[str]) -> Iterator[tuple[int,
     for row, corpus in enumerate(library.corpora):
         relatives = library.relatives(row)
         may_be_strange = len(relatives) < len(library.corpora)
-        trained = library.trained_near(row)
+        trained = library.trained_on(relatives)
         for column, expert in enumerate(experts):
             is_known = expert in corpus.home_experts
             teaches = is_known or (may_be_strange and expert not in trained)

@@ -1,6 +1,6 @@
 """Pilots: example queries with how well every expert did on them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -144,11 +144,9 @@ class PilotLibrary:
             or sum(text in texts for text in corpus.texts) > SHARED * len(own.texts)
         ]
 
-    def trained_near(self, number: int) -> frozenset[str]:
-        """The experts that were trained on a corpus, by its number, or on one of its relatives."""
-        return frozenset(
-            expert for relative in self.relatives(number) for expert in self.corpora[relative].home_experts
-        )
+    def trained_on(self, numbers: Iterable[int]) -> frozenset[str]:
+        """The experts that were trained on one of some corpora, by their numbers."""
+        return frozenset(expert for number in numbers for expert in self.corpora[number].home_experts)
 
     def without_corpora(self, names: Sequence[str]) -> "PilotLibrary":
         """The library without some corpora."""

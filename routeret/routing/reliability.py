@@ -33,8 +33,8 @@ class ReliabilityBin:
 class Reliability:
     """How true the promises "this expert helps" and the intervals of gains are.
 
-    Every promise comes from a calibration that has not seen the corpus, nor one of its source. One is made for every
-    pilot, expert and strength.
+    Every promise comes from a calibration that has not seen the corpus, nor one of its source or one that shares more
+    than 1 % of its queries. One is made for every pilot, expert and strength.
 
     Attributes:
         n: how many promises.
@@ -63,27 +63,30 @@ class Reliability:
 
 
 def reliability_of(found: Sequence[Examples]) -> Reliability | None:
-    """Leave every source out of the calibration once, and look at its corpora.
+    """Leave every source out of the calibration once, with all that tells of its corpora, and look at these.
 
     Args:
         found: as :func:`routeret.routing.leave_corpus_out.examples` gives them.
 
     Returns:
-        None where there are no two sources.
+        None where there are no two sources that tell nothing of each other.
     """
-    sources = list(dict.fromkeys(one.source for one in found))
-    if len(sources) < 2:
-        return None
     promises, outcomes, inside = [], [], []
-    for source in sources:
-        calibration = Calibration.fit([one for one in found if one.source != source])
-        for one in found:
-            if one.source == source:
-                promises.append(calibration.helps_on(one))
-                outcomes.append(helped(one))
-                if not one.is_known:
-                    misses = np.abs((one.measured - one.predicted).mean(axis=0))
-                    inside.append(misses <= NORMAL_95 * calibration.unknown_errors)
+    for source in dict.fromkeys(one.source for one in found):
+        own = [one for one in found if one.source == source]
+        near = {relative for one in own for relative in one.relatives}
+        others = [one for one in found if one.source != source and one.corpus not in near]
+        if not others:
+            continue
+        calibration = Calibration.fit(others)
+        for one in own:
+            promises.append(calibration.helps_on(one))
+            outcomes.append(helped(one))
+            if not one.is_known:
+                misses = np.abs((one.measured - one.predicted).mean(axis=0))
+                inside.append(misses <= NORMAL_95 * calibration.unknown_errors)
+    if not promises:
+        return None
     return reliability(
         np.concatenate(promises),
         np.concatenate(outcomes),

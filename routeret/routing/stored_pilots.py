@@ -1,6 +1,6 @@
 """Pilots in a folder: written whole, and read when they are asked for."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,10 @@ class StoredPilots:
                 f"{(STRENGTHS, LEXICAL_WEIGHTS)}; train the expert again"
             )
         self._file: Any = safe_open(folder / _ARRAYS, framework="numpy")
+
+    def __reduce__(self) -> tuple[Callable[["PilotLibrary | StoredPilots"], PilotLibrary], tuple[PilotLibrary]]:
+        """What is copied, or sent to another process, are the pilots themselves: there may be no folder there."""
+        return read, (self.library,)
 
     @cached_property
     def library(self) -> PilotLibrary:

@@ -1,13 +1,15 @@
 """The router that predicts what every expert gains on a query, and mixes them by it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from routeret.artifact import new_folder, read_manifest, write_manifest
+from routeret.artifact import naming_damage, new_folder, read_manifest, write_manifest
 from routeret.errors import InputError, UnknownExpertError
 from routeret.routing.calibration import Calibration
 from routeret.routing.corpus_guess import CorpusGuess
@@ -17,6 +19,7 @@ from routeret.routing.leave_corpus_out import examples
 from routeret.routing.likeness import CorpusLikeness
 from routeret.routing.mixing import mixed
 from routeret.routing.pilots import LEXICAL_WEIGHTS, STRENGTHS, PilotLibrary
+from routeret.routing.router_arrays import require_arrays
 from routeret.routing.settings import RouterSettings
 from routeret.routing.standing import CorpusStanding
 from routeret.routing.stored_pilots import StoredPilots, read, save_pilots
@@ -130,6 +133,7 @@ class UtilityRouter:
         strengths = np.minimum(wanted, cap).astype(np.float32)
         pull = (weights[:, 1:] * wanted).sum(axis=1)
         held_back = (weights[:, 1:] * strengths).sum(axis=1) < _HELD_BACK_BELOW * pull
+        lost = weights[:, 1:] * (wanted - strengths)
         known_best = trust.max(axis=1, initial=0.0)
         return RoutingBatch(
             experts=self.expert_names,
@@ -144,6 +148,7 @@ class UtilityRouter:
             adaptation=(self.settings.index_strength * (1 - known_best)).astype(np.float32),
             standing=self._standing(guessed),
             prospects=self._prospects(gains, probabilities, trust),
+            held_most=lost.argmax(axis=1) if self.expert_names else None,
         )
 
     def known_index(self, corpus: str, *, n_queries: int) -> RoutingBatch | None:
@@ -223,15 +228,29 @@ class UtilityRouter:
 
         folder = Path(folder)
         manifest = read_manifest(folder, kind=KIND, format_number=FORMAT, oldest=OLDEST_FORMAT)
-        experts, settings = tuple(manifest["experts"]), RouterSettings(**manifest["settings"])
+        with naming_damage(folder):
+            experts, settings = tuple(manifest["experts"]), RouterSettings(**manifest["settings"])
         pilots = StoredPilots(folder / _PILOTS)
         if manifest["format"] == OLDEST_FORMAT:
             return cls.fit(pilots.library, experts, settings=settings)
-        arrays = load_file(folder / _ARRAYS)
+        with naming_damage(folder):
+            arrays = load_file(folder / _ARRAYS)
+            require_arrays(arrays, n_corpora=len(manifest["corpora"]), n_experts=len(experts))
+            return cls._of_saved(manifest, arrays, pilots=pilots, settings=settings)
+
+    @classmethod
+    def _of_saved(
+        cls,
+        manifest: Mapping[str, Any],
+        arrays: Mapping[str, NDArray[Any]],
+        *,
+        pilots: StoredPilots,
+        settings: RouterSettings,
+    ) -> "UtilityRouter":
         return cls(
             pilots=pilots,
             corpora=tuple(TrainingCorpus.from_dict(fields) for fields in manifest["corpora"]),
-            expert_names=experts,
+            expert_names=tuple(manifest["experts"]),
             settings=settings,
             guess=CorpusGuess(arrays["coefficients"], arrays["intercepts"]),
             likeness=CorpusLikeness(

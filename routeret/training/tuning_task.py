@@ -7,6 +7,7 @@ import numpy as np
 
 from routeret.errors import InputError
 from routeret.experts.strength import applied
+from routeret.ranges import expanded
 from routeret.routing.pilots import LEXICAL_WEIGHTS
 from routeret.training.scoring import ndcg_of_scores
 from routeret.training.training_set import TrainingSet
@@ -25,13 +26,16 @@ class TuningTask:
         base: float32, shape (n_queries, dim); the base's query embeddings.
         present: float32, shape (n_queries, dim); the vectors that the index is searched with now, which are those of
             the base where no expert acts.
-        documents: float32, shape (n_documents, dim).
-        relevant: rows of the relevant documents of every query, at least one each.
-        lexical: float32, shape (n_queries, n_documents), 0 to 1; BM25 over the query's best. None where there is none.
+        documents: float32, shape (n_rows, dim); a row for every document, or for every span of it.
+        relevant: numbers of the relevant documents of every query, at least one each; their rows, where every document
+            has one.
+        lexical: float32, shape (n_queries, n_rows), 0 to 1; BM25 over the query's best. None where there is none.
         lexical_now: float32, shape (n_queries,); what ``lexical`` is multiplied by now before it is added to the
             cosines. None where there is no ``lexical``.
-        lowered: float32, shape (n_queries, n_documents); what the scores of documents are lowered by, now and with a
-            new expert, since they stand in a training corpus that the query does not look like. None lowers nothing.
+        lowered: float32, shape (n_queries, n_rows); what the scores of documents are lowered by, now and with a new
+            expert, since they stand in a training corpus that the query does not look like. None lowers nothing.
+        starts: int64, shape (n_documents,), rising from 0; the first row of every document, where documents are cut
+            into spans. As in a search, the best span of a document stands for it. None where every document has one.
         unit_length: whether vectors of the space have length 1.
     """
 
@@ -42,6 +46,7 @@ class TuningTask:
     lexical: FloatArray | None = None
     lexical_now: FloatArray | None = None
     lowered: FloatArray | None = None
+    starts: IntArray | None = None
     unit_length: bool = True
 
     def __post_init__(self) -> None:
@@ -64,6 +69,8 @@ class TuningTask:
         found = None if self.lexical_now is None else self.lexical_now.shape
         if found != (None if self.lexical is None else (n_queries,)):
             raise InputError(f"lexical_now has shape {found}, expected ({n_queries},) with lexical and None without")
+        if self.starts is not None:
+            _require_rising(self.starts, n_rows=len(self.documents))
 
     def __len__(self) -> int:
         """How many queries."""
@@ -88,7 +95,7 @@ class TuningTask:
             name="labelled queries",
             queries=self.base[numbers],
             documents=self.documents,
-            positives=tuple(self.relevant[number] for number in numbers),
+            positives=tuple(self._rows(self.relevant[number]) for number in numbers),
             companions=None if self.share == 1.0 else self.present[numbers],
             added_scores=self._added(numbers, lexical),
         )
@@ -137,13 +144,22 @@ class TuningTask:
             added = self._added(numbers[part], lexical)
             if added is not None:
                 scores += added
+            if self.starts is not None:
+                scores = np.maximum.reduceat(scores, self.starts, axis=1)
             relevant = [self.relevant[number] for number in numbers[part]]
             grades = [np.ones(len(rows), dtype=np.float32) for rows in relevant]
             values[part] = ndcg_of_scores(scores, relevant=relevant, grades=grades)
         return values
 
+    def _rows(self, documents: IntArray) -> IntArray:
+        """The rows of some documents, by number."""
+        if self.starts is None:
+            return documents
+        counts = np.diff(self.starts, append=len(self.documents))
+        return expanded(self.starts[documents], counts[documents])
+
     def _added(self, numbers: IntArray, lexical: float | None) -> FloatArray | None:
-        """What is added to the cosines of some queries, shape (n_numbers, n_documents); None adds nothing."""
+        """What is added to the cosines of some queries, shape (n_numbers, n_rows); None adds nothing."""
         added: FloatArray | None = None
         if self.lexical is not None and self.lexical_now is not None:
             now = self.lexical_now[numbers]
@@ -162,3 +178,10 @@ class TuningTask:
         if self.unit_length:
             mixed /= np.maximum(np.linalg.norm(mixed, axis=1, keepdims=True), np.finfo(np.float32).tiny)
         return mixed
+
+
+def _require_rising(starts: IntArray, *, n_rows: int) -> None:
+    if len(starts) == 0 or starts[0] != 0 or starts[-1] >= n_rows or (np.diff(starts) <= 0).any():
+        raise InputError(
+            f"documents start at rows {starts.tolist()[:5]} of {n_rows}; expected rising rows from 0 on, one a document"
+        )

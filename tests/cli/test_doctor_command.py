@@ -48,7 +48,11 @@ def test_what_people_read(kb, clicks):
         "spoiler harms: without it the search finds more, by the whole interval; to remove it: routeret experts "
         f"remove {kb} spoiler",
         "Every query is like some training corpus, or finds documents that some expert knows.",
+        "",
+        *run("experts", "list", kb, "--fit").stdout.splitlines(),
     ]
+    assert lines[-2].startswith("spoiler knows 100% of 12 documents looked at")
+    assert lines[-1].startswith("idle knows 100% of 12 documents looked at")
     assert "routing" in result.stderr
 
 
@@ -57,6 +61,7 @@ def test_what_programs_read(kb, clicks):
     assert (found["n_queries"], found["n_labelled"], found["harmful"], found["plots"]) == (7, 6, ["spoiler"], [])
     assert [expert["wins"] for expert in found["experts"]] == [1.0, 0.0]
     assert found["experts"][0]["effect"]["mean"] == -1
+    assert [(fit["expert"], fit["known"]) for fit in found["fits"]] == [("spoiler", 1.0), ("idle", 1.0)]
     assert found["drift"]["n_far"] == 0
 
 
@@ -83,7 +88,7 @@ def test_queries_that_match_no_expert(kb, tmp_path):
     log = tmp_path / "log.txt"
     log.write_text("zygote\nzygote\nquorum\nwhere to find apples\n", encoding="utf-8")
     lines = run("doctor", kb, "--queries", log).stdout.splitlines()
-    assert lines[-4:] == [
+    assert lines[-7:-3] == [
         "75 % of 4 queries match no expert; typical:",
         "  zygote (stands for 2)",
         "  quorum (stands for 1)",

@@ -7,6 +7,7 @@ import pytest
 from sklearn.calibration import calibration_curve
 from tiny_pilots import X, Y, Z, corpus
 
+from routeret.retriever.passes import without_idle_passes
 from routeret.routing import STRENGTHS, PilotLibrary, RouterSettings, UtilityRouter
 from routeret.routing.calibration import Calibration, helped
 from routeret.routing.leave_corpus_out import Examples, examples
@@ -170,7 +171,7 @@ def test_relatives_tell_nothing(library):
     assert all_of_them.relatives(0) == [0, 3]  # the same source
     assert all_of_them.relatives(1) == [1, 4]  # the same queries
     assert all_of_them.relatives(2) == [2]
-    assert all_of_them.trained_near(0) == {"nurse", "midwife"}
+    assert all_of_them.trained_on([0, 3]) == {"nurse", "midwife"}
 
 
 def test_a_routing_tells_interval_chance_and_reason(library):
@@ -201,3 +202,35 @@ def test_a_report_holds_the_table(library):
     assert care.gains[0].mean == pytest.approx(0.1)
     assert care.gains[0].rate == 1
     assert report.as_dict()["reliability"]["n"] == 7 * 12 * N
+
+
+def test_a_corpus_is_not_judged_by_one_that_holds_its_queries():
+    # b tells of a and the other way round, though they come from other sources, so only c judges them.
+    a, b, c = (example(name, known=False, gained=gained) for name, gained in (("a", 1.0), ("b", 1.0), ("c", 0.0)))
+    a, b, c = replace(a, relatives=(0, 1)), replace(b, relatives=(0, 1)), replace(c, relatives=(2,))
+    told = reliability_of([a, b, c])
+    alone = [Calibration.fit([c]).helps_on(a)[0]] * 2 + [Calibration.fit([a, b]).helps_on(c)[0]]
+    assert [one.predicted for one in told.bins] == pytest.approx([alone[0], alone[2]], abs=1e-6)
+    assert [one.n for one in told.bins] == [2 * 40 * N, 40 * N]
+    assert reliability_of([a, b]) is None
+
+
+def test_the_reason_names_the_expert_that_was_held_back():
+    """Nurse knows the documents and has the largest weight; midwife is wanted too, and knows none of them."""
+    pilots = corpus("care", [X] * 200, home=("nurse",), nurse=[0.1] * 200, midwife=[0.098] * 200)
+    router = UtilityRouter.fit(PilotLibrary("0" * 16, (pilots,)), ["nurse", "midwife"])
+    routing = router.route(QueryBatch(("q",), X[None]), known=np.array([[1.0, 0.0]], dtype=np.float32))
+    told = routing.explain(0)
+    assert told.held_back
+    assert told.weights["nurse"] > told.weights["midwife"] > 0
+    assert told.reason.startswith("midwife was trained over 0% of the documents")
+
+
+def test_the_reason_names_the_expert_whose_pass_did_not_pay():
+    pilots = corpus("care", [X] * 200, home=("lora",), none=[-0.1] * 200, lora=[0.0005] * 200)
+    router = UtilityRouter.fit(PilotLibrary("0" * 16, (pilots,)), ["none", "lora"])
+    routing = router.route(QueryBatch(("q",), X[None]), known=np.zeros((1, 2), dtype=np.float32))
+    told = without_idle_passes(replace(routing, strengths=routing.strengths / 10), {"lora"}).explain(0)
+    assert told.weights.keys() - {"bm25"} == {"base"}
+    assert told.held_back
+    assert told.reason.startswith("lora was trained over 0%")

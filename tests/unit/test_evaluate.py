@@ -8,7 +8,7 @@ from tiny_packs import DIM, ENCODER, QUERIES, TEXTS, documents_of, linear_expert
 from routeret.datasets import load_dataset, read_run
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import CorpusError, InputError, UnknownDocumentError
-from routeret.evaluation import evaluate
+from routeret.evaluation import evaluate, evaluating
 from routeret.index.lexical import Fulltext
 from routeret.measures import NDCG, mean_measures, measure
 from routeret.retriever import Retriever
@@ -168,8 +168,16 @@ def test_chosen_systems_and_always_the_base(sets, pack):
     assert list(evaluate(sets, pack=pack, systems=["uniform"]).mean) == ["base", "uniform"]
     oracles = evaluate(sets, pack=pack, systems=["query_oracle"]).mean
     assert set(oracles) >= {"base", "query_oracle", "expert:fruit"}
+
+
+def test_wrong_systems_are_named_before_anything_is_embedded(sets, pack, monkeypatch):
+    monkeypatch.setattr(evaluating, "load_encoder", None)
     with pytest.raises(InputError, match="unknown system 'magic'; there are base, bm25"):
         evaluate(sets, pack=pack, systems=["magic"])
+    with pytest.raises(InputError, match="unknown system 'expert:magic'"):
+        evaluate(sets, pack=pack, systems=["expert:magic"])
+    with pytest.raises(InputError, match=r"systems is the string 'routed', expected a list of names: \['routed'\]"):
+        evaluate(sets, pack=pack, systems="routed")
 
 
 def test_the_routers_of_the_papers_comparison_are_measured_when_named(sets, pack, tmp_path):

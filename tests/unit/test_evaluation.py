@@ -14,10 +14,11 @@ from routeret.evaluation import (
     compare,
     evaluate_runs,
     is_stale,
+    means,
     render,
     update_document,
 )
-from routeret.evaluation.layout import Table, aligned, markdown, system_order
+from routeret.evaluation.layout import Table, aligned, markdown, system_order, turned
 from routeret.evaluation.oracles import dataset_oracle, query_oracle
 from routeret.evaluation.provenance import installed_versions
 from routeret.evaluation.summary import closed_gaps, summary, summary_text
@@ -295,7 +296,7 @@ def test_closed_gaps_name_every_oracle_that_was_measured(tmp_path):
     assert report.oracles() == oracles
     assert summary_text(report).startswith(report.table(systems=oracles))
     report.save(tmp_path / "report.json")
-    assert report.markdown(systems=oracles) in render([tmp_path / "report.json"])
+    assert markdown(turned(report.values(systems=oracles))) in render([tmp_path / "report.json"])
     assert closed_gaps(tiny_report()) is None
     assert closed_gaps(replace(report, against_oracles=None)) is None
     assert Report.from_json(json.loads(json.dumps(report.to_json()))) == report
@@ -595,12 +596,18 @@ def test_bad_comparisons():
         compare({}, {}, qrels={})
 
 
+def test_a_table_turned():
+    table = Table(("set", "n", "base"), (("faq", 2, 0.5), ("mean", "", None)), notes=("a note",))
+    assert turned(table) == Table(("set", "faq", "mean"), (("n", 2, ""), ("base", 0.5, None)), notes=("a note",))
+    assert turned(turned(table)) == table
+
+
 def test_rendered_results_show_what_routing_changes(tmp_path):
     path = tmp_path / "home" / "separate.json"
     path.parent.mkdir()
     tiny_report().save(path)
     text = render([path])
-    assert text.startswith("**home / separate** (nDCG@10, one index a dataset)")
+    assert text.startswith("## home / separate\n\nnDCG@10, one index a dataset.\n\n| dataset | faq | notes | mean |")
     assert "known_index: mean and median over 1 of 2 datasets." in text
     # dataset, difference, interval, seen (empty), unseen with its queries, weight off the base 1 - 0.25
     assert "| faq | +0.250 | +0.131 to +0.369 | - | +0.250 (2) | 0.750 |" in text
@@ -609,6 +616,19 @@ def test_rendered_results_show_what_routing_changes(tmp_path):
     assert "more actions" not in text
     with pytest.raises(InputError, match="0 result files"):
         render([])
+
+
+def test_means_of_reports_stand_side_by_side():
+    other = evaluate_runs({"set": {"base": {"q1": SECOND}}}, {"set": {"q1": {"a": 1}}})
+    table = means({"tiny": tiny_report(), "other": other}, systems=["routed", "base"])
+    assert table.header == ("nDCG@10, mean over sets", "tiny", "other")
+    # faq and notes count alike: routed ((1 + 0.63093) / 2 + 1) / 2, base ((0.63093 + 0.5) / 2 + 1) / 2.
+    assert table.rows == (
+        ("routed", pytest.approx(0.90773, abs=1e-5), None),
+        ("base", pytest.approx(0.78273, abs=1e-5), pytest.approx(AT_2, abs=1e-5)),
+    )
+    every = means({"tiny": tiny_report()})
+    assert [row[0] for row in every.rows] == system_order(tiny_report().mean)
 
 
 def test_generated_part_of_a_document(tmp_path):

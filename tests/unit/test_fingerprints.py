@@ -15,13 +15,15 @@ def codes_of(*values):
     return np.array(values, dtype=np.uint64)
 
 
-def brute_force(codes, table):
+def brute_force(codes, table, *, radius=MOST_RADIUS):
     distances = np.bitwise_count(codes[:, None] ^ table[None, :])
-    return {(i, j, int(distances[i, j])) for i, j in zip(*np.nonzero(distances <= MOST_RADIUS), strict=True)}
+    return {(i, j, int(distances[i, j])) for i, j in zip(*np.nonzero(distances <= radius), strict=True)}
 
 
-def found(codes, table):
-    return {tuple(map(int, pair)) for pair in zip(*FingerprintTable(table).near(codes), strict=True)}
+def found(codes, table, *, radius=MOST_RADIUS):
+    asked, known, distances = FingerprintTable(table).near(codes, radius=radius)
+    assert (np.diff(asked) >= 0).all()
+    return {tuple(map(int, pair)) for pair in zip(asked, known, distances, strict=True)}
 
 
 def test_every_machine_gives_the_same_fingerprints():
@@ -52,12 +54,18 @@ def test_bits_differ_as_the_angle(degrees):
 
 
 @settings(max_examples=40)
-@given(CODES, CODES, st.lists(st.integers(0, 63), max_size=9))
-def test_the_table_finds_what_comparing_all_finds(table, codes, flips):
+@given(CODES, CODES, st.lists(st.integers(0, 63), max_size=9), st.integers(0, MOST_RADIUS))
+def test_the_table_finds_what_comparing_all_finds(table, codes, flips, radius):
     known = np.unique(codes_of(*table))
     near = [value ^ sum({1 << bit for bit in flips}) for value in table]
     asked = codes_of(*codes, *near)
-    assert found(asked, known) == brute_force(asked, known)
+    assert found(asked, known, radius=radius) == brute_force(asked, known, radius=radius)
+
+
+@pytest.mark.parametrize("radius", [3, 4])
+def test_a_bit_in_every_band_is_found_from_a_radius_of_four_on(radius):
+    spread = sum(1 << bit for bit in (0, 16, 32, 48))
+    assert found(codes_of(spread), codes_of(0), radius=radius) == ({(0, 0, 4)} if radius == 4 else set())
 
 
 def test_six_bits_are_found_wherever_they_lie_and_seven_are_not():

@@ -105,6 +105,65 @@ def test_what_was_looked_up_is_not_looked_up_again(index, monkeypatch):
     assert asked == [[0, 7], [2]]
 
 
+def watched(index, monkeypatch):
+    """Whose content was looked at, call by call."""
+    asked = []
+    keys = index.content_keys
+    monkeypatch.setattr(index, "content_keys", lambda numbers: asked.append(numbers.tolist()) or keys(numbers))
+    return asked
+
+
+def test_what_was_looked_up_before_the_index_changed_is_kept(index, monkeypatch):
+    experts = [linear_expert("fruit", known=documents_of("fruit"))]
+    before = KnownDocuments(index, experts)
+    assert before.by(np.array([0, 5]))[:, 0].tolist() == [True, False]
+    index.add(Corpus.from_documents(texts("a red apple", "a stone"), name="more"), [ENCODER])
+    index.delete(["f1"])
+    asked = watched(index, monkeypatch)
+    after = KnownDocuments(index, experts, before=before)
+    assert after.by(np.array([0, 5, 10, 11]))[:, 0].tolist() == [True, False, True, False]
+    assert asked == [[10, 11]]
+
+
+def test_what_was_looked_up_is_forgotten_where_documents_have_other_numbers(index):
+    experts = [linear_expert("fruit", known=documents_of("fruit"))]
+    before = KnownDocuments(index, experts)
+    assert before.by(all_numbers(index))[:, 0].tolist() == [True] * 5 + [False] * 5
+    index.delete(["f0", "f1"])
+    index.compact()
+    index.add(Corpus.from_documents(texts("a stone", "a pebble"), name="more"), [ENCODER])
+    after = KnownDocuments(index, experts, before=before)
+    assert after.by(all_numbers(index))[:, 0].tolist() == [True] * 3 + [False] * 7
+
+
+def test_a_retriever_does_not_look_up_again_what_was_there_before_an_addition(tmp_path, monkeypatch):
+    expert = linear_expert("fruit", known=documents_of("fruit"))
+    folder = write_expert(tmp_path / "fruit", expert, pilot_corpus("fruit", {"fruit": 0.1}, home=["fruit"]))
+    with Retriever.create(tmp_path / "kb", base=ENCODER) as retriever:
+        retriever.add(documents_of("fruit"))
+        retriever.add_expert(folder)
+        assert retriever.search("red fruit").routing.known_documents == {"fruit": 1.0}
+        retriever.add(documents_of("ships"))
+        asked = watched(retriever.index, monkeypatch)
+        assert retriever.search("red fruit").routing.known_documents == {"fruit": 0.5}
+        retriever.delete([document.id for document in documents_of("ships")])
+        assert retriever.search("red fruit").routing.known_documents == {"fruit": 1.0}
+        # Without the expert the pool is another one, and nothing is kept.
+        assert asked == [[5, 6, 7, 8, 9]]
+
+
+def test_many_nearly_equal_documents_are_united_expert_by_expert(index):
+    # All documents of the index are near one of the first expert's, and those of one kind near the others'.
+    names = ["fruit", "ships"]
+    experts = [sketched("all", *documents_of("fruit"), *documents_of("ships"))]
+    experts += [sketched(names[number % 2], *documents_of(names[number % 2])) for number in range(9)]
+    knows = KnownDocuments(index, experts).by(all_numbers(index))
+    assert knows[:, 0].all()
+    for column in range(1, 10):
+        expected = [column % 2 == 1] * 5 + [column % 2 == 0] * 5
+        assert knows[:, column].tolist() == expected
+
+
 def test_nobody_and_nothing(index):
     assert KnownDocuments(index, []).by(all_numbers(index)).shape == (10, 0)
     assert KnownDocuments(index, [linear_expert("none")]).by(np.zeros(0, dtype=np.int64)).shape == (0, 1)

@@ -121,3 +121,11 @@ def test_an_evaluation_leaves_every_set_out_once(tmp_path):
     usual = evaluate(sets, pack=pack)
     assert not usual.provenance.left_out
     assert {"expert:fruit", "expert:ships"} <= usual.datasets["fruit"].systems.keys()
+
+
+def test_a_single_expert_may_be_asked_for_where_it_has_to_go(tmp_path):
+    sets = [write_dataset(tmp_path / name) for name in ("fruit", "ships")]
+    report = evaluate(sets, pack=write_pack(tmp_path / "two"), leave_out=True, systems=["expert:fruit"])
+    assert report.datasets["fruit"].systems["expert:fruit"] is None
+    assert report.mean["expert:fruit"] == report.datasets["ships"].systems["expert:fruit"]
+    assert report.n_datasets("expert:fruit") == 1

@@ -1,12 +1,18 @@
 """What a router makes of pilots that are few, equal or broken, and of experts that do not belong to it."""
 
+import copy
+import json
+import pickle
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from tiny_packs import documents_of, library, linear_expert, pilot_corpus, write_expert
 from tiny_pilots import X, Y, corpus
 
+from routeret.artifact import MANIFEST, write_manifest
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import ArtifactError, InputError, SpaceMismatchError
 from routeret.retriever import Retriever
@@ -101,3 +107,41 @@ def test_an_expert_of_another_space_is_refused_and_the_index_stays_as_it_was(tmp
             kb.add_expert(folder)
         assert kb.expert_names == ()
         assert sorted(path.name for path in (tmp_path / "kb").iterdir()) == before
+
+
+@pytest.mark.parametrize("kept", [copy.deepcopy, lambda router: pickle.loads(pickle.dumps(router))])
+def test_a_router_from_a_folder_can_be_copied_and_sent_to_another_process(tmp_path, kept):
+    pilots = PilotLibrary("0" * 16, (corpus("care", [X] * 3, home=("nurse",), nurse=[0.3] * 3),))
+    UtilityRouter.fit(pilots, ["nurse"]).save(tmp_path / "router")
+    copied = kept(UtilityRouter.load(tmp_path / "router"))
+    shutil.rmtree(tmp_path / "router")
+    assert copied.library.corpora[0].texts == pilots.corpora[0].texts
+    np.testing.assert_allclose(decided(copied, X).gains, 0.3 * 3 / 13, atol=1e-4)
+
+
+def changed(folder, change):
+    """A router whose arrays or manifest were changed by somebody who wrote the checksums again."""
+    manifest, arrays = json.loads((folder / MANIFEST).read_text()), load_file(folder / "router.safetensors")
+    change({"manifest": manifest, "arrays": arrays})
+    save_file(arrays, folder / "router.safetensors")
+    fields = {name: manifest[name] for name in manifest.keys() - {"kind", "format", "files", "checksum"}}
+    write_manifest(folder, kind="router", format_number=2, fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda saved: saved["manifest"].pop("experts"), "'experts'"),
+        (lambda saved: saved["manifest"]["settings"].update(heat=1), "heat"),
+        (lambda saved: saved["arrays"].pop("gains"), "'gains'"),
+        (lambda saved: saved["arrays"]["gains"].fill(np.nan), "'gains' is not finite somewhere"),
+        (lambda saved: saved["manifest"]["experts"].append("coder"), r"shape \(1, 1, 4\), expected \(1, 2, 4\)"),
+        (lambda saved: saved["manifest"]["corpora"].clear(), r"shape \(1, 3\), expected \(0, 3\)"),
+    ],
+)
+def test_a_router_that_cannot_decide_is_damaged(tmp_path, change, words):
+    pilots = PilotLibrary("0" * 16, (corpus("care", [X] * 3, home=("nurse",), nurse=[0.3] * 3),))
+    UtilityRouter.fit(pilots, ["nurse"]).save(tmp_path / "router")
+    changed(tmp_path / "router", change)
+    with pytest.raises(ArtifactError, match=f"router is damaged: .*{words}"):
+        UtilityRouter.load(tmp_path / "router")

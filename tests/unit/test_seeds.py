@@ -1,11 +1,13 @@
 """Several trainings of one pack: mean and spread over their seeds."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
-from tiny_packs import TEXTS, write_dataset, write_pack
+from tiny_packs import ENCODER, TEXTS, write_dataset, write_pack
 
+from routeret.artifact import MANIFEST, write_manifest
 from routeret.errors import ArtifactError, InputError
 from routeret.evaluation import (
     Provenance,
@@ -15,8 +17,10 @@ from routeret.evaluation import (
     assemble_dataset,
     evaluate,
     evaluate_seeds,
+    evaluating,
 )
 from routeret.measures import MEASURES
+from routeret.packs import FORMAT, KIND
 
 
 def report_of(routed_by_set, *, pack, hybrid=None):
@@ -139,3 +143,28 @@ def test_packs_are_evaluated_one_after_the_other(sets, packs, tmp_path):
     for wrong, words in (([packs[0]], once), (str(packs[0]), once), ([packs[0]] * 2, twice)):
         with pytest.raises(InputError, match=f"{words}; expected a list of at least two packs, each once"):
             evaluate_seeds(sets, wrong)
+
+
+def test_what_cannot_be_measured_side_by_side_is_named_before_any_is_measured(sets, packs, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluating, "evaluate", None)
+    again = shutil.copytree(packs[0], tmp_path / "again" / "one")
+    with pytest.raises(InputError, match="'.*one' and '.*again/one' are the same pack"):
+        evaluate_seeds(sets, [packs[0], again])
+    with pytest.raises(InputError, match="unknown system 'expert:multitask'"):
+        evaluate_seeds(sets, packs, systems=["expert:multitask"])
+    manifest = json.loads((packs[1] / MANIFEST).read_text())
+    fields = {name: manifest[name] for name in ("name", "base", "space", "lexical_weight")}
+    write_manifest(packs[1], kind=KIND, format_number=FORMAT, fields={**fields, "query_tower": "f" * 16})
+    with pytest.raises(InputError, match=rf"one' has the base .* {ENCODER.query_tower}, '.*two' has .* with f{{16}}"):
+        evaluate_seeds(sets, packs)
+
+
+def test_reports_of_other_splits_or_settings_are_not_put_together():
+    one, two = (report_of({"faq": (0.6, 0.7)}, pack=pack) for pack in ("a", "b"))
+    for other, words in (
+        (replace(two, merged=True), r"separate, split test; merged, split test"),
+        (replace(two, provenance=replace(two.provenance, split="dev")), "separate, split test; separate, split dev"),
+        (replace(two, provenance=replace(two.provenance, left_out=True)), "split test; separate, split test, left out"),
+    ):
+        with pytest.raises(InputError, match=f"different settings .*{words}"):
+            SeedsReport.of({"one": one, "two": other})

@@ -1,6 +1,7 @@
 """Tuning to one index: what is believed about a gain, what is measured, what is decided."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -286,6 +287,28 @@ def test_documents_that_are_lowered_are_lowered_before_and_after():
     assert replace(task, lowered=3 - lowered).ndcg_now().tolist() == [0.0] * 60
     added = replace(task, lowered=lowered).training_set(np.array([3]), lexical=None).added_scores
     np.testing.assert_array_equal(added, -lowered[[3]])
+
+
+def test_the_best_span_of_a_document_stands_for_it_and_all_of_them_teach():
+    # Documents of 2, 1 and 3 spans. Each query asks for one document, and one of its spans is nearest.
+    spans = np.eye(6, dtype=np.float32)
+    queries = unit(np.array([[0, 1, 0, 0.5, 0, 0], [1, 0, 0.9, 0, 0, 0]]))
+    relevant = (np.array([0]), np.array([1]))
+    task = TuningTask(queries, queries, spans, relevant, starts=np.array([0, 2, 3]))
+    # The second query's document comes second: 1 / log2(3).
+    np.testing.assert_allclose(task.ndcg_now(), [1.0, 0.63093], atol=1e-5)
+    taught = replace(task, relevant=(np.array([0]), np.array([1, 2]))).training_set(np.arange(2), lexical=None)
+    assert [rows.tolist() for rows in taught.positives] == [[0, 1], [2, 3, 4, 5]]
+    # A score of a document is added to each of its spans.
+    lexical = np.array([[0, 0, 0, 0, 0, 0], [0, 0, 1, 0, 0, 0]], dtype=np.float32)
+    beside = replace(task, lexical=lexical, lexical_now=np.full(2, 0.2, dtype=np.float32))
+    assert beside.ndcg_now().tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("starts", [[], [1, 2], [0, 2, 2], [0, 4]])
+def test_documents_start_at_rising_rows(starts):
+    with pytest.raises(InputError, match=re.escape(f"documents start at rows {starts} of 4")):
+        replace(turned_task(n=4), starts=np.array(starts, dtype=np.int64))
 
 
 # --- the curve -------------------------------------------------------------------------------------------------------
