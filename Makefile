@@ -5,9 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PACK := minilm-domains
 SYSTEMS := usual baselines oracles
+SEEDS := 1 2 3 4
 SETS := acl_citances attack_ttp banking77 esco_titles tldr_cli medquad_liveqa amazon_google esci_sample
 
-.PHONY: help demo test gpu-test lint format docs demo-data pack wheel results results-away soak clean
+.PHONY: help demo test gpu-test lint format docs demo-data pack wheel results results-away results-seeds soak clean
 
 help:            ## show these targets
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  .*##' $(MAKEFILE_LIST) | sed 's/:.*##/ :/'
@@ -58,6 +59,18 @@ results-away: $(VENV)/cpu.stamp  ## measure it on corpora of your own, that no e
 	mkdir -p eval/results/away build/embeddings
 	$(BIN)/routeret eval --data $(AWAY) --pack $(PACK) --cache build/embeddings \
 		--systems $(SYSTEMS) --output eval/results/away/separate.json
+	$(BIN)/python eval/make_results_page.py
+
+results-seeds: $(VENV)/cpu.stamp  ## measure packs of five seeds, on all sets: make results-seeds AWAY="FOLDER..."
+	mkdir -p build/embeddings
+	for seed in $(SEEDS); do test -d build/$(PACK)-$$seed || $(BIN)/routeret pack build eval/packs/$(PACK).toml \
+		--seed $$seed --out build/$(PACK)-$$seed || exit; done
+	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) eval/data/acl_cocite --pack $(PACK) $(SEEDS:%=build/$(PACK)-%) \
+		--systems usual known_index_expert --cache build/embeddings --output eval/results/home/separate-seeds.json
+	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) --merged --pack $(PACK) $(SEEDS:%=build/$(PACK)-%) \
+		--systems usual known_index_expert --cache build/embeddings --output eval/results/home/merged-seeds.json
+	$(BIN)/routeret eval --data $(AWAY) --pack $(PACK) $(SEEDS:%=build/$(PACK)-%) \
+		--systems usual known_index_expert --cache build/embeddings --output eval/results/away/separate-seeds.json
 	$(BIN)/python eval/make_results_page.py
 
 soak: $(VENV)/dev.stamp  ## kill a thousand writers at random moments; write eval/results/faults/soak.json

@@ -107,6 +107,10 @@ class SeedsReport:
 
     def table(self) -> str:
         """Give a text table with a row a system, and one with a row a difference."""
+        return "\n\n".join(map(aligned, self.values()))
+
+    def values(self) -> tuple[Table, Table]:
+        """Give the header, rows and notes of the tables that :meth:`table` draws."""
         shown = next(iter(self.reports.values())).shown()
         rows = [(name, *_cells(self.mean[name])) for name in shown]
         means = Table(
@@ -128,7 +132,7 @@ class SeedsReport:
             ),
             notes=("95 %: over trainings, data sets and clusters of queries",),
         )
-        return f"{aligned(means)}\n\n{aligned(differences)}"
+        return means, differences
 
 
 def _require_alike(reports: Mapping[str, Report]) -> None:

@@ -38,17 +38,17 @@ class Pool:
     lexical_weight: float = DEFAULT_LEXICAL_WEIGHT
     space_fusion: SpaceFusion = "scores"
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The experts' names, in order."""
         return tuple(expert.name for expert in self.experts)
 
-    @property
+    @cached_property
     def adapter_by_name(self) -> Mapping[str, Expert]:
         """The experts that write queries into the base's space, by name."""
         return {expert.name: expert for expert in self.experts if not isinstance(expert, TowerExpert)}
 
-    @property
+    @cached_property
     def costly(self) -> frozenset[str]:
         """The names of the experts that need a pass of an encoder of their own: all but the linear ones."""
         return frozenset(expert.name for expert in self.experts if not isinstance(expert, LinearExpert))
@@ -58,7 +58,7 @@ class Pool:
         """Which documents the experts were trained over, laid out for looking them up in an index of the base."""
         return Knowledge(self.experts, self.base.space)
 
-    @property
+    @cached_property
     def tower_by_name(self) -> Mapping[str, TowerExpert]:
         """The experts with a space of their own, by name."""
         return {expert.name: expert for expert in self.experts if isinstance(expert, TowerExpert)}

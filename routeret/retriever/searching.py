@@ -292,8 +292,9 @@ class Searcher:
 
     def _require_known(self, names: Sequence[str]) -> None:
         held = self._pool.names
-        unknown = [name for name in names if name not in held]
-        if unknown:
+        if tuple(names) == held:
+            return
+        if unknown := [name for name in names if name not in held]:
             raise UnknownExpertError(f"a router weighs expert {unknown[0]!r}; the pool holds {', '.join(held)}")
 
 
