@@ -53,6 +53,7 @@ results: $(VENV)/cpu.stamp  ## measure the shipped pack again; write eval/result
 		--systems $(SYSTEMS) --output eval/results/home/separate.json
 	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) --merged --pack $(PACK) --cache build/embeddings \
 		--systems $(SYSTEMS) --output eval/results/home/merged.json
+	$(BIN)/routeret router report $(PACK) --json > eval/results/router/report.json
 	$(BIN)/python eval/make_results_page.py
 
 results-away: $(VENV)/cpu.stamp  ## measure it on corpora of your own, that no expert knows: make results-away AWAY="FOLDER..."

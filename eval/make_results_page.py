@@ -3,9 +3,11 @@
 The README gets the means of the systems that are most worth comparing, docs/results.md all that was measured.
 """
 
+import json
 from pathlib import Path
 
 from routeret.evaluation import Report, SeedsReport, markdown, means, render, update_document
+from routeret.evaluation.layout import Table
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -15,6 +17,8 @@ RESULTS = ROOT / "eval" / "results"
 REPORTS = [RESULTS / "home" / "separate.json", RESULTS / "home" / "merged.json", RESULTS / "away" / "separate.json"]
 SEEDS = [report.with_name(f"{report.stem}-seeds.json") for report in REPORTS]
 """The same with packs of several seeds; one that is not there has not been measured."""
+ROUTER = RESULTS / "router" / "report.json"
+"""What `routeret router report` says of the pack."""
 COLUMNS = ("own sets, an index each", "own sets, one index for all", "strange sets, an index each")
 """What the README calls the reports."""
 SYSTEMS = (
@@ -51,7 +55,7 @@ def short() -> str:
 
 def whole() -> str:
     """All tables."""
-    return "\n\n".join([render(REPORTS), *(over_seeds(path) for path in SEEDS if path.exists())])
+    return "\n\n".join([render(REPORTS), *(over_seeds(path) for path in SEEDS if path.exists()), promises()])
 
 
 def over_seeds(path: Path) -> str:
@@ -59,6 +63,18 @@ def over_seeds(path: Path) -> str:
     report = SeedsReport.load(path)
     heading = f"## {path.parent.name} / {path.stem.removesuffix('-seeds')}, {len(report.reports)} seeds"
     return "\n\n".join([heading, *map(markdown, report.values())])
+
+
+def promises() -> str:
+    """How far the chance that an expert helps comes true on corpora that were left out."""
+    found = json.loads(ROUTER.read_text(encoding="utf-8"))["reliability"]
+    rows = tuple((f"{one['predicted']:.2f}", one["observed"], one["n"]) for one in found["bins"])
+    notes = (
+        f"expected calibration error {found['calibration_error']:.3f}, Brier skill {found['brier_skill']:+.3f}, area "
+        f"under the ROC curve {found['auc']:.3f}",
+    )
+    table = Table(("chance that an expert helps", "came true", "promises"), rows, notes)
+    return f"## Every training corpus left out of the router once\n\n{markdown(table)}"
 
 
 if __name__ == "__main__":
