@@ -5,16 +5,19 @@
 Every corpus gets an index with the pack; where one of the pack's experts was trained on the corpus, the index has the
 base alone, since tuning is for corpora that are new. Every draw tunes the index as a user would, is measured by
 searching with BM25 and without, and is undone. An expert that is refused counts as a gain of 0. Results go to
-eval/results/tune/<corpus>-<split>.json and, over all corpora, to eval/results/tune/summary-<split>.json.
+eval/results/tune/<corpus>-<split>.json, draw by draw, and, over all corpora, to eval/results/tune/summary-<split>.json;
+a call that is repeated measures the draws that are not there.
 """
 
 import argparse
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from earlier import earlier_values
 
 from routeret.artifact import write_json
 from routeret.datasets import Dataset, load_dataset
@@ -30,6 +33,9 @@ from routeret.types import LEXICAL
 
 HARM = 0.01
 
+TUNED = "tuned"
+"""What the expert of a draw is called; it is gone before the next one."""
+
 WITH, WITHOUT = "with_bm25", "without_bm25"
 SEARCHED: dict[str, tuple[str, ...]] = {WITH: (), WITHOUT: (LEXICAL,)}
 """What is switched off in either way of searching."""
@@ -42,9 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         indexes = arguments.indexes or Path(temporary)
         for folder in arguments.data:
-            result = study(folder, indexes=indexes, arguments=arguments)
-            write_json(arguments.out / f"{result['corpus']}-{arguments.split}.json", result)
-            results.append(result)
+            results.append(study(folder, indexes=indexes, arguments=arguments))
     summary = summarised(results, arguments)
     write_json(arguments.out / f"summary-{arguments.split}.json", summary)
     for name, value in summary.items():
@@ -67,47 +71,72 @@ def parsed_arguments() -> argparse.Namespace:
 
 
 def study(folder: Path, *, indexes: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """All draws on one corpus."""
+    """All draws on one corpus; those that an earlier call wrote are not measured again."""
     dataset = load_dataset(folder)
-    path = indexes / dataset.name
-    with Retriever.open(path) if path.exists() else built(dataset, path, arguments) as retriever:
-        if has_seen(retriever):
-            for name in retriever.expert_names:
-                retriever.remove_expert(name)
-        before = {how: ndcg_by_query(retriever, dataset, arguments, disable=off) for how, off in SEARCHED.items()}
-        draws = []
-        for seed in range(arguments.draws):
-            labelled = labelled_queries_of(folder, split="train", limit=arguments.queries, seed=seed)
-            report = retriever.tune(labelled, seed=seed, force=arguments.force)
-            gains = {how: np.zeros(len(values)) for how, values in before.items()}
-            if report.installed:
-                for how, off in SEARCHED.items():
-                    gains[how] = ndcg_by_query(retriever, dataset, arguments, disable=off) - before[how]
-                retriever.remove_expert(report.expert)
-            draws.append(
-                {
-                    "seed": seed,
-                    **{how: paired_test(values).as_dict() for how, values in gains.items()},
-                    "report": shortened(report),
-                }
-            )
-            print(
-                f"{dataset.name} draw {seed}: {'installed' if report.installed else 'refused'}, cross-validated "
-                f"{report.before:.3f} -> {report.after:.3f}, expected {report.expected_gain:+.3f}, "
-                f"on {arguments.split} {gains[WITH].mean():+.4f}, without BM25 {gains[WITHOUT].mean():+.4f}, "
-                f"{report.seconds:.1f} s",
-                flush=True,
-            )
-        experts = list(retriever.expert_names)
-    return {
+    out = arguments.out / f"{dataset.name}-{arguments.split}.json"
+    settings = {
         "corpus": dataset.name,
         "split": arguments.split,
-        "experts": experts,
-        "n_queries": len(before[WITH]),
         "n_labelled": arguments.queries,
-        "before": {how: float(values.mean()) for how, values in before.items()},
-        "draws": draws,
+        "forced": arguments.force,
+        "limit": arguments.limit,
+        "pack": arguments.pack,
+        "base": arguments.base if arguments.pack == "none" else None,
     }
+    result = earlier_values(out, settings)
+    draws = result.get("draws", [])
+    if draws and len(draws) >= arguments.draws:
+        return result
+    with opened(dataset, indexes, arguments) as retriever:
+        before = {how: ndcg_by_query(retriever, dataset, arguments, disable=off) for how, off in SEARCHED.items()}
+        result = {
+            **settings,
+            "experts": list(retriever.expert_names),
+            "n_queries": len(before[WITH]),
+            "before": {how: float(values.mean()) for how, values in before.items()},
+            "draws": draws,
+        }
+        for seed in range(len(draws), arguments.draws):
+            draws.append(one_draw(seed, retriever, dataset, before, arguments))
+            write_json(out, result)
+    return result
+
+
+def one_draw(
+    seed: int, retriever: Retriever, dataset: Dataset, before: dict[str, np.ndarray], arguments: argparse.Namespace
+) -> dict[str, Any]:
+    """Tune on drawn queries, measure, and undo it."""
+    labelled = labelled_queries_of(dataset.folder, split="train", limit=arguments.queries, seed=seed)
+    report = retriever.tune(labelled, name=TUNED, seed=seed, force=arguments.force)
+    gains = {how: np.zeros(len(values)) for how, values in before.items()}
+    if report.installed:
+        for how, off in SEARCHED.items():
+            gains[how] = ndcg_by_query(retriever, dataset, arguments, disable=off) - before[how]
+        retriever.remove_expert(TUNED)
+    print(
+        f"{dataset.name} draw {seed}: {'installed' if report.installed else 'refused'}, cross-validated "
+        f"{report.before:.3f} -> {report.after:.3f}, expected {report.expected_gain:+.3f}, "
+        f"on {arguments.split} {gains[WITH].mean():+.4f}, without BM25 {gains[WITHOUT].mean():+.4f}, "
+        f"{report.seconds:.1f} s",
+        flush=True,
+    )
+    tests = {how: paired_test(values).as_dict() for how, values in gains.items()}
+    return {"seed": seed, **tests, "report": shortened(report)}
+
+
+def opened(dataset: Dataset, indexes: Path, arguments: argparse.Namespace) -> Retriever:
+    """The index of a corpus, built if it is not there, without an expert that knows the corpus."""
+    path = indexes / dataset.name
+    if not path.exists():
+        build(dataset, path, arguments)
+    retriever = Retriever.open(path)
+    if TUNED in retriever.expert_names:
+        # A call that was stopped between measuring and undoing has left it.
+        retriever.remove_expert(TUNED)
+    if has_seen(retriever):
+        for name in retriever.expert_names:
+            retriever.remove_expert(name)
+    return retriever
 
 
 def has_seen(retriever: Retriever) -> bool:
@@ -125,14 +154,16 @@ def shortened(report: TuneReport) -> dict[str, Any]:
     return values | {"seconds": round(report.seconds, 1)}
 
 
-def built(dataset: Dataset, path: Path, arguments: argparse.Namespace) -> Retriever:
-    """A new index of a corpus."""
-    if arguments.pack == "none":
-        retriever = Retriever.create(path, base=arguments.base)
-    else:
-        retriever = Retriever.create(path, pack=arguments.pack)
-    retriever.add(dataset.corpus, show_progress=True)
-    return retriever
+def build(dataset: Dataset, path: Path, arguments: argparse.Namespace) -> None:
+    """Write a new index of a corpus; it has its name once it is whole."""
+    unfinished = path.with_name(f"{path.name}.unfinished")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
+    made_of = {"base": arguments.base} if arguments.pack == "none" else {"pack": arguments.pack}
+    with Retriever.create(unfinished, **made_of) as retriever:
+        retriever.add(dataset.corpus, show_progress=True)
+    unfinished.rename(path)
 
 
 def ndcg_by_query(

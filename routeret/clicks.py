@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from routeret.errors import CorpusError, InputError
-from routeret.labelled import drawn, existing_file, query_of, require_some
+from routeret.labelled import document_ids_of, drawn, existing_file, query_of, require_some
 from routeret.lines import read_objects
 from routeret.types import LabelledQuery
 
-_FORM = '{"query": "...", "shown": ["id", ...], "clicked": ["id", ...]}'
+_ROUNDING = 1e-9
+"""Relative; so little below the expected clicks is as many: six times 1/6, added up, are a little more than 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ class _Clicks:
         kept = [
             document
             for document, clicks in self.clicked.items()
-            if clicks >= max(least_clicks, self.expected.get(document, 0.0))
+            if clicks >= max(least_clicks, self.expected.get(document, 0.0) * (1 - _ROUNDING))
         ]
         return LabelledQuery(text=self.text, relevant=tuple(sorted(kept, key=lambda one: -self.clicked[one])))
 
@@ -146,10 +147,10 @@ def _rates_by_rank(records: Iterable[ClickRecord]) -> list[float]:
 
 def _record_of(values: Mapping[str, Any], place: str) -> ClickRecord:
     query = " ".join(query_of(values, place).split())
-    clicked = tuple(dict.fromkeys(_ids_of(values, "clicked", place)))
+    clicked = tuple(dict.fromkeys(document_ids_of(values, "clicked", place)))
     if values.get("shown") is None:
         return ClickRecord(query, None, clicked)
-    shown = _ids_of(values, "shown", place)
+    shown = document_ids_of(values, "shown", place)
     if len(set(shown)) < len(shown):
         twice = next(document for rank, document in enumerate(shown) if document in shown[:rank])
         raise CorpusError(f"{place} shows document {twice!r} twice; name every document once, at its first place")
@@ -159,11 +160,4 @@ def _record_of(values: Mapping[str, Any], place: str) -> ClickRecord:
             f"{place} has a click on {unseen[0]!r}, which is not among the {len(shown)} documents shown; name all that "
             f"were shown, or leave 'shown' out"
         )
-    return ClickRecord(query, tuple(shown), clicked)
-
-
-def _ids_of(values: Mapping[str, Any], name: str, place: str) -> list[str]:
-    ids = values.get(name)
-    if not isinstance(ids, list) or not all(isinstance(one, str) and one for one in ids):
-        raise CorpusError(f"{place} has {ids!r} as {name!r}, expected a list of document ids: {_FORM}")
-    return ids
+    return ClickRecord(query, shown, clicked)

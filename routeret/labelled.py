@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from routeret.chance import require_seed
 from routeret.datasets import load_dataset
 from routeret.errors import CorpusError, InputError
 from routeret.lines import read_lines, read_objects
 from routeret.types import LabelledQuery
 
 _JSON_LINES = (".jsonl", ".jsonl.gz")
-_FORM = '{"query": "...", "relevant": ["id", ...]}'
 
 
 def read_queries(path: Path | str) -> list[str]:
@@ -124,10 +124,28 @@ def query_of(values: Mapping[str, Any], place: str) -> str:
     return query
 
 
+def document_ids_of(values: Mapping[str, Any], name: str, place: str) -> tuple[str, ...]:
+    """The document ids of an object in a field, in their order; an id that stands there twice comes twice.
+
+    Args:
+        values: the object.
+        name: of the field.
+        place: where the object was read.
+
+    Raises:
+        CorpusError: the field is missing or not a list of ids; the place is named.
+    """
+    ids = values.get(name)
+    if not isinstance(ids, list) or not all(isinstance(one, str) and one for one in ids):
+        raise CorpusError(
+            f"{place} has {ids!r} as {name!r}, expected a list of document ids: "
+            f'{{"query": "...", "{name}": ["id", ...]}}'
+        )
+    return tuple(ids)
+
+
 def _relevant_of(values: Mapping[str, Any], place: str) -> tuple[str, ...]:
-    relevant = values.get("relevant")
-    if not isinstance(relevant, list) or not all(isinstance(one, str) and one for one in relevant):
-        raise CorpusError(f"{place} has {relevant!r} as 'relevant', expected a list of document ids: {_FORM}")
+    relevant = document_ids_of(values, "relevant", place)
     if not relevant:
         raise CorpusError(f"{place} has no relevant document; name at least one in 'relevant', or remove the line")
     return tuple(dict.fromkeys(relevant))
@@ -137,8 +155,9 @@ def drawn(queries: list[LabelledQuery], *, limit: int | None, seed: int) -> list
     """Some of the queries at random, in their order; all of them where there are no more than the limit.
 
     Raises:
-        InputError: ``limit`` is below 1.
+        InputError: ``limit`` is below 1, or the seed below 0.
     """
+    require_seed(seed)
     if limit is None:
         return queries
     if limit < 1:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from routeret.cli import options, output
 from routeret.cli.command import Command
@@ -52,7 +53,9 @@ _NO_CURVE = "too few to tell what more would add"
 )
 @options.device
 @options.as_json
+@click.pass_context
 def command(
+    context: click.Context,
     index_folder: Path,
     queries: Path | None,
     clicks: Path | None,
@@ -92,6 +95,7 @@ def command(
     from routeret.retriever import Retriever
     from routeret.training.curve_plot import draw_curve, require_picture
 
+    _require_used(context, queries=queries, clicks=clicks, data=data)
     n_sources = sum(source is not None for source in (queries, clicks, data))
     if n_sources == 0 and not (limit or force or picture):
         with Retriever.open(index_folder, device=device) as retriever:
@@ -116,6 +120,19 @@ def command(
         click.echo(f"{picture} was not drawn: {report.n_queries} queries are {_NO_CURVE}", err=True)
     values = report.as_dict()
     _show(report, values if as_json else {**values, "curve": str(report.curve or _NO_CURVE)}, as_json=as_json)
+
+
+def _require_used(context: click.Context, *, queries: Path | None, clicks: Path | None, data: Path | None) -> None:
+    """Refuse options that would say nothing beside the others."""
+    needs = {
+        "name": ("--queries, --clicks or --data", queries or clicks or data),
+        "least_clicks": ("--clicks", clicks),
+        "split": ("--data", data),
+        "prefix_ids": ("--data", data),
+    }
+    for name, (needed, given) in needs.items():
+        if given is None and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} says nothing without {needed}; leave it out.")
 
 
 def _show(report: "TuneReport | UnlabelledReport", values: Mapping[str, Any], *, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from routeret.errors import CorpusError, InputError
-from routeret.labelled import read_queries
+from routeret.labelled import document_ids_of, read_queries
 from routeret.lines import read_objects
 
 _JSON_LINES = (".jsonl", ".jsonl.gz")
@@ -72,10 +72,4 @@ def _documents_of(values: Mapping[str, Any], place: str) -> tuple[str, ...]:
         return ()
     if len(fields) > 1:
         raise CorpusError(f"{place} has both 'relevant' and 'clicked'; expected one of them")
-    documents = values[fields[0]]
-    if not isinstance(documents, list) or not all(isinstance(one, str) and one for one in documents):
-        raise CorpusError(
-            f"{place} has {documents!r} as {fields[0]!r}, expected a list of document ids: "
-            f'{{"query": "...", "{fields[0]}": ["id", ...]}}'
-        )
-    return tuple(dict.fromkeys(documents))
+    return tuple(dict.fromkeys(document_ids_of(values, fields[0], place)))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from routeret.chance import require_seed
 from routeret.encoders import named_encoder
 from routeret.errors import InputError
 from routeret.experts import TowerExpert, load_expert
@@ -16,6 +17,7 @@ from routeret.retriever.folder import copy_folder
 from routeret.retriever.keeping import DocumentKeeper
 from routeret.retriever.learned_map import OWN_MAP, LearnedMap
 from routeret.retriever.own_spaces import require_own_space
+from routeret.retriever.tuned_before import require_new_queries
 from routeret.routing import PilotLibrary
 from routeret.significance import PairedTest
 from routeret.space import Space
@@ -151,18 +153,25 @@ class PoolKeeper(DocumentKeeper):
             show_progress: draw a progress bar on stderr.
 
         Returns:
-            Whether it was installed, and why.
+            Whether it was installed, and why. One that was learned earlier stays where the new one is refused.
 
         Raises:
+            InputError: the seed is below 0.
             IndexLockedError: another process is writing.
         """
         from routeret.retriever.unlabelled import tuned_without_labels
 
+        require_seed(seed)
         with self._using_index.shared():
             report, weight = tuned_without_labels(self.searcher, seed=seed, show_progress=show_progress)
+            has_map = self._loader.contents.index_map is not None
         if weight is not None:
             with self._changing():
                 changing.install_map(self._folder, LearnedMap(weight, {"tuned": report.as_dict()}))
+        elif has_map:
+            undo = f"routeret experts remove {self._folder} {OWN_MAP}"
+            kept = f"the map that was learned earlier stays, to remove it: {undo}"
+            return replace(report, reason=f"{report.reason}; {kept}")
         return report
 
     def tune(
@@ -191,8 +200,9 @@ class PoolKeeper(DocumentKeeper):
             Before, after, whether it was installed and why, and what more queries may add.
 
         Raises:
-            InputError: there are fewer than two different queries, one is blank or has no relevant document, the name
-                is taken, or an expert of the pool has a space of its own: what a tuned expert would add to it is not
+            InputError: there are fewer than two different queries or more than 2,000, one is blank or has no relevant
+                document, an expert of the pool was tuned on one of them, the name is taken, the seed is below 0, or an
+                expert of the pool has a space of its own: what a tuned expert would add to it is not
                 measured.
             UnknownDocumentError: a relevant document is not in the index; nothing is changed.
             IndexLockedError: another process is writing.
@@ -200,16 +210,20 @@ class PoolKeeper(DocumentKeeper):
         from routeret.retriever.tuning import LabelledSearch
 
         start = time.perf_counter()
+        require_seed(seed)
         changing.require_free_name(self._folder, self._loader.contents, name)
         with self._using_index.shared():
             searcher = self.searcher
-            towers = ", ".join(searcher.pool.tower_by_name)
+            towers = tuple(searcher.pool.tower_by_name)
             if towers:
+                commands = "; ".join(f"routeret experts remove {self._folder} {name}" for name in towers)
                 raise InputError(
-                    f"index {self._folder.name!r} has experts with documents of their own ({towers}); an expert is "
-                    f"tuned beside the base's space alone: remove them first (routeret experts remove), and add them "
+                    f"index {self._folder.name!r} has experts with documents of their own ({', '.join(towers)}); an "
+                    f"expert is tuned beside the base's space alone: remove them first ({commands}), and add them "
                     f"again afterwards"
                 )
+            known = changing.library_of(self._folder, self._loader.contents)
+            require_new_queries(queries, known, folder=self._folder)
             labelled = LabelledSearch.of(queries, searcher)
             outcome = tune(labelled.task, name=name, seed=seed, force=force, show_progress=show_progress)
             expert, pilots = labelled.expert(outcome, searcher), labelled.pilots(outcome, searcher)

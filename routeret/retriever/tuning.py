@@ -16,6 +16,12 @@ from routeret.routing.decisions import RoutingBatch
 from routeret.training import TuneOutcome, TuningTask
 from routeret.types import FloatArray, IntArray, LabelledQuery, QueryBatch
 
+MOST_QUERIES = 2000
+"""More labelled queries are refused: a map is solved from a matrix of queries by queries."""
+
+MOST_SCORES = 500_000_000
+"""Queries times rows of documents, at most: 2 GB for every matrix of scores that is held."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelledSearch:
@@ -38,11 +44,12 @@ class LabelledSearch:
             searcher: what searches now.
 
         Raises:
-            InputError: a query is blank or has no relevant document, or there are too few.
+            InputError: a query is blank or has no relevant document, or there are too few or too many.
             UnknownDocumentError: a relevant document is not in the index.
         """
         index = searcher.index
         rows = index.live_rows
+        _require_room(len(queries), n_rows=len(rows))
         owners = index.row_documents[rows]
         numbers, starts = np.unique(owners, return_index=True)
         relevant = _relevant_places(queries, index, numbers)
@@ -126,9 +133,24 @@ def _lowered(block: Block, routing: RoutingBatch, searcher: Searcher, owners: In
     return standing.penalties(numbers)[:, places]
 
 
+def _require_room(n_queries: int, *, n_rows: int) -> None:
+    """Do nothing if so many labelled queries can be held in memory beside the rows of an index."""
+    most = min(MOST_QUERIES, MOST_SCORES // max(1, n_rows))
+    if n_queries > most:
+        raise InputError(
+            f"found {n_queries} labelled queries for an index with {n_rows} rows, expected at most {most}, so that "
+            f"their scores fit into memory; draw {most} of them at random (routeret tune --limit {most})"
+        )
+
+
 def _relevant_places(queries: Sequence[LabelledQuery], index: Index, numbers: IntArray) -> tuple[IntArray, ...]:
     """The places, among the rising numbers of all documents, of those that answer each query."""
     for place, query in enumerate(queries):
+        if _is_text(query.relevant):
+            raise InputError(
+                f"labelled query {place} has the text {query.relevant!r} as relevant; expected a tuple of document "
+                f"ids: ({query.relevant!r},)"
+            )
         if not query.text.strip() or not query.relevant:
             raise InputError(
                 f"labelled query {place} is {query.text!r} with {query.relevant!r} as relevant; expected a text that "
@@ -137,6 +159,10 @@ def _relevant_places(queries: Sequence[LabelledQuery], index: Index, numbers: In
     ids = list(dict.fromkeys(document for query in queries for document in query.relevant))
     place_by_id = dict(zip(ids, np.searchsorted(numbers, index.numbers(ids)).tolist(), strict=True))
     return tuple(np.unique([place_by_id[document] for document in query.relevant]) for query in queries)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 def _joined(parts: Sequence[FloatArray], *, dim: int) -> FloatArray:

@@ -6,17 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from routeret.errors import InputError
 from routeret.progress import track
 from routeret.significance import paired_test
 from routeret.training.belief import Belief, TuningRule
+from routeret.training.folds import folds_of
 from routeret.training.learning_curve import LearningCurve, learning_curve
 from routeret.training.lexical_choice import LexicalChoice
 from routeret.training.ridge import RidgeRecipe, fit_ridge
 from routeret.training.tuning_task import TuningTask
 from routeret.types import FloatArray, IntArray
-
-N_FOLDS = 5
 
 CURVE_SHARES = (0.25, 0.5, 0.75)
 """Shares of the queries that maps are fitted to for the learning curve, beside all of them."""
@@ -108,9 +106,9 @@ def tune(
 ) -> TuneOutcome:
     """Fit an expert to labelled queries and decide about it; seconds for a hundred queries.
 
-    The queries are split into five folds; queries that are equal share one. Every fold is scored with a map that was
-    fitted to the others, with the lexical weight that the others speak for. The expert's map is fitted to all queries,
-    which are a quarter more, so what cross-validation shows is a little too low.
+    The queries are split into five folds; queries that are equal but for rounding share one. Every fold is scored with
+    a map that was fitted to the others, with the lexical weight that the others speak for. The expert's map is fitted
+    to all queries, which are a quarter more, so what cross-validation shows is a little too low.
 
     Args:
         task: the queries and what the index does now.
@@ -182,7 +180,7 @@ class _Study:
         self._recipe = recipe
         self._seed = seed
         self._show_progress = show_progress
-        self.folds = _folds(task.base, seed=seed)
+        self.folds = folds_of(task.base, seed=seed)
         self.now = task.ndcg_now()
         self.lexical = LexicalChoice.of(task)
 
@@ -233,17 +231,6 @@ class _Study:
         columns = [_gains_at_strengths_of_others(part.gains, self.folds, self._rule) for part in parts]
         sizes = [part.n_queries for part in (*parts, whole)]
         return learning_curve(np.stack([*columns, honest], axis=1), sizes, n_queries=n_queries, more=n_queries)
-
-
-def _folds(queries: FloatArray, *, seed: int) -> IntArray:
-    """The fold of every query, shape (n_queries,); equal queries share one."""
-    _, group = np.unique(queries, axis=0, return_inverse=True)
-    n_groups = int(group.max()) + 1
-    if n_groups < 2:
-        raise InputError(f"all {len(queries)} labelled queries are the same; expected at least 2 that differ")
-    fold_by_group = np.random.default_rng(seed).permutation(n_groups) % min(N_FOLDS, n_groups)
-    folds: IntArray = fold_by_group[group].astype(np.int64)
-    return folds
 
 
 def _gains_at_strengths_of_others(gains: FloatArray, folds: IntArray, rule: TuningRule) -> FloatArray:

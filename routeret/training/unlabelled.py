@@ -111,7 +111,7 @@ class UnlabelledReport:
     """What tuning without labels gave.
 
     Attributes:
-        installed: whether the index has the map now.
+        installed: whether the index has this map now. If not, a map that was learned earlier stays; the reason says so.
         reason: why, or why not, in words.
         before: how well the rankings of pseudo-queries agree with those of cosine and BM25 together, with the map that
             the index computes of its documents: nDCG@10 whose relevant documents are the first ten of these.

@@ -255,8 +255,11 @@ def test_tune_takes_a_click_log(kb, tmp_path):
     assert run_json("tune", kb, "--clicks", path)["n_queries"] == 20
     broken = write_lines(tmp_path / "broken.jsonl", [*clicks, {"query": "q"}])
     assert "broken.jsonl:21 has None as 'clicked'" in error_of("tune", kb, "--clicks", broken)
-    unknown = write_lines(tmp_path / "unknown.jsonl", [*clicks, {"query": "q", "clicked": ["nobody"]}])
+    unknown = write_lines(tmp_path / "unknown.jsonl", [{"query": "q", "clicked": ["nobody"]}])
     assert "'nobody'" in error_of("tune", kb, "--clicks", unknown, "--name", "other")
+    assert "20 of the 20 labelled queries taught expert 'tuned'" in error_of(
+        "tune", kb, "--clicks", path, "--name", "b"
+    )
     assert "at least 2 clicks" in error_of("tune", kb, "--clicks", path, "--least-clicks", 2)
 
 

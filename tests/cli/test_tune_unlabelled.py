@@ -50,3 +50,29 @@ def test_a_build_takes_what_it_learned_along(docs, tmp_path):
     assert "  installed: " in text
     assert (tmp_path / "kb" / "map-1" / "manifest.json").is_file()
     assert run_json("verify", tmp_path / "kb")["is_whole"]
+
+
+def test_a_map_that_is_refused_leaves_the_earlier_one_and_says_so(docs, tmp_path, monkeypatch):
+    outcomes = [UnlabelledOutcome(np.eye(32, dtype=np.float32), before=0.5, after=after) for after in (0.625, 0.5)]
+    monkeypatch.setattr(unlabelled, "fit_unlabelled", lambda *_arguments, **_options: outcomes.pop(0))
+    kb = tmp_path / "kb"
+    run("build", kb, docs, *BASE)
+    assert run_json("tune", kb)["installed"] is True
+    refused = run_json("tune", kb)
+    assert refused["installed"] is False
+    kept = f"; the map that was learned earlier stays, to remove it: routeret experts remove {kb} own-map"
+    assert refused["reason"].endswith(kept)
+    assert "own map" in run("route", kb, "word1 word2").stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "needed"),
+    [
+        (("--name", "mine"), "--name says nothing without --queries, --clicks or --data"),
+        (("--queries", "q.jsonl", "--least-clicks", "2"), "--least-clicks says nothing without --clicks"),
+        (("--queries", "q.jsonl", "--split", "dev"), "--split says nothing without --data"),
+        (("--clicks", "q.jsonl", "--prefix-ids"), "--prefix-ids says nothing without --data"),
+    ],
+)
+def test_options_that_would_say_nothing_are_refused(options, needed, tmp_path):
+    assert needed in run("tune", tmp_path, *options, code=2).stderr

@@ -110,3 +110,10 @@ def test_a_log_whose_clicks_say_nothing_is_refused(tmp_path):
         clicked_queries(path, least_clicks=0)
     with pytest.raises(InputError, match="the limit is 0"):
         clicked_queries(path, limit=0)
+
+
+@pytest.mark.parametrize(("clicks", "showings"), [(1, 6), (3, 7), (7, 10), (3, 13)])
+def test_exactly_the_clicks_expected_are_enough(clicks, showings):
+    # One document, always shown alone, 6 times and clicked once: its places explain 6 times (1 + 1/6) / 7 = 1/6.
+    records = [ClickRecord("q", ("a",), ("a",) if number < clicks else ()) for number in range(showings)]
+    assert labelled_by_clicks(records) == [LabelledQuery("q", ("a",))]

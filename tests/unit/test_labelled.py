@@ -122,3 +122,10 @@ def test_a_split_without_relevant_documents_is_refused(beir_folder):
         labelled_queries_of(beir_folder, split="dev")
     with pytest.raises(CorpusError, match="no split 'test'; it has: dev, train"):
         labelled_queries_of(beir_folder, split="test")
+
+
+def test_a_seed_below_zero_is_named(tmp_path):
+    path = tmp_path / "queries.jsonl"
+    path.write_text('{"query": "a", "relevant": ["d"]}\n', encoding="utf-8")
+    with pytest.raises(InputError, match="the seed is -1, expected a whole number of at least 0"):
+        read_labelled_queries(path, limit=1, seed=-1)

@@ -223,3 +223,38 @@ def test_bad_labels_change_nothing(kb):
 def test_a_name_that_is_taken_is_refused_before_the_work(packed):
     with pytest.raises(InputError, match="has an expert 'fruit' already"):
         packed.tune(learnable(), name="fruit")
+
+
+def test_queries_that_taught_an_expert_cannot_judge_another_one(kb):
+    first, others = learnable()[:40], learnable()[40:]
+    kb.tune(first, name="first", force=True)
+    twice = [replace(query, text=f" {query.text.upper()} ") for query in first]
+    with pytest.raises(InputError, match=r"40 of the 40 labelled queries .* 'first' .*experts remove \S*kb first"):
+        kb.tune(twice, name="second")
+    with pytest.raises(InputError, match=r"1 of the 25 labelled queries .*\('rouge lamp'\)"):
+        kb.tune([*others, first[0]], name="second")
+    assert kb.tune(others, name="second").n_queries == 24
+    kb.remove_expert("first")
+    assert kb.tune(first, name="third").n_queries == 40
+
+
+def test_ids_in_place_of_a_tuple_of_ids_are_refused(kb):
+    with pytest.raises(InputError, match=r"query 0 has the text 'red-lamp' as relevant.*\('red-lamp',\)"):
+        kb.tune([LabelledQuery("rouge lamp", "red-lamp"), *learnable()[1:]])
+
+
+def test_a_seed_below_zero_is_refused(kb):
+    for call in (lambda: kb.tune(learnable(), seed=-1), lambda: kb.tune_unlabelled(seed=-1)):
+        with pytest.raises(InputError, match="the seed is -1"):
+            call()
+
+
+def test_more_queries_than_memory_holds_are_refused(kb, monkeypatch):
+    many = [LabelledQuery(f"word{number}", ("red-lamp",)) for number in range(2001)]
+    with pytest.raises(
+        InputError, match=r"found 2001 labelled queries .* 64 rows, expected at most 2000.*--limit 2000"
+    ):
+        kb.tune(many)
+    monkeypatch.setattr("routeret.retriever.tuning.MOST_SCORES", 64 * 10)
+    with pytest.raises(InputError, match="found 11 labelled queries .* expected at most 10"):
+        kb.tune(learnable()[:11])

@@ -375,7 +375,7 @@ def test_a_missing_space_is_found_and_named(kb):
 
 def test_an_index_is_not_tuned_beside_a_tower(kb):
     kb.add_model("hashing-48", name="other")
-    with pytest.raises(InputError, match=r"has experts with documents of their own \(other\)"):
+    with pytest.raises(InputError, match=r"of their own \(other\).*experts remove \S+ other\)"):
         kb.tune([LabelledQuery("a boat", ("s0",)), LabelledQuery("a ship", ("s1",))])
 
 

@@ -202,7 +202,7 @@ def test_arrays_must_fit_together():
 def lexical_task(n=40, now=0.2):
     """Cosines say nothing, all documents being alike; BM25 finds every answer."""
     documents = np.tile(unit(np.ones((1, 8))), (n, 1))
-    queries = unit(np.ones((n, 8)) + 1e-3 * np.random.default_rng(0).normal(size=(n, 8)))
+    queries = unit(np.ones((n, 8)) + 0.02 * np.random.default_rng(0).normal(size=(n, 8)))
     lexical = np.eye(n, dtype=np.float32)
     relevant = tuple(np.array([number], dtype=np.int64) for number in range(n))
     weights = np.full(n, now, dtype=np.float32)
