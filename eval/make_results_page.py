@@ -19,6 +19,8 @@ SEEDS = [report.with_name(f"{report.stem}-seeds.json") for report in REPORTS]
 """The same with packs of several seeds; one that is not there has not been measured."""
 ROUTER = RESULTS / "router" / "report.json"
 """What `routeret router report` says of the pack."""
+TIME = RESULTS / "router" / "time.json"
+"""What eval/routing_time.py found."""
 COLUMNS = ("own sets, an index each", "own sets, one index for all", "strange sets, an index each")
 """What the README calls the reports."""
 SYSTEMS = (
@@ -55,7 +57,7 @@ def short() -> str:
 
 def whole() -> str:
     """All tables."""
-    return "\n\n".join([render(REPORTS), *(over_seeds(path) for path in SEEDS if path.exists()), promises()])
+    return "\n\n".join([render(REPORTS), *(over_seeds(path) for path in SEEDS if path.exists()), promises(), cost()])
 
 
 def over_seeds(path: Path) -> str:
@@ -75,6 +77,25 @@ def promises() -> str:
     )
     table = Table(("chance that an expert helps", "came true", "promises"), rows, notes)
     return f"## Every training corpus left out of the router once\n\n{markdown(table)}"
+
+
+def cost() -> str:
+    """What routing adds to a query in a large pool."""
+    found = json.loads(TIME.read_text(encoding="utf-8"))
+    rows = tuple(
+        (name, found[key]["median"], found[key]["p99"])
+        for name, key in (
+            ("routing", "routing_ms"),
+            ("routing, with looking up whose the documents are", "routing_with_lookup_ms"),
+            ("encoding the query", "encoding_ms"),
+        )
+    )
+    notes = (
+        f"{found['n_experts']} experts of {found['n_corpora']} corpora drawn at random, one query at a time on one "
+        f"thread, in one run; the router holds {found['router_megabytes']:.1f} MB. What was looked up is kept",
+    )
+    table = Table(("ms a query", "median", "99th percentile"), rows, notes)
+    return f"## The time that routing takes\n\n{markdown(table)}"
 
 
 if __name__ == "__main__":
