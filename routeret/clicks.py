@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from routeret.errors import CorpusError, InputError
-from routeret.labelled import document_ids_of, drawn, existing_file, query_of, require_some
+from routeret.labelled import comparable, document_ids_of, drawn, existing_file, query_of, require_some
 from routeret.lines import read_objects
 from routeret.types import LabelledQuery
 
@@ -99,7 +99,7 @@ def labelled_by_clicks(records: Iterable[ClickRecord], *, least_clicks: int = 1)
     rates = _rates_by_rank(records)
     by_query: dict[str, _Clicks] = {}
     for record in records:
-        clicks = by_query.setdefault(record.query.casefold(), _Clicks(record.query))
+        clicks = by_query.setdefault(comparable(record.query), _Clicks(record.query))
         clicks.add(record, rates)
     found = (clicks.labelled(least_clicks) for clicks in by_query.values())
     return [query for query in found if query.relevant]

@@ -13,6 +13,7 @@ from typing import Any
 
 from routeret.conditions import AllOf, AnyOf, Exists, Filter, InRange, Limit, Not, OneOf, Value, fits
 from routeret.errors import InputError
+from routeret.repeats import first_repeated
 
 LONGEST_LIMIT = 256
 """How many bytes of UTF-8 a string may have that values are compared with by order."""
@@ -172,7 +173,7 @@ def _mapping(pairs: list[tuple[str, object]]) -> dict[str, object]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
         names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = first_repeated(names)
         raise InputError(f"the filter names {twice!r} twice in one mapping; join the two with 'and' or 'or'")
     return mapping
 

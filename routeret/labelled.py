@@ -124,6 +124,11 @@ def query_of(values: Mapping[str, Any], place: str) -> str:
     return query
 
 
+def comparable(query: str) -> str:
+    """A query as it is compared with others: case and blanks do not count."""
+    return " ".join(query.split()).casefold()
+
+
 def document_ids_of(values: Mapping[str, Any], name: str, place: str) -> tuple[str, ...]:
     """The document ids of an object in a field, in their order; an id that stands there twice comes twice.
 

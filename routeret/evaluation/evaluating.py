@@ -19,6 +19,7 @@ from routeret.evaluation.systems import known_systems, require_systems
 from routeret.experts.remembering import remembering
 from routeret.index import Index
 from routeret.packs import DEFAULT_PACK, Pack, read_pack
+from routeret.repeats import first_repeated
 from routeret.retriever import Retriever
 from routeret.retriever.own_spaces import common_fusion
 from routeret.retriever.pool import Pool, load_pool
@@ -151,7 +152,7 @@ def evaluate_seeds(
         CorpusError: as in :func:`evaluate`.
     """
     names = [packs] if isinstance(packs, str) else [str(pack) for pack in packs]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = first_repeated(names)
     if len(names) < 2 or twice is not None:
         found = f"pack {twice!r} was given twice" if twice else f"packs is {names!r}"
         raise InputError(f"{found}; expected a list of at least two packs, each once")
@@ -246,7 +247,7 @@ def _datasets(data: Sequence[Path | str], split: str) -> list[Dataset]:
         raise InputError(f"data is {data!r}, expected a list of at least one BEIR folder")
     datasets = [load_dataset(folder) for folder in data]
     names = [dataset.name for dataset in datasets]
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = first_repeated(names)
     if twice is not None:
         raise InputError(f"two data sets are called {twice!r}; rename the folder of one")
     for dataset in datasets:

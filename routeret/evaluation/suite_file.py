@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 from routeret.artifact import sha256_of
 from routeret.errors import InputError
+from routeret.repeats import first_repeated
 from routeret.training.pack_recipe import PackRecipe
 from routeret.training.recipe_file import field_names, read_toml, recipe_of, require_fields
 
@@ -107,7 +108,7 @@ class _Plain:
 
 
 def _require_each_once(names: Sequence[str], *, where: str) -> None:
-    twice = next((name for name in names if names.count(name) > 1), None)
+    twice = first_repeated(names)
     if twice is not None:
         raise InputError(f"{where} names two data sets {twice!r}; name each once, and rename the folder of one")
 

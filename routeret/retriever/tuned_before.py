@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from routeret.errors import InputError
+from routeret.labelled import comparable
 from routeret.routing import PilotLibrary
 from routeret.types import LabelledQuery
 
@@ -27,10 +28,10 @@ def require_new_queries(queries: Sequence[LabelledQuery], library: PilotLibrary,
     for corpus in library.corpora:
         if not corpus.is_index:
             continue
-        known = {_same(text) for text in corpus.texts}
-        found = list(dict.fromkeys(query.text for query in queries if _same(query.text) in known))
+        known = {comparable(text) for text in corpus.texts}
+        found = list(dict.fromkeys(query.text for query in queries if comparable(query.text) in known))
         if found:
-            n_found = sum(_same(query.text) in known for query in queries)
+            n_found = sum(comparable(query.text) in known for query in queries)
             experts = corpus.home_experts or (corpus.name,)
             commands = "; ".join(f"routeret experts remove {folder} {name}" for name in experts)
             raise InputError(
@@ -39,7 +40,3 @@ def require_new_queries(queries: Sequence[LabelledQuery], library: PilotLibrary,
                 f"{', ...' if len(found) > _NAMED else ''}), so they cannot tell what another one adds; remove it "
                 f"first ({commands}), or leave these queries out"
             )
-
-
-def _same(text: str) -> str:
-    return " ".join(text.split()).casefold()

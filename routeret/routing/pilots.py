@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from routeret.errors import InputError
+from routeret.repeats import first_repeated
 from routeret.types import FloatArray
 
 STRENGTHS = (0.3, 0.5, 0.7, 1.0)
@@ -91,7 +92,7 @@ class PilotLibrary:
     def __post_init__(self) -> None:
         """Refuse corpora that do not fit together."""
         names = [corpus.name for corpus in self.corpora]
-        double = next((name for name in names if names.count(name) > 1), None)
+        double = first_repeated(names)
         if double is not None:
             raise InputError(f"two pilot corpora are called {double!r}; rename one")
         dims = {corpus.vectors.shape[1] for corpus in self.corpora}

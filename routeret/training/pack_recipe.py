@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from routeret.errors import InputError
 from routeret.experts.names import require_expert_name
+from routeret.repeats import first_repeated
 from routeret.training.expert import ExpertKind
 from routeret.training.lora import LoraRecipe
 from routeret.training.recipe_file import read_toml, recipe_of, require_fields
@@ -91,8 +92,8 @@ class PackRecipe:
         names = [expert.name for expert in experts]
         if not experts:
             raise InputError(f"{where} has no expert, expected at least one: add a table [[experts]]")
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise InputError(f"{where} has two experts called {twice[0]!r}; rename one")
+        if (twice := first_repeated(names)) is not None:
+            raise InputError(f"{where} has two experts called {twice!r}; rename one")
         data = folder / table["data"]
         folder_by_set = {name: data / name for expert in experts for name in expert.sets}
         require_folders(folder_by_set.values())
