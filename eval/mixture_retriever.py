@@ -21,7 +21,7 @@ from moe_study import DATA, DOMAINS, RECIPE
 from routeret import Retriever
 from routeret.artifact import write_json
 from routeret.encoders import DEFAULT_BASE
-from routeret.evaluation import evaluate
+from routeret.evaluation import EvaluationSettings, evaluate
 from routeret.training.moe import train_moe
 from routeret.training.tower_recipe import TowerRecipe
 from routeret.training.tower_sources import domains_of
@@ -76,9 +76,7 @@ def study(folders: list[Path], work: Path, recipe: TowerRecipe, arguments: argpa
     report = evaluate(
         folders,
         index=work / "kb",
-        merged=True,
-        split=arguments.split,
-        systems=systems,
+        settings=EvaluationSettings(merged=True, split=arguments.split, systems=systems),
         device=arguments.device,
         show_progress=True,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from routeret.corpus import Corpus as Corpus
     from routeret.errors import RouteretError as RouteretError
+    from routeret.evaluation import EvaluationSettings as EvaluationSettings
     from routeret.evaluation import evaluate as evaluate
     from routeret.protocols import Expert as Expert
     from routeret.retriever import Retriever as Retriever
@@ -26,6 +27,7 @@ __version__ = "0.1.0"
 _MODULE_BY_NAME = {
     "Corpus": "routeret.corpus",
     "Document": "routeret.types",
+    "EvaluationSettings": "routeret.evaluation",
     "Expert": "routeret.protocols",
     "Hit": "routeret.types",
     "Hits": "routeret.types",
@@ -42,6 +44,7 @@ _MODULE_BY_NAME = {
 __all__ = [
     "Corpus",
     "Document",
+    "EvaluationSettings",
     "Expert",
     "Hit",
     "Hits",

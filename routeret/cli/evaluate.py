@@ -107,7 +107,7 @@ def command(
     if plots and len(packs) > 1:
         raise click.UsageError("--plots draws one pack; give --pack once.")
     from routeret.chunking import parse_chunker
-    from routeret.evaluation import evaluate, evaluate_seeds, summary_text
+    from routeret.evaluation import EvaluationSettings, evaluate, evaluate_seeds, summary_text
 
     if plots:
         from routeret.drawing import require_drawing
@@ -117,37 +117,21 @@ def command(
         from routeret.downloads import fetch_missing
 
         fetch_missing(data, show_progress=True)
-    cut = parse_chunker(chunker) if chunker else None
-    if len(packs) > 1:
-        seeds = evaluate_seeds(
-            data,
-            packs,
-            chunker=cut,
-            merged=merged,
-            leave_out=leave_out,
-            split=split,
-            systems=systems or None,
-            save_runs=save_runs,
-            cache=cache,
-            device=device,
-            show_progress=True,
-        )
-        _finish(seeds, seeds.table(), output_file=output_file, as_json=as_json)
-        return
-    report = evaluate(
-        data,
-        pack=packs[0] if packs else None,
-        index=index,
-        chunker=cut,
-        merged=merged,
-        leave_out=leave_out,
+    settings = EvaluationSettings(
         split=split,
         systems=systems or None,
+        merged=merged,
+        leave_out=leave_out,
+        chunker=parse_chunker(chunker) if chunker else None,
         save_runs=save_runs,
         cache=cache,
-        device=device,
-        show_progress=True,
     )
+    if len(packs) > 1:
+        seeds = evaluate_seeds(data, packs, settings=settings, device=device, show_progress=True)
+        _finish(seeds, seeds.table(), output_file=output_file, as_json=as_json)
+        return
+    pack = packs[0] if packs else None
+    report = evaluate(data, pack=pack, index=index, settings=settings, device=device, show_progress=True)
     if plots:
         from routeret.evaluation.plots import draw
 

@@ -40,7 +40,7 @@ def command() -> None:
 @click.option("--fit", is_flag=True, help="Show how well each expert fits the documents; loads the models.")
 @options.as_json
 def list_(index_folder: Path, fit: bool, as_json: bool) -> None:
-    """List the experts of an index.
+    """List the experts of an index, and what they are for.
 
     With --fit, each with the share of the documents that it was trained over, or nearly equal ones. How far its
     training documents lie from these, and how far it agrees with the base, are shown for people: they do not tell
@@ -49,22 +49,23 @@ def list_(index_folder: Path, fit: bool, as_json: bool) -> None:
     from routeret.retriever import Retriever
 
     with Retriever.open(index_folder) as retriever:
-        names = list(retriever.expert_names)
+        descriptions = retriever.expert_descriptions
         fits = retriever.expert_fits() if fit else []
     if fit and as_json:
         output.print_json([one.as_dict() for one in fits])
     elif fit:
         click.echo("\n".join(map(fit_text, fits)))
     elif as_json:
-        output.print_json(names)
+        output.print_json([{"expert": name, "description": said} for name, said in descriptions.items()])
     else:
-        click.echo("\n".join(names))
+        click.echo("\n".join(name if said is None else f"{name}: {said}" for name, said in descriptions.items()))
 
 
 @command.command(
     cls=Command,
     examples=[
         "routeret experts add kb experts/law",
+        'routeret experts add kb experts/law --description "case law of the higher courts"',
         "routeret experts add kb --model models/legal-bert --name legal --data statutes",
         "routeret experts add kb --model models/legal-bert --name legal --interaction 0 --targets tokens",
     ],
@@ -82,6 +83,11 @@ def list_(index_folder: Path, fit: bool, as_json: bool) -> None:
 )
 @click.option("--query-prompt", metavar="TEXT", help="Put before every query. [default: the model's own]")
 @click.option("--document-prompt", metavar="TEXT", help="Put before every document. [default: the model's own]")
+@click.option(
+    "--description",
+    metavar="TEXT",
+    help="What the expert is for, in words, in place of what its folder says.",
+)
 @click.option(
     "--interaction",
     type=click.FloatRange(min=0),
@@ -106,15 +112,16 @@ def add(
     data: tuple[Path, ...],
     query_prompt: str | None,
     document_prompt: str | None,
+    description: str | None,
     interaction: float | None,
     targets: str | None,
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Add a trained expert, from its folder, to an index and refit the router.
+    """Add a trained expert, or any model, to an index.
 
-    With --model and --name, any sentence-transformers model becomes an expert with document vectors of its own.
-    Without --data the router never chooses it; search with --expert NAME does.
+    The router is fitted anew. With --model and --name, any sentence-transformers model becomes an expert with document
+    vectors of its own. Without --data the router never chooses it; search with --expert NAME does.
     """
     from routeret.retriever import Retriever
 
@@ -138,12 +145,13 @@ def add(
                 data=data,
                 query_prompt=query_prompt,
                 document_prompt=document_prompt,
+                description=description,
                 interaction=interaction,
                 token_storage=_TOKEN_STORAGE_BY_TARGETS[targets or "pooled"],
                 show_progress=True,
             )
         elif expert_folder is not None:
-            retriever.add_expert(expert_folder, show_progress=True)
+            retriever.add_expert(expert_folder, description=description, show_progress=True)
         names = list(retriever.expert_names)
     added = name or str(expert_folder)
     if as_json:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from routeret.building import build_index
 from routeret.demo.report import KB, Answer, DemoReport, Tuning
-from routeret.evaluation import evaluate
+from routeret.evaluation import EvaluationSettings, evaluate
 from routeret.labelled import labelled_queries_of
 from routeret.measures import NDCG
 from routeret.packs import DEFAULT_PACK
@@ -59,7 +59,11 @@ def run_demo(
         kb = working / KB
         built = build_index(kb, domains, pack=pack, prefix_ids=True, device=device, show_progress=show_progress)
         evaluation = evaluate(
-            domains, index=kb, merged=True, systems=_SYSTEMS, device=device, show_progress=show_progress
+            domains,
+            index=kb,
+            settings=EvaluationSettings(merged=True, systems=_SYSTEMS),
+            device=device,
+            show_progress=show_progress,
         )
         with Retriever.open(kb, device=device) as retriever:
             experts = retriever.expert_names
@@ -98,7 +102,13 @@ def _tune(index: Path, data: Path, *, pack: str | Path, device: str | None, show
     built = build_index(index, [data], pack=pack, device=device, show_progress=show_progress)
 
     def measured() -> tuple[int, float]:
-        report = evaluate([data], index=index, systems=["routed_hybrid"], device=device, show_progress=show_progress)
+        report = evaluate(
+            [data],
+            index=index,
+            settings=EvaluationSettings(systems=["routed_hybrid"]),
+            device=device,
+            show_progress=show_progress,
+        )
         values = report.mean["routed_hybrid"]
         return report.datasets[data.name].n_queries, values[NDCG] if values else 0.0
 

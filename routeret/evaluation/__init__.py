@@ -9,6 +9,7 @@ from routeret.evaluation.provenance import Provenance
 from routeret.evaluation.report import Report
 from routeret.evaluation.seeds import SeedsReport, Spread
 from routeret.evaluation.set_by_set import SetDifference, SystemPair
+from routeret.evaluation.settings import EvaluationSettings
 from routeret.evaluation.summary import summary_text
 from routeret.evaluation.table import is_stale, means, render, update_document
 
@@ -16,6 +17,7 @@ __all__ = [
     "Comparison",
     "DatasetReport",
     "Difference",
+    "EvaluationSettings",
     "Provenance",
     "Regret",
     "Report",

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from routeret.artifact import MANIFEST, sha256_of
-from routeret.chunking import Chunker
 from routeret.datasets import Dataset, load_dataset
 from routeret.encoders import load_encoder
 from routeret.errors import InputError, UnknownDocumentError
@@ -13,8 +12,9 @@ from routeret.evaluation.indexing import SearchedIndex, indexes_of
 from routeret.evaluation.leaving_out import pool_without
 from routeret.evaluation.provenance import Provenance
 from routeret.evaluation.report import Report
-from routeret.evaluation.scoring import Options, score_dataset
-from routeret.evaluation.seeds import SeedsReport
+from routeret.evaluation.scoring import score_dataset
+from routeret.evaluation.seeds import SeedsReport, require_different_packs
+from routeret.evaluation.settings import EvaluationSettings
 from routeret.evaluation.systems import known_systems, require_systems
 from routeret.experts.remembering import remembering
 from routeret.index import Index
@@ -31,13 +31,7 @@ def evaluate(
     *,
     pack: str | Path | None = None,
     index: Path | str | None = None,
-    chunker: Chunker | None = None,
-    merged: bool = False,
-    leave_out: bool = False,
-    split: str = "test",
-    systems: Sequence[str] | None = None,
-    save_runs: Path | None = None,
-    cache: Path | str | None = None,
+    settings: EvaluationSettings | None = None,
     device: str | None = None,
     show_progress: bool = False,
 ) -> Report:
@@ -51,17 +45,7 @@ def evaluate(
         pack: experts and router, by name or folder; ``"minilm-domains"`` where neither pack nor index is given.
         index: a retriever's folder, whose documents, experts and router are taken as they are; document ids of the
             sets stand in it as they are or as ``<set>/<id>``.
-        chunker: with a pack, cuts documents into spans; None leaves them whole. An index has its own.
-        merged: with a pack, search one index that holds all corpora instead of one a set; document ids are
-            ``<set>/<id>`` there. With an index, only written into the report.
-        leave_out: measure every set with a pool that has never seen it: without the training corpora of its name and
-            source, and without every expert that was trained on one of them or over more than 1 % of its documents.
-        split: which queries.
-        systems: which systems, and always the base; ``"baselines"`` stands for every router that routing is compared
-            with, ``"oracles"`` for all oracles, ``"usual"`` for what None takes: all but those of
-            :data:`~routeret.evaluation.systems.ON_REQUEST`.
-        save_runs: write every run in TREC form as ``<folder>/<set>/<system>.trec``.
-        cache: keep embeddings in this folder for the next evaluation.
+        settings: which queries and systems, and how; the defaults where None.
         device: where a model runs.
         show_progress: draw progress bars on stderr.
 
@@ -71,23 +55,23 @@ def evaluate(
         CorpusError: a set cannot be read, lacks the split, or judges what it does not hold.
         UnknownDocumentError: a relevant document is not in the index.
     """
+    settings = settings or EvaluationSettings()
     if pack is not None and index is not None:
         raise InputError("both a pack and an index were given; give one of them")
-    if chunker is not None and index is not None:
+    if settings.chunker is not None and index is not None:
         raise InputError("both a chunker and an index were given; an index keeps the chunker it was built with")
-    datasets = _datasets(data, split)
-    options = Options(split, systems, save_runs, None if cache is None else Path(cache), show_progress)
+    datasets = _datasets(data, settings.split)
     if index is not None:
         with Retriever.open(index, device=device) as retriever:
-            require_systems(systems or (), known_systems(retriever.expert_names))
-            searched = {dataset.name: _found_in(retriever.index, dataset, split) for dataset in datasets}
-            pools = _pools(datasets, searched, retriever.searcher.pool, leave_out=leave_out)
-            return _report(datasets, searched, pools, options, merged=merged, leave_out=leave_out, pack=None)
+            require_systems(settings.systems or (), known_systems(retriever.expert_names))
+            searched = {dataset.name: _found_in(retriever.index, dataset, settings.split) for dataset in datasets}
+            pool = retriever.searcher.pool
+            return _report(datasets, searched, pool, settings, pack=None, show_progress=show_progress)
     for dataset in datasets:
-        dataset.check(split)
+        dataset.check(settings.split)
     chosen = read_pack(DEFAULT_PACK if pack is None else pack)
     # Before hours of embedding.
-    require_systems(systems or (), known_systems(list(chosen.expert_folders)))
+    require_systems(settings.systems or (), known_systems(list(chosen.expert_folders)))
     base = load_encoder(chosen.base, device=device)
     pool = load_pool(
         base,
@@ -106,28 +90,19 @@ def evaluate(
         datasets,
         base,
         towers=list(pool.tower_by_name.values()),
-        chunker=chunker,
-        merged=merged,
-        cache=options.cache,
+        chunker=settings.chunker,
+        merged=settings.merged,
+        cache=settings.cache,
         show_progress=show_progress,
     ) as searched:
-        pools = _pools(datasets, searched, pool, leave_out=leave_out)
-        return _report(
-            datasets, searched, pools, options, merged=merged, leave_out=leave_out, pack=_fingerprint(chosen)
-        )
+        return _report(datasets, searched, pool, settings, pack=_fingerprint(chosen), show_progress=show_progress)
 
 
 def evaluate_seeds(
     data: Sequence[Path | str],
     packs: Sequence[Path | str],
     *,
-    chunker: Chunker | None = None,
-    merged: bool = False,
-    leave_out: bool = False,
-    split: str = "test",
-    systems: Sequence[str] | None = None,
-    save_runs: Path | None = None,
-    cache: Path | str | None = None,
+    settings: EvaluationSettings | None = None,
     device: str | None = None,
     show_progress: bool = False,
 ) -> SeedsReport:
@@ -136,13 +111,7 @@ def evaluate_seeds(
     Args:
         data: BEIR folders; a set's name is its folder's name.
         packs: at least two, by name or folder, each once; of one recipe but for the seed.
-        chunker: as in :func:`evaluate`, as are the options below.
-        merged: search one index that holds all corpora instead of one a set.
-        leave_out: measure every set with a pool that has never seen it.
-        split: which queries.
-        systems: which systems.
-        save_runs: write every run in TREC form as ``<folder>/<number>/<set>/<system>.trec``, numbers of packs from 1.
-        cache: keep embeddings in this folder; the packs share them.
+        settings: which queries and systems, and how; the defaults where None.
         device: where a model runs.
         show_progress: draw progress bars on stderr.
 
@@ -151,28 +120,15 @@ def evaluate_seeds(
             systems; or as in :func:`evaluate`.
         CorpusError: as in :func:`evaluate`.
     """
-    names = [packs] if isinstance(packs, str) else [str(pack) for pack in packs]
-    twice = first_repeated(names)
-    if len(names) < 2 or twice is not None:
-        found = f"pack {twice!r} was given twice" if twice else f"packs is {names!r}"
-        raise InputError(f"{found}; expected a list of at least two packs, each once")
-    _require_trainings(names, systems or ())
-    reports = {
-        name: evaluate(
-            data,
-            pack=name,
-            chunker=chunker,
-            merged=merged,
-            leave_out=leave_out,
-            split=split,
-            systems=systems,
-            save_runs=None if save_runs is None else Path(save_runs) / str(number),
-            cache=cache,
-            device=device,
-            show_progress=show_progress,
+    settings = settings or EvaluationSettings()
+    names = [str(packs)] if isinstance(packs, str | Path) else [str(pack) for pack in packs]
+    _require_trainings(names, settings.systems or ())
+    reports = {}
+    for number, name in enumerate(names, start=1):
+        runs = None if settings.save_runs is None else Path(settings.save_runs) / str(number)
+        reports[name] = evaluate(
+            data, pack=name, settings=replace(settings, save_runs=runs), device=device, show_progress=show_progress
         )
-        for number, name in enumerate(names, start=1)
-    }
     return SeedsReport.of(reports)
 
 
@@ -180,15 +136,12 @@ def _require_trainings(names: Sequence[str], systems: Sequence[str]) -> None:
     """Do nothing if packs can be measured side by side; told before the first of them is measured.
 
     Raises:
-        InputError: two are the same, have other bases, or one has not the systems.
+        InputError: there are fewer than two, two are the same, have other bases, or one has not the systems.
     """
-    packs = {name: read_pack(name) for name in names}
-    (first_name, first), *_ = packs.items()
-    name_by_fingerprint: dict[str, str] = {}
-    for name, pack in packs.items():
-        twin = name_by_fingerprint.setdefault(_fingerprint(pack), name)
-        if twin != name:
-            raise InputError(f"{twin!r} and {name!r} are the same pack; give trainings of other seeds")
+    packs = [(name, read_pack(name)) for name in names]
+    require_different_packs([(name, _fingerprint(pack)) for name, pack in packs])
+    (first_name, first), *_ = packs
+    for name, pack in packs:
         if (pack.space, pack.query_tower) != (first.space, first.query_tower):
             raise InputError(
                 f"{first_name!r} has the base {first.base!r} with query tower {first.query_tower}, {name!r} has "
@@ -222,24 +175,30 @@ def _pools(
 def _report(
     datasets: Sequence[Dataset],
     searched: Mapping[str, SearchedIndex],
-    pools: Mapping[str, Pool],
-    options: Options,
+    pool: Pool,
+    settings: EvaluationSettings,
     *,
-    merged: bool,
-    leave_out: bool,
     pack: str | None,
+    show_progress: bool,
 ) -> Report:
+    pools = _pools(datasets, searched, pool, leave_out=settings.leave_out)
     searchers: dict[tuple[int, int], Searcher] = {}
     reports = {}
     for dataset in datasets:
-        index, pool = searched[dataset.name].index, pools[dataset.name]
-        searcher = searchers.setdefault((id(index), id(pool)), Searcher(index, pool))
-        reports[dataset.name] = score_dataset(dataset, searched[dataset.name], searcher, options)
-    fingerprints = {name: one.fingerprint for name, one in searched.items()}
-    # All of them were cut alike.
-    chunker = next(iter(searched.values())).index.chunker.as_dict()
-    provenance = Provenance.here(options.split, pack=pack, indexes=fingerprints, chunker=chunker, left_out=leave_out)
-    return Report.from_datasets(reports, merged=merged, provenance=provenance)
+        index, asked = searched[dataset.name].index, pools[dataset.name]
+        searcher = searchers.setdefault((id(index), id(asked)), Searcher(index, asked))
+        reports[dataset.name] = score_dataset(
+            dataset, searched[dataset.name], searcher, settings=settings, show_progress=show_progress
+        )
+    provenance = Provenance.here(
+        settings.split,
+        pack=pack,
+        indexes={name: one.fingerprint for name, one in searched.items()},
+        # All of them were cut alike.
+        chunker=next(iter(searched.values())).index.chunker.as_dict(),
+        left_out=settings.leave_out,
+    )
+    return Report.from_datasets(reports, merged=settings.merged, provenance=provenance)
 
 
 def _datasets(data: Sequence[Path | str], split: str) -> list[Dataset]:

@@ -49,7 +49,7 @@ def indexes_of(
     towers: Sequence[TowerExpert] = (),
     chunker: Chunker | None = None,
     merged: bool,
-    cache: Path | None,
+    cache: Path | str | None,
     show_progress: bool,
 ) -> Iterator[dict[str, SearchedIndex]]:
     """The index of every data set, by its name; they are closed when the block ends.
@@ -90,7 +90,7 @@ def indexes_of(
         yield {name: SearchedIndex(index, f"{name}/", fingerprint) for name in indexes}
 
 
-def query_vectors(texts: Sequence[str], base: Encoder, *, cache: Path | None) -> FloatArray:
+def query_vectors(texts: Sequence[str], base: Encoder, *, cache: Path | str | None) -> FloatArray:
     """The base's embeddings of some queries, float32, shape (n_queries, dim), from the cache if they are there.
 
     Args:
@@ -100,7 +100,7 @@ def query_vectors(texts: Sequence[str], base: Encoder, *, cache: Path | None) ->
     """
     if cache is None:
         return base.encode_queries(texts)
-    path = cache / "queries" / f"{base.query_tower}-{_digest(texts)}.npy"
+    path = Path(cache) / "queries" / f"{base.query_tower}-{_digest(texts)}.npy"
     if path.is_file():
         vectors: FloatArray = np.load(path, allow_pickle=False)
         return vectors

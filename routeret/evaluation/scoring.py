@@ -15,6 +15,7 @@ from routeret.evaluation.judged_documents import JudgedDocuments, judged_by_numb
 from routeret.evaluation.near_duplicates import repeated_queries
 from routeret.evaluation.null import with_null_oracle
 from routeret.evaluation.self_hits import is_itself
+from routeret.evaluation.settings import EvaluationSettings
 from routeret.evaluation.systems import Systems
 from routeret.index import Index
 from routeret.measures import PerQuery, measure
@@ -31,39 +32,28 @@ TRAIN = "train"
 """The split that experts are trained on."""
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to evaluate.
-
-    Attributes:
-        split: which queries.
-        systems: which systems; None takes all but those that are measured on request.
-        save_runs: write every run as ``<folder>/<data set>/<system>.trec``.
-        cache: keep query embeddings in this folder.
-        show_progress: draw progress bars on stderr.
-    """
-
-    split: str
-    systems: Sequence[str] | None = None
-    save_runs: Path | None = None
-    cache: Path | None = None
-    show_progress: bool = False
-
-
-def score_dataset(dataset: Dataset, searched: SearchedIndex, searcher: Searcher, options: Options) -> DatasetReport:
+def score_dataset(
+    dataset: Dataset,
+    searched: SearchedIndex,
+    searcher: Searcher,
+    *,
+    settings: EvaluationSettings,
+    show_progress: bool = False,
+) -> DatasetReport:
     """Measure every system on the queries of a data set.
 
     Args:
         dataset: the data set.
         searched: where its documents are.
         searcher: searches that index with a pool.
-        options: which queries and systems, and what to keep.
+        settings: which queries and systems, and what to keep.
+        show_progress: draw a progress bar on stderr.
 
     Raises:
         InputError: a system is unknown.
     """
-    systems = Systems(searcher, names=options.systems)
-    queries, judged = dataset.split(options.split)
+    systems = Systems(searcher, names=settings.systems)
+    queries, judged = dataset.split(settings.split)
     prefix = searched.prefix
     scores = _Scores(
         query_ids=tuple(queries),
@@ -72,21 +62,21 @@ def score_dataset(dataset: Dataset, searched: SearchedIndex, searcher: Searcher,
             zip(np.flatnonzero(searched.index.live_documents).tolist(), searched.index.ids(), strict=True)
         ),
         themselves=_themselves(queries, searched),
-        keeps_rankings=options.save_runs is not None,
+        keeps_rankings=settings.save_runs is not None,
     )
     texts = list(queries.values())
-    vectors = query_vectors(texts, searcher.pool.base, cache=options.cache)
+    vectors = query_vectors(texts, searcher.pool.base, cache=settings.cache)
     oracles = None
     if systems.action_oracles:
         oracles = ActionOracles(searcher, scores.judged_documents(), wanted=systems.action_oracles)
     steps = _steps(scores, systems, searcher, texts, vectors=vectors, dataset=dataset.name, oracles=oracles)
     description = f"evaluating {dataset.name}"
-    for _ in track(steps, description=description, total=len(texts), unit="queries", show=options.show_progress):
+    for _ in track(steps, description=description, total=len(texts), unit="queries", show=show_progress):
         pass
     if oracles is not None and oracles.chooses_by_set:
         _take_chosen(scores, oracles, searcher, texts, vectors=vectors)
-    if options.save_runs is not None:
-        scores.save(options.save_runs / dataset.name)
+    if settings.save_runs is not None:
+        scores.save(Path(settings.save_runs) / dataset.name)
     positives = dataset.qrels_by_split.get(TRAIN, {})
     report = assemble_dataset(
         with_null_oracle(scores.per_query),

@@ -16,6 +16,7 @@ from routeret.evaluation.report import Report
 from routeret.evaluation.saved import read_report
 from routeret.evaluation.set_by_set import PAIRS
 from routeret.measures import NDCG
+from routeret.repeats import first_repeated
 from routeret.significance import intervals_over_seeds
 from routeret.types import BASE
 
@@ -135,17 +136,31 @@ class SeedsReport:
         return means, differences
 
 
+def require_different_packs(packs: Sequence[tuple[str, str | None]]) -> None:
+    """Do nothing if these are at least two packs, each of another seed.
+
+    Args:
+        packs: name and fingerprint; None where nobody wrote down which pack it was.
+
+    Raises:
+        InputError: there are fewer, or two are the same.
+    """
+    if len(packs) < 2:
+        raise InputError(f"{len(packs)} training was given; expected at least two, each a pack of another seed")
+    known = [(name, fingerprint) for name, fingerprint in packs if fingerprint is not None]
+    twice = first_repeated([fingerprint for _, fingerprint in known])
+    if twice is not None:
+        one, two, *_ = (name for name, fingerprint in known if fingerprint == twice)
+        raise InputError(f"{one!r} and {two!r} are the same pack; give trainings of other seeds")
+
+
 def _require_alike(reports: Mapping[str, Report]) -> None:
-    if len(reports) < 2:
-        raise InputError(f"{len(reports)} training was given; expected at least two, each a pack of another seed")
+    packs = [(name, one.provenance.pack if one.provenance else None) for name, one in reports.items()]
+    require_different_packs(packs)
     (first_name, first), *others = reports.items()
-    packs: dict[str, str] = {}
     for name, report in reports.items():
         if any(dataset.scores is None for dataset in report.datasets.values()):
             raise InputError(f"the report of {name!r} does not hold single queries; evaluate that pack again")
-        fingerprint = report.provenance.pack if report.provenance else None
-        if fingerprint is not None and packs.setdefault(fingerprint, name) != name:
-            raise InputError(f"{packs[fingerprint]!r} and {name!r} are the same pack; give trainings of other seeds")
     for name, other in others:
         for what, one, two in (
             ("data sets", first.datasets.keys(), other.datasets.keys()),

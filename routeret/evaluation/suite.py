@@ -12,6 +12,7 @@ from routeret.errors import ArtifactError, InputError
 from routeret.evaluation.evaluating import evaluate, evaluate_seeds
 from routeret.evaluation.report import Report
 from routeret.evaluation.seeds import SeedsReport
+from routeret.evaluation.settings import EvaluationSettings
 from routeret.evaluation.suite_file import EMBEDDINGS, Setting, Suite
 from routeret.evaluation.suite_report import SuiteReport
 from routeret.evaluation.systems import known_systems, require_systems
@@ -80,30 +81,17 @@ def _measured(
     suite: Suite, packs: list[str], setting: Setting, *, device: str | None, show_progress: bool
 ) -> Report | SeedsReport:
     """What the packs score in one setting."""
-    folders, merged, cache = suite.folders_by_setting[setting], setting == "merged", suite.work / EMBEDDINGS
-    if len(packs) == 1:
-        return evaluate(
-            folders,
-            pack=packs[0],
-            merged=merged,
-            leave_out=suite.leave_out,
-            split=suite.split,
-            systems=suite.systems,
-            cache=cache,
-            device=device,
-            show_progress=show_progress,
-        )
-    return evaluate_seeds(
-        folders,
-        packs,
-        merged=merged,
-        leave_out=suite.leave_out,
+    folders = suite.folders_by_setting[setting]
+    settings = EvaluationSettings(
         split=suite.split,
         systems=suite.systems,
-        cache=cache,
-        device=device,
-        show_progress=show_progress,
+        merged=setting == "merged",
+        leave_out=suite.leave_out,
+        cache=suite.work / EMBEDDINGS,
     )
+    if len(packs) == 1:
+        return evaluate(folders, pack=packs[0], settings=settings, device=device, show_progress=show_progress)
+    return evaluate_seeds(folders, packs, settings=settings, device=device, show_progress=show_progress)
 
 
 def _built(

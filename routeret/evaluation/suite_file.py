@@ -103,6 +103,7 @@ class _Plain:
     systems: tuple[str, ...]
     data: str = ""
     leave_out: bool = False
+    seeds: tuple[int, ...] = ()
     separate: tuple[str, ...] = ()
     merged: tuple[str, ...] = ()
 
@@ -134,7 +135,7 @@ def _pack_of(
     tables = {_PACK: pack}
     if "seeds" in table:
         seeds = table["seeds"]
-        if not isinstance(seeds, list) or len(set(map(str, seeds))) < max(2, len(seeds)):
+        if len(set(seeds)) < max(2, len(seeds)):
             raise InputError(f"{where} has seeds = {seeds!r}; expected a list of at least two, each once")
         tables = {f"{_PACK}-{seed}": {**pack, "seed": seed} for seed in seeds}
     recipes = {

@@ -1,7 +1,7 @@
 """The experts of an open retriever: added, removed, and tuned to its documents."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +13,13 @@ from routeret.index.tokens import TokenStorage
 from routeret.protocols import Expert
 from routeret.retriever import changing
 from routeret.retriever.creating import model_name
-from routeret.retriever.folder import copy_folder
+from routeret.retriever.descriptions import copy_expert, descriptions_of, require_words
 from routeret.retriever.keeping import DocumentKeeper
 from routeret.retriever.learned_map import OWN_MAP, LearnedMap
 from routeret.retriever.own_spaces import require_own_space
 from routeret.retriever.tuned_before import require_new_queries
 from routeret.routing import PilotLibrary
+from routeret.routing.description import described
 from routeret.significance import PairedTest
 from routeret.space import Space
 from routeret.training import TuneReport, tune
@@ -35,7 +36,12 @@ class PoolKeeper(DocumentKeeper):
         """The experts in the pool, in the order in which they were added."""
         return self._loader.contents.expert_names
 
-    def add_expert(self, folder: Path | str, *, show_progress: bool = False) -> None:
+    @property
+    def expert_descriptions(self) -> Mapping[str, str | None]:
+        """What every expert is for, in words, by name; None where nobody said. Loads no model."""
+        return descriptions_of(self._folder, self._loader.contents)
+
+    def add_expert(self, folder: Path | str, *, description: str | None = None, show_progress: bool = False) -> None:
         """Add a trained expert and fit the router anew.
 
         No document is embedded again for an expert of the base's space, or of a space that an expert of the pool
@@ -44,21 +50,29 @@ class PoolKeeper(DocumentKeeper):
 
         Args:
             folder: the expert's, with its pilots.
+            description: what the expert is for, in words, in place of what its folder says; None keeps that. The
+                router that goes by descriptions alone reads it.
             show_progress: draw a progress bar on stderr.
 
         Raises:
             ArtifactError: the folder is not an expert, or is damaged.
             SpaceMismatchError: the expert was trained on another base.
-            InputError: an expert of this name is there already, the folder holds no pilots, or they were measured with
-                another fusion of spaces than the retriever's.
+            InputError: an expert of this name is there already, the folder holds no pilots, they were measured with
+                another fusion of spaces than the retriever's, or the description is blank.
             IndexLockedError: another process is writing.
         """
+        require_words(description)
         source = Path(folder)
         expert = load_expert(source)
         if isinstance(expert, TowerExpert):
             expert = expert.on(self._loader.device)
         pilots = changing.read_pilots(source, expert)
-        self._install(expert, pilots, write=lambda target: copy_folder(source, target), show_progress=show_progress)
+        self._install(
+            expert,
+            pilots,
+            write=lambda target: copy_expert(source, target, description=description),
+            show_progress=show_progress,
+        )
 
     def add_model(
         self,
@@ -70,6 +84,7 @@ class PoolKeeper(DocumentKeeper):
         document_prompt: str | None = None,
         interaction: float | None = None,
         token_storage: TokenStorage | None = None,
+        description: str | None = None,
         show_progress: bool = False,
     ) -> PairedTest:
         """Add any sentence-transformers model as an expert with a space of its own; every document is embedded once.
@@ -87,6 +102,7 @@ class PoolKeeper(DocumentKeeper):
                 compares one vector of each.
             token_storage: precision in which the tokens of documents are kept, to be compared with those of queries;
                 None compares the tokens of queries with one vector of each document.
+            description: what the expert is for, in words; the router that goes by descriptions alone reads it.
             show_progress: draw progress bars on stderr.
 
         Returns:
@@ -94,11 +110,13 @@ class PoolKeeper(DocumentKeeper):
 
         Raises:
             ModelNotFoundError: the model is nowhere on this machine.
-            InputError: an expert of this name is there already, or the model cannot do what ``interaction`` asks for.
+            InputError: an expert of this name is there already, the model cannot do what ``interaction`` asks for, or
+                the description is blank.
             CorpusError: a folder cannot be read, or has no train split.
             SpaceMismatchError: the model is the base itself.
             IndexLockedError: another process is writing.
         """
+        require_words(description)
         changing.require_free_name(self._folder, self._loader.contents, name)
         base, contents = self._loader.base(), self._loader.contents
         encoder = named_encoder(
@@ -109,6 +127,7 @@ class PoolKeeper(DocumentKeeper):
             name,
             encoder,
             model=model_name(model) or str(model),
+            details=described(description or ""),
             interaction=interaction,
             token_storage=token_storage,
         )

@@ -5,16 +5,15 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
+from routeret.chance import require_seed
 from routeret.errors import InputError
 from routeret.experts.names import require_expert_name
 from routeret.repeats import first_repeated
 from routeret.training.expert import ExpertKind
 from routeret.training.lora import LoraRecipe
-from routeret.training.recipe_file import read_toml, recipe_of, require_fields
-
-_FIELDS = ("name", "base", "data", "cache", "notice", "seed", "experts", "sources", "lora")
+from routeret.training.recipe_file import field_names, read_toml, recipe_of, require_fields, require_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,16 @@ class ExpertRecipe:
     sets: tuple[str, ...]
     kind: ExpertKind = "linear"
     description: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained.
+
+        Raises:
+            InputError: the name cannot name an expert, or there is no data set.
+        """
+        require_expert_name(self.name)
+        if not self.sets:
+            raise InputError("sets is empty, expected the names of one or more data sets")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +73,21 @@ class PackRecipe:
     checksum: str
     lora: LoraRecipe = field(default_factory=LoraRecipe)
 
+    def __post_init__(self) -> None:
+        """Refuse a seed where chance cannot start.
+
+        Raises:
+            InputError: it is below 0.
+        """
+        require_seed(self.seed)
+
     @classmethod
     def read(cls, path: Path | str) -> "PackRecipe":
         """The recipe of a TOML file; paths in it are relative to the file.
 
         Raises:
-            InputError: the file is missing, is not TOML, lacks a field or has one that no recipe has, or names a data
-                set that is missing; the field is named.
+            InputError: the file is missing, is not TOML, lacks a field or has one that no recipe has or that is of
+                another type, or names a data set that is missing; the field is named.
         """
         path = Path(path)
         return cls.from_table(read_toml(path, what="recipe"), folder=path.parent, where=f"the recipe {path}")
@@ -87,29 +104,43 @@ class PackRecipe:
         Raises:
             InputError: as for :meth:`read`.
         """
-        require_fields(table, known=_FIELDS, needed=("name", "base", "data", "seed", "experts"), where=where)
-        experts = tuple(_expert(entry, where=where) for entry in table["experts"])
-        names = [expert.name for expert in experts]
-        if not experts:
-            raise InputError(f"{where} has no expert, expected at least one: add a table [[experts]]")
-        if (twice := first_repeated(names)) is not None:
-            raise InputError(f"{where} has two experts called {twice!r}; rename one")
-        data = folder / table["data"]
+        names = field_names(_Plain)
+        known, needed = (*names, "experts", "sources", "lora"), ("name", "base", "data", "seed", "experts")
+        require_fields(table, known=known, needed=needed, where=where)
+        plain = recipe_of(_Plain, {name: value for name, value in table.items() if name in names}, where=where)
+        experts = _experts(table["experts"], where=where)
+        data = folder / plain.data
         folder_by_set = {name: data / name for expert in experts for name in expert.sets}
         require_folders(folder_by_set.values())
         return cls(
-            name=table["name"],
-            base=table["base"],
+            name=plain.name,
+            base=plain.base,
             experts=experts,
             data=data,
             folder_by_set=folder_by_set,
-            cache=folder / table["cache"] if "cache" in table else None,
-            notice=folder / table["notice"] if "notice" in table else None,
-            sources=table.get("sources", {}),
-            seed=table["seed"],
+            cache=folder / plain.cache if plain.cache else None,
+            notice=folder / plain.notice if plain.notice else None,
+            sources=_sources(table.get("sources", {}), where=where),
+            seed=plain.seed,
             checksum=_checksum({name: value for name, value in table.items() if name != "cache"}),
-            lora=recipe_of(LoraRecipe, table.get("lora", {}), where=f"the table [lora] of {where}"),
+            lora=_lora(table.get("lora", {}), where=where),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """The fields of a recipe that are what they say."""
+
+    name: str
+    base: str
+    data: str
+    seed: int
+    cache: str = ""
+    notice: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a seed where chance cannot start, while the file can still be named."""
+        require_seed(self.seed)
 
 
 def require_folders(folders: Collection[Path]) -> None:
@@ -123,17 +154,32 @@ def require_folders(folders: Collection[Path]) -> None:
         raise InputError(f"data set {missing[0]} is missing ({len(missing)} in all); put it there, or change 'data'")
 
 
-def _expert(entry: Mapping[str, Any], *, where: str) -> ExpertRecipe:
-    where = f"expert {entry.get('name', '?')!r} of {where}"
-    require_fields(entry, known=("name", "sets", "kind", "description"), needed=("name", "sets"), where=where)
-    require_expert_name(entry["name"])
-    kind = entry.get("kind", "linear")
-    if kind not in get_args(ExpertKind):
-        raise InputError(f"{where} has the kind {kind!r}, expected one of {', '.join(get_args(ExpertKind))}")
-    description = entry.get("description", "")
-    if not isinstance(description, str):
-        raise InputError(f"{where} has the description {description!r}, expected a string: say what it is for")
-    return ExpertRecipe(entry["name"], tuple(entry["sets"]), kind, description)
+def _experts(tables: list[dict[str, Any]], *, where: str) -> tuple[ExpertRecipe, ...]:
+    require_tables(tables, name="experts", where=where)
+    if not tables:
+        raise InputError(f"{where} has no expert, expected at least one: add a table [[experts]]")
+    experts = tuple(_expert(table, where=where) for table in tables)
+    if (twice := first_repeated([expert.name for expert in experts])) is not None:
+        raise InputError(f"{where} has two experts called {twice!r}; rename one")
+    return experts
+
+
+def _expert(table: dict[str, Any], *, where: str) -> ExpertRecipe:
+    where = f"expert {table.get('name', '?')!r} of {where}"
+    require_fields(table, known=field_names(ExpertRecipe), needed=("name", "sets"), where=where)
+    return recipe_of(ExpertRecipe, table, where=where)
+
+
+def _sources(table: object, *, where: str) -> dict[str, str]:
+    if not isinstance(table, dict) or not all(isinstance(source, str) for source in table.values()):
+        raise InputError(f"{where} has sources = {table!r}, expected a table [sources] with text by data set")
+    return table
+
+
+def _lora(table: object, *, where: str) -> LoraRecipe:
+    if not isinstance(table, dict):
+        raise InputError(f"{where} has lora = {table!r}, expected a table: [lora]")
+    return recipe_of(LoraRecipe, table, where=f"the table [lora] of {where}")
 
 
 def _checksum(table: Mapping[str, Any]) -> str:

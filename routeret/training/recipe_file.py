@@ -52,6 +52,21 @@ def require_fields(
         raise InputError(f"{where} lacks the field {missing[0]!r}; compare it with one that works")
 
 
+def require_tables(value: object, *, name: str, where: str) -> None:
+    """Do nothing if a field is a list of tables.
+
+    Args:
+        value: of the field.
+        name: of the field.
+        where: words for the table that has it.
+
+    Raises:
+        InputError: it is not.
+    """
+    if not isinstance(value, list) or not all(isinstance(one, dict) for one in value):
+        raise InputError(f"{where} has {name} = {value!r}, expected tables: begin each with [[{name}]]")
+
+
 def field_names(kind: type[Any]) -> tuple[str, ...]:
     """The names of the fields of a dataclass, in order."""
     return tuple(one.name for one in fields(kind))

@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from routeret.errors import InputError
 from routeret.fusion import SpaceFusion
-from routeret.training.recipe_file import field_names, read_toml, recipe_of, require_fields
+from routeret.training.recipe_file import field_names, read_toml, recipe_of, require_fields, require_tables
 from routeret.training.tower_recipe import TowerRecipe
 
 
@@ -87,9 +86,8 @@ def _part(table: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: value for name, value in table.items() if name in names}
 
 
-def _tasks(tables: object, *, where: str) -> tuple[TaskSettings, ...]:
-    if not isinstance(tables, list) or not all(isinstance(one, dict) for one in tables):
-        raise InputError(f"{where} has tasks = {tables!r}, expected tables: begin each with [[tasks]]")
+def _tasks(tables: list[dict[str, Any]], *, where: str) -> tuple[TaskSettings, ...]:
+    require_tables(tables, name="tasks", where=where)
     tasks = []
     for number, table in enumerate(tables, 1):
         place = f"task {number} of {where}"

@@ -1,7 +1,7 @@
-"""``routeret experts list --fit``."""
+"""``routeret experts``: what is listed, and descriptions."""
 
 import pytest
-from command_line import run, run_json
+from command_line import error_of, run, run_json
 from spoiled_pool import TEXTS, spoiled_index
 
 from routeret.cli.experts import fit_text
@@ -10,8 +10,29 @@ from routeret.retriever.expert_fits import ExpertFit
 
 def test_without_fit_names_are_listed(tmp_path):
     kb = spoiled_index(tmp_path)
-    assert run_json("experts", "list", kb) == ["spoiler", "idle"]
+    assert run_json("experts", "list", kb) == [
+        {"expert": "spoiler", "description": None},
+        {"expert": "idle", "description": None},
+    ]
     assert run("experts", "list", kb).stdout.splitlines() == ["spoiler", "idle"]
+
+
+def test_descriptions_are_given_and_listed(tmp_path):
+    kb = spoiled_index(tmp_path)
+    expert = tmp_path / "spoiler"
+    run("experts", "remove", kb, "spoiler")
+    run("experts", "add", kb, expert, "--description", "turns queries round")
+    run("experts", "add", kb, "--model", "hashing-48", "--name", "other", "--description", "anything else")
+    assert run("experts", "list", kb).stdout.splitlines() == [
+        "idle",
+        "spoiler: turns queries round",
+        "other: anything else",
+    ]
+    assert run_json("experts", "list", kb)[1] == {"expert": "spoiler", "description": "turns queries round"}
+    run("experts", "remove", kb, "spoiler")
+    words = "Error: the description is ' ', expected words: say what the expert is for, or leave it out"
+    assert error_of("experts", "add", kb, expert, "--description", " ") == words
+    assert [one["expert"] for one in run_json("experts", "list", kb)] == ["idle", "other"]
 
 
 def test_fit_shows_what_every_expert_knows(tmp_path):

@@ -46,7 +46,7 @@ def test_several_packs_from_the_command_line(packs, tmp_path):
     assert run_json(*data, "--pack", packs[0], "--pack", packs[1]) == report.to_json()
     one = run_json(*data, "--pack", packs[0])
     assert one == report.reports[str(packs[0])].to_json()
-    assert "pack-0' was given twice" in error_of(*data, "--pack", packs[0], packs[0])
+    assert "pack-0' are the same pack; give trainings of other seeds" in error_of(*data, "--pack", packs[0], packs[0])
 
 
 def test_a_pack_or_an_index_must_be_given(tmp_path):

@@ -10,7 +10,7 @@ from tiny_packs import ENCODER, QUERIES, TEXTS, documents_of, linear_expert, wri
 
 from routeret.corpus import Corpus
 from routeret.encoders.hashing import HashingEncoder
-from routeret.evaluation import evaluate
+from routeret.evaluation import EvaluationSettings, evaluate
 from routeret.evaluation.action_oracles import ACTION_ORACLES, ActionOracles
 from routeret.evaluation.action_scores import scores_of_actions, searched_scores
 from routeret.evaluation.actions import Action, dense_actions, routing_of, with_lexical
@@ -187,7 +187,9 @@ def test_what_nobody_wants_is_not_searched(searcher):
 def test_an_evaluation_measures_them_beside_the_plain_oracles(tmp_path):
     sets = [write_dataset(tmp_path / "data" / name) for name in TEXTS]
     pack = write_pack(tmp_path / "tiny")
-    report = evaluate(sets, pack=pack, systems=["usual", "oracles"], save_runs=tmp_path / "runs")
+    report = evaluate(
+        sets, pack=pack, settings=EvaluationSettings(systems=["usual", "oracles"], save_runs=tmp_path / "runs")
+    )
     for name in TEXTS:
         ndcg = {system: values[NDCG] for system, values in report.datasets[name].systems.items()}
         for kind in ("dataset_oracle", "query_oracle"):
@@ -202,5 +204,5 @@ def test_an_evaluation_measures_them_beside_the_plain_oracles(tmp_path):
 
 def test_one_of_them_brings_the_plain_oracles_with_it(tmp_path):
     sets, pack = [write_dataset(tmp_path / "data" / "fruit")], write_pack(tmp_path / "tiny")
-    found = set(evaluate(sets, pack=pack, systems=["query_oracle_strengths"]).mean)
+    found = set(evaluate(sets, pack=pack, settings=EvaluationSettings(systems=["query_oracle_strengths"])).mean)
     assert {one for one in found if "oracle" in one} == {"dataset_oracle", "query_oracle", "query_oracle_strengths"}

@@ -6,7 +6,7 @@ from tiny_beir import write_things
 from tiny_packs import write_pack
 
 from routeret.datasets import load_dataset
-from routeret.evaluation import evaluate
+from routeret.evaluation import EvaluationSettings, evaluate
 from routeret.integrations.beir import RoutedModel
 from routeret.measures import NDCG, mean_measures, measure
 from routeret.retriever import Retriever
@@ -36,7 +36,11 @@ def test_ndcg_is_ours(folder, pack, tmp_path):
         evaluation = EvaluateRetrieval(model)
         results = evaluation.retrieve(corpus, queries)
         ndcg, mean_ap, recall, _ = evaluation.evaluate(qrels, results, evaluation.k_values)
-    ours = evaluate([folder], pack=pack, systems=["base", "routed_hybrid"]).datasets["things"].systems
+    ours = (
+        evaluate([folder], pack=pack, settings=EvaluationSettings(systems=["base", "routed_hybrid"]))
+        .datasets["things"]
+        .systems
+    )
     assert ndcg["NDCG@10"] == round(ours["routed_hybrid"][NDCG], 5)
     assert mean_ap["MAP@100"] == pytest.approx(ours["routed_hybrid"]["map"], abs=1e-5)
     assert recall["Recall@100"] == 1.0

@@ -8,7 +8,7 @@ from tiny_packs import DIM, ENCODER, QUERIES, TEXTS, documents_of, linear_expert
 from routeret.datasets import load_dataset, read_run
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import CorpusError, InputError, UnknownDocumentError
-from routeret.evaluation import evaluate, evaluating
+from routeret.evaluation import EvaluationSettings, evaluate, evaluating
 from routeret.index.lexical import Fulltext
 from routeret.measures import NDCG, mean_measures, measure
 from routeret.retriever import Retriever
@@ -60,7 +60,7 @@ def slow_means(name, vectors, *, lexical=0.0, others=()):
 
 @pytest.mark.parametrize("merged", [False, True])
 def test_every_system_is_its_slow_twin(sets, pack, merged):
-    report = evaluate(sets, pack=pack, merged=merged)
+    report = evaluate(sets, pack=pack, settings=EvaluationSettings(merged=merged))
     assert report.merged is merged
     assert list(report.datasets) == ["fruit", "ships"]
     for name in TEXTS:
@@ -132,29 +132,33 @@ def test_a_set_or_pack_without_something_has_null_there(tmp_path):
 
 
 def test_a_cache_makes_a_second_evaluation_without_embedding(sets, pack, tmp_path, monkeypatch):
-    first = evaluate(sets, pack=pack, merged=True, cache=tmp_path / "cache")
+    first = evaluate(sets, pack=pack, settings=EvaluationSettings(merged=True, cache=tmp_path / "cache"))
 
     def refuse(*_):
         raise AssertionError("embedded again")
 
     monkeypatch.setattr(HashingEncoder, "encode_documents", refuse)
     monkeypatch.setattr(HashingEncoder, "encode_queries", refuse)
-    again = evaluate(sets, pack=pack, merged=True, cache=tmp_path / "cache")
+    again = evaluate(sets, pack=pack, settings=EvaluationSettings(merged=True, cache=tmp_path / "cache"))
     assert again.to_json() == first.to_json()
     # A cache serves one index a set as well.
-    evaluate(sets, pack=pack, cache=tmp_path / "cache")
+    evaluate(sets, pack=pack, settings=EvaluationSettings(cache=str(tmp_path / "cache")))
 
 
 def test_a_changed_corpus_is_embedded_again(sets, pack, tmp_path):
-    first = evaluate(sets[:1], pack=pack, cache=tmp_path / "cache", systems=["base"])
+    first = evaluate(sets[:1], pack=pack, settings=EvaluationSettings(cache=tmp_path / "cache", systems=["base"]))
     corpus = sets[0] / "corpus.jsonl"
     corpus.write_text(corpus.read_text(encoding="utf-8").replace("sour lemon", "green lime"), encoding="utf-8")
-    second = evaluate(sets[:1], pack=pack, cache=tmp_path / "cache", systems=["base"])
+    second = evaluate(sets[:1], pack=pack, settings=EvaluationSettings(cache=tmp_path / "cache", systems=["base"]))
     assert first.provenance.indexes != second.provenance.indexes
 
 
 def test_runs_are_written_as_they_are_measured(sets, pack, tmp_path):
-    report = evaluate(sets, pack=pack, merged=True, save_runs=tmp_path / "runs", systems=["bm25", "expert:ships"])
+    report = evaluate(
+        sets,
+        pack=pack,
+        settings=EvaluationSettings(merged=True, save_runs=str(tmp_path / "runs"), systems=["bm25", "expert:ships"]),
+    )
     files = sorted(str(path.relative_to(tmp_path / "runs")) for path in (tmp_path / "runs").rglob("*.trec"))
     assert files == [f"{name}/{system}.trec" for name in TEXTS for system in ("base", "bm25", "expert:ships")]
     for name in TEXTS:
@@ -165,24 +169,24 @@ def test_runs_are_written_as_they_are_measured(sets, pack, tmp_path):
 
 
 def test_chosen_systems_and_always_the_base(sets, pack):
-    assert list(evaluate(sets, pack=pack, systems=["uniform"]).mean) == ["base", "uniform"]
-    oracles = evaluate(sets, pack=pack, systems=["query_oracle"]).mean
+    assert list(evaluate(sets, pack=pack, settings=EvaluationSettings(systems=["uniform"])).mean) == ["base", "uniform"]
+    oracles = evaluate(sets, pack=pack, settings=EvaluationSettings(systems=["query_oracle"])).mean
     assert set(oracles) >= {"base", "query_oracle", "expert:fruit"}
 
 
 def test_wrong_systems_are_named_before_anything_is_embedded(sets, pack, monkeypatch):
     monkeypatch.setattr(evaluating, "load_encoder", None)
     with pytest.raises(InputError, match="unknown system 'magic'; there are base, bm25"):
-        evaluate(sets, pack=pack, systems=["magic"])
+        evaluate(sets, pack=pack, settings=EvaluationSettings(systems=["magic"]))
     with pytest.raises(InputError, match="unknown system 'expert:magic'"):
-        evaluate(sets, pack=pack, systems=["expert:magic"])
+        evaluate(sets, pack=pack, settings=EvaluationSettings(systems=["expert:magic"]))
     with pytest.raises(InputError, match=r"systems is the string 'routed', expected a list of names: \['routed'\]"):
-        evaluate(sets, pack=pack, systems="routed")
+        evaluate(sets, pack=pack, settings=EvaluationSettings(systems="routed"))
 
 
 def test_the_routers_of_the_papers_comparison_are_measured_when_named(sets, pack, tmp_path):
     named = ["expert_classifiers", "classifier_head", "dataset_router"]
-    report = evaluate(sets, pack=pack, systems=[*named, "expert:fruit", "expert:ships"])
+    report = evaluate(sets, pack=pack, settings=EvaluationSettings(systems=[*named, "expert:fruit", "expert:ships"]))
     assert list(report.mean) == [
         "base", "dataset_router", "classifier_head", "expert_classifiers", "expert:fruit", "expert:ships",
     ]  # fmt: skip
@@ -192,7 +196,9 @@ def test_the_routers_of_the_papers_comparison_are_measured_when_named(sets, pack
         assert [systems[router] for router in named] == [systems[f"expert:{name}"]] * 3
     with Retriever.create(tmp_path / "kb", base=f"hashing-{DIM}") as kb:
         kb.add(sets[0])
-    bare = evaluate(sets[:1], index=tmp_path / "kb", systems=named).datasets["fruit"].systems
+    bare = (
+        evaluate(sets[:1], index=tmp_path / "kb", settings=EvaluationSettings(systems=named)).datasets["fruit"].systems
+    )
     assert [bare[router] for router in named] == [None] * 3
 
 
@@ -201,8 +207,8 @@ def test_an_index_is_searched_as_it_is(sets, pack, tmp_path, prefix_ids):
     with Retriever.create(tmp_path / "kb", pack=pack) as kb:
         for folder in sets:
             kb.add(folder, prefix_ids=prefix_ids)
-    report = evaluate(sets, index=tmp_path / "kb", merged=True)
-    expected = evaluate(sets, pack=pack, merged=True)
+    report = evaluate(sets, index=tmp_path / "kb", settings=EvaluationSettings(merged=True))
+    expected = evaluate(sets, pack=pack, settings=EvaluationSettings(merged=True))
     for name in TEXTS:
         for system, values in expected.datasets[name].systems.items():
             assert report.datasets[name].systems[system] == pytest.approx(values, abs=1e-6), system
@@ -235,7 +241,7 @@ def test_a_hit_that_is_the_query_does_not_count(sets, pack, tmp_path):
     queries.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     qrels = "query-id\tcorpus-id\tscore\nf2\tf0\t1\nf3\tf3\t1\n"
     (sets[0] / "qrels" / "test.tsv").write_text(qrels, encoding="utf-8")
-    report = evaluate(sets[:1], pack=pack, systems=["base"], save_runs=tmp_path / "runs")
+    report = evaluate(sets[:1], pack=pack, settings=EvaluationSettings(systems=["base"], save_runs=tmp_path / "runs"))
     assert report.datasets["fruit"].n_self == 1
     assert "fruit: 1 of 2 queries are documents of the set, which do not count among their own hits" in report.table()
     run = read_run(tmp_path / "runs" / "fruit" / "base.trec")
@@ -253,7 +259,7 @@ def test_bad_input(sets, pack, tmp_path):
     with pytest.raises(InputError, match="two data sets are called 'fruit'"):
         evaluate([sets[0], sets[0]], pack=pack)
     with pytest.raises(CorpusError, match="no split 'dev'"):
-        evaluate(sets, pack=pack, split="dev")
+        evaluate(sets, pack=pack, settings=EvaluationSettings(split="dev"))
     with (sets[0] / "qrels" / "test.tsv").open("a", encoding="utf-8") as file:
         file.write("q0\tnowhere\t1\n")
     with pytest.raises(CorpusError, match="'nowhere'"):
@@ -262,5 +268,5 @@ def test_bad_input(sets, pack, tmp_path):
 
 def test_a_data_set_is_not_changed(sets, pack):
     before = load_dataset(sets[0])
-    evaluate(sets, pack=pack, systems=["base"])
+    evaluate(sets, pack=pack, settings=EvaluationSettings(systems=["base"]))
     assert replace(load_dataset(sets[0]), corpus=before.corpus) == before

@@ -4,7 +4,7 @@ import pytest
 from tiny_packs import DIM, ENCODER, QUERIES, TEXTS, linear_expert, write_dataset, write_pack
 
 from routeret.errors import InputError
-from routeret.evaluation import evaluate
+from routeret.evaluation import EvaluationSettings, evaluate
 from routeret.evaluation.layout import system_order
 from routeret.evaluation.systems import ON_REQUEST, Systems, known_systems
 from routeret.measures import NDCG
@@ -25,7 +25,9 @@ def pack(tmp_path):
 
 
 def test_one_word_asks_for_all_baselines(sets, pack):
-    report = evaluate(sets, pack=pack, systems=["baselines", "expert:fruit", "expert:ships"])
+    report = evaluate(
+        sets, pack=pack, settings=EvaluationSettings(systems=["baselines", "expert:fruit", "expert:ships"])
+    )
     assert list(report.mean) == ["base", *ROUTERS, "known_index", "expert:fruit", "expert:ships"]
     for name in TEXTS:
         systems = report.datasets[name].systems
@@ -44,7 +46,9 @@ def test_one_word_asks_for_all_baselines(sets, pack):
 
 def test_a_set_without_pilots_has_no_expert_of_its_own(sets, pack, tmp_path):
     other = sets[0].rename(tmp_path / "data" / "unknown")
-    systems = evaluate([other], pack=pack, systems=["baselines"]).datasets["unknown"].systems
+    systems = (
+        evaluate([other], pack=pack, settings=EvaluationSettings(systems=["baselines"])).datasets["unknown"].systems
+    )
     assert [name for name, values in systems.items() if values is None] == ["known_index_expert", "known_index"]
 
 
@@ -60,21 +64,25 @@ def test_a_pool_without_pilots_has_the_routers_that_need_none(sets, tmp_path):
 
 def test_the_null_oracle_is_between_the_base_and_the_best(sets, pack, tmp_path):
     names = ["dataset_oracle", "query_oracle", "query_oracle_null"]
-    report = evaluate(sets, pack=pack, systems=names, save_runs=tmp_path / "runs")
+    report = evaluate(sets, pack=pack, settings=EvaluationSettings(systems=names, save_runs=tmp_path / "runs"))
     assert list(report.mean)[:4] == ["base", *names]
     for name in TEXTS:
         systems = report.datasets[name].systems
         assert not [one for one in systems if one.startswith("null:")]
         assert 1 >= systems["query_oracle_null"][NDCG] >= systems["base"][NDCG]
         assert (tmp_path / "runs" / name / "null:fruit.trec").is_file()
-    again = evaluate(sets, pack=pack, systems=names).mean
+    again = evaluate(sets, pack=pack, settings=EvaluationSettings(systems=names)).mean
     assert again["query_oracle_null"] == report.mean["query_oracle_null"]
 
 
 def test_an_index_without_experts_has_no_null(sets, tmp_path):
     with Retriever.create(tmp_path / "kb", base=f"hashing-{DIM}") as kb:
         kb.add(sets[0])
-    systems = evaluate(sets[:1], index=tmp_path / "kb", systems=["query_oracle_null"]).datasets["fruit"].systems
+    systems = (
+        evaluate(sets[:1], index=tmp_path / "kb", settings=EvaluationSettings(systems=["query_oracle_null"]))
+        .datasets["fruit"]
+        .systems
+    )
     assert systems["query_oracle_null"] is None
 
 
@@ -91,7 +99,7 @@ def test_what_is_measured_on_request_is_known_and_in_order():
 
 def test_a_wrong_name_lists_all(sets, pack):
     with pytest.raises(InputError, match="unknown system 'magic'") as caught:
-        evaluate(sets, pack=pack, systems=["magic"])
+        evaluate(sets, pack=pack, settings=EvaluationSettings(systems=["magic"]))
     assert all(name in str(caught.value) for name in (*ROUTERS, *ON_REQUEST, "baselines", "oracles", "usual"))
 
 
@@ -104,5 +112,5 @@ def test_routers_are_fitted_once_for_a_set_and_only_when_asked_for(sets, pack, m
 
     monkeypatch.setattr("routeret.evaluation.systems.fit_router", counting)
     monkeypatch.setattr("routeret.retriever.searching._BLOCK_QUERIES", 1)
-    evaluate(sets, pack=pack, systems=["centroid", "two_step"])
+    evaluate(sets, pack=pack, settings=EvaluationSettings(systems=["centroid", "two_step"]))
     assert fitted == [(name, corpus) for corpus in TEXTS for name in ("centroid", "two_step")]

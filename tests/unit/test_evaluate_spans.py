@@ -10,7 +10,7 @@ from routeret.chunking import SentenceWindows, WholeText
 from routeret.datasets import load_dataset, read_run
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import InputError
-from routeret.evaluation import Report, evaluate
+from routeret.evaluation import EvaluationSettings, Report, evaluate
 from routeret.evaluation.indexing import indexes_of
 from routeret.retriever import Retriever
 
@@ -58,7 +58,11 @@ def slow_scores(query):
 
 @pytest.mark.parametrize("merged", [False, True])
 def test_a_document_scores_as_its_best_span(sets, pack, tmp_path, merged):
-    report = evaluate(sets, pack=pack, chunker=CHUNKER, merged=merged, systems=["base"], save_runs=tmp_path / "runs")
+    report = evaluate(
+        sets,
+        pack=pack,
+        settings=EvaluationSettings(chunker=CHUNKER, merged=merged, systems=["base"], save_runs=tmp_path / "runs"),
+    )
     run = read_run(tmp_path / "runs" / "animals" / "base.trec")
     for query, (text, _) in QUERIES.items():
         expected = slow_scores(text)
@@ -86,9 +90,13 @@ def test_merging_copies_the_vector_of_every_span(sets):
 
 def test_a_cache_keeps_an_index_for_every_chunker(sets, pack, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
-    whole = evaluate(sets[:1], pack=pack, cache=cache, systems=["base"])
-    cut = evaluate(sets[:1], pack=pack, chunker=CHUNKER, cache=cache, systems=["base"])
-    other = evaluate(sets[:1], pack=pack, chunker=SentenceWindows(size=80, overlap=0), cache=cache, systems=["base"])
+    whole = evaluate(sets[:1], pack=pack, settings=EvaluationSettings(cache=cache, systems=["base"]))
+    cut = evaluate(sets[:1], pack=pack, settings=EvaluationSettings(chunker=CHUNKER, cache=cache, systems=["base"]))
+    other = evaluate(
+        sets[:1],
+        pack=pack,
+        settings=EvaluationSettings(chunker=SentenceWindows(size=80, overlap=0), cache=cache, systems=["base"]),
+    )
     prints = [report.provenance.indexes["animals"] for report in (whole, cut, other)]
     assert len(set(prints)) == 3
     assert len(list((cache / "index-2" / ENCODER.space.fingerprint).iterdir())) == 3
@@ -97,10 +105,12 @@ def test_a_cache_keeps_an_index_for_every_chunker(sets, pack, tmp_path, monkeypa
         raise AssertionError("embedded again")
 
     monkeypatch.setattr(HashingEncoder, "encode_documents", refuse)
-    again = evaluate(sets[:1], pack=pack, chunker=CHUNKER, cache=cache, systems=["base"])
+    again = evaluate(sets[:1], pack=pack, settings=EvaluationSettings(chunker=CHUNKER, cache=cache, systems=["base"]))
     assert again.to_json() == cut.to_json()
     # Documents in one piece are found whether the chunker is named or not.
-    named = evaluate(sets[:1], pack=pack, chunker=WholeText(), cache=cache, systems=["base"])
+    named = evaluate(
+        sets[:1], pack=pack, settings=EvaluationSettings(chunker=WholeText(), cache=cache, systems=["base"])
+    )
     assert named.to_json() == whole.to_json()
     assert whole.provenance.chunker == {"kind": "none"}
 
@@ -108,9 +118,9 @@ def test_a_cache_keeps_an_index_for_every_chunker(sets, pack, tmp_path, monkeypa
 def test_an_index_has_its_own_chunker(sets, pack, tmp_path):
     with Retriever.create(tmp_path / "kb", pack=pack, chunker=CHUNKER) as kb:
         kb.add(sets[0])
-    report = evaluate(sets[:1], index=tmp_path / "kb", systems=["base"])
-    expected = evaluate(sets[:1], pack=pack, chunker=CHUNKER, systems=["base"])
+    report = evaluate(sets[:1], index=tmp_path / "kb", settings=EvaluationSettings(systems=["base"]))
+    expected = evaluate(sets[:1], pack=pack, settings=EvaluationSettings(chunker=CHUNKER, systems=["base"]))
     assert report.provenance.chunker == CHUNKER.as_dict()
     assert report.mean["base"] == pytest.approx(expected.mean["base"], abs=1e-6)
     with pytest.raises(InputError, match="both a chunker and an index"):
-        evaluate(sets[:1], index=tmp_path / "kb", chunker=CHUNKER)
+        evaluate(sets[:1], index=tmp_path / "kb", settings=EvaluationSettings(chunker=CHUNKER))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tiny_packs import ENCODER, documents_of, linear_expert, write_dataset, write_pack
 
-from routeret.evaluation import evaluate
+from routeret.evaluation import EvaluationSettings, evaluate
 from routeret.evaluation.leaving_out import pool_without
 from routeret.retriever import Retriever
 from routeret.retriever.pool import Pool
@@ -102,14 +102,14 @@ def test_an_index_of_ones_own_need_not_hold_every_document(tmp_path):
     with Retriever.create(tmp_path / "kb", pack=write_pack(tmp_path / "two")) as kb:
         kb.add(documents_of("fruit"))
         kb.delete(["f0"])  # no test query asks for it
-    report = evaluate([folder], index=tmp_path / "kb", leave_out=True)
+    report = evaluate([folder], index=tmp_path / "kb", settings=EvaluationSettings(leave_out=True))
     assert "expert:ships" in report.datasets["fruit"].systems
 
 
 def test_an_evaluation_leaves_every_set_out_once(tmp_path):
     sets = [write_dataset(tmp_path / name) for name in ("fruit", "ships")]
     pack = write_pack(tmp_path / "two")
-    report = evaluate(sets, pack=pack, leave_out=True)
+    report = evaluate(sets, pack=pack, settings=EvaluationSettings(leave_out=True))
     assert report.provenance.left_out
     # One expert was trained on each set, and the third one on both: so it never stays.
     for name, other in (("fruit", "ships"), ("ships", "fruit")):
@@ -125,7 +125,9 @@ def test_an_evaluation_leaves_every_set_out_once(tmp_path):
 
 def test_a_single_expert_may_be_asked_for_where_it_has_to_go(tmp_path):
     sets = [write_dataset(tmp_path / name) for name in ("fruit", "ships")]
-    report = evaluate(sets, pack=write_pack(tmp_path / "two"), leave_out=True, systems=["expert:fruit"])
+    report = evaluate(
+        sets, pack=write_pack(tmp_path / "two"), settings=EvaluationSettings(leave_out=True, systems=["expert:fruit"])
+    )
     assert report.datasets["fruit"].systems["expert:fruit"] is None
     assert report.mean["expert:fruit"] == report.datasets["ships"].systems["expert:fruit"]
     assert report.n_datasets("expert:fruit") == 1

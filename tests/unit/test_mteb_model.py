@@ -13,7 +13,7 @@ from tiny_packs import write_pack
 
 from routeret.datasets import load_dataset
 from routeret.errors import InputError, MissingExtraError
-from routeret.evaluation import evaluate
+from routeret.evaluation import EvaluationSettings, evaluate
 from routeret.integrations.mteb import RoutedModel
 from routeret.measures import NDCG
 from routeret.retriever import Retriever
@@ -91,7 +91,11 @@ def test_ndcg_is_ours(pack, tmp_path):
         found = mteb.evaluate(model, Things(folder), cache=cache, co2_tracker=False, show_progress_bar=False)
         revision = model.mteb_model_meta.revision
     scores = found.task_results[0].scores["test"][0]
-    ours = evaluate([folder], pack=pack, systems=["base", "routed_hybrid"]).datasets["things"].systems
+    ours = (
+        evaluate([folder], pack=pack, settings=EvaluationSettings(systems=["base", "routed_hybrid"]))
+        .datasets["things"]
+        .systems
+    )
     assert scores["ndcg_at_10"] == pytest.approx(ours["routed_hybrid"][NDCG], abs=1e-5)
     assert scores["recall_at_1000"] == 1.0
     # The pack makes a difference here, so the base alone would not have passed.

@@ -1,13 +1,14 @@
 """Building packs from recipes: a tiny model, tiny data sets, experts of both kinds."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from letters import ANSWERS, ASKED, write_letters
 
 from routeret.errors import ArtifactError, InputError
-from routeret.evaluation import evaluate
+from routeret.evaluation import EvaluationSettings, evaluate
 from routeret.experts import LinearExpert, LoraExpert, load_expert
 from routeret.packs import read_pack
 from routeret.retriever import Retriever
@@ -129,7 +130,7 @@ def test_a_pack_with_a_lora_expert_starts_indexes_and_is_evaluated(built, folder
     n_right = sum(map(str.__eq__, found, ANSWERS[::-1]))
     assert n_right >= 4
     systems = ("expert:deep", "expert:flat", "centroid", "routed", "query_oracle")
-    report = evaluate([two], pack=path, split="dev", systems=systems)
+    report = evaluate([two], pack=path, settings=EvaluationSettings(split="dev", systems=systems))
     scores = {name: values["ndcg@10"] for name, values in report.datasets["two"].systems.items()}
     assert set(scores) == {"base", "dataset_oracle", *systems}
     assert scores["expert:deep"] > scores["base"] + 0.2
@@ -195,6 +196,9 @@ def test_a_recipe_is_read(recipe, tmp_path):
     assert read.lora == LoraRecipe(rank=4, alpha=8.0, batch=8, learning_rates=(1e-2, 3e-2), checkpoints=(2, 4))
     assert read.folder_by_set == {"one": tmp_path / "data" / "one", "two": tmp_path / "data" / "two"}
     assert (read.cache, read.notice, read.sources) == (None, None, {})
+    assert replace(read, seed=7).seed == 7
+    with pytest.raises(InputError, match="the seed is -1, expected a whole number of at least 0"):
+        replace(read, seed=-1)
 
 
 def test_without_a_table_lora_has_the_defaults(recipe, tmp_path):
@@ -219,7 +223,7 @@ def test_the_checksum_is_that_of_the_fields(recipe, tmp_path):
         (
             'kind = "lora"',
             'kind = "tree"',
-            "expert 'deep' of the recipe .* has the kind 'tree', expected .* linear, lora",
+            "expert 'deep' of the recipe .* wrong type: kind is 'tree', expected one of linear, lora$",
         ),
         (
             "rank = 4",
@@ -231,12 +235,25 @@ def test_the_checksum_is_that_of_the_fields(recipe, tmp_path):
         ("checkpoints = [2, 4]", "checkpoints = [4, 2]", "cannot be used: checkpoints are"),
         ("seed = 0", "sead = 0", "the recipe .* has the unknown field 'sead'"),
         ("seed = 0", "", "the recipe .* lacks the field 'seed'"),
+        ("seed = 0", 'seed = "a"', r"the recipe .*recipe\.toml .* wrong type: seed is 'a', expected a whole number$"),
+        ("seed = 0", "seed = true", "the recipe .* wrong type: seed is True, expected a whole number$"),
+        ("seed = 0", "seed = 1.0", "the recipe .* wrong type: seed is 1.0, expected a whole number$"),
+        (
+            "seed = 0",
+            "seed = -1",
+            "the recipe .* cannot be used: the seed is -1, expected a whole number of at",
+        ),
+        ("seed = 0", "seed = 0\ncache = 3", "the recipe .* wrong type: cache is 3, expected text$"),
+        ("seed = 0", "seed = 0\nsources = 3", r"has sources = 3, expected a table \[sources\] with text by data set$"),
+        ("[lora]", "[sources]\none = 1\n[lora]", r"has sources = \{'one': 1\}, expected a table \[sources\] with text"),
         ('sets = ["two"]', 'set = ["two"]', "expert 'deep' of the recipe .* has the unknown field 'set'"),
         ('sets = ["two"]', "", "expert 'deep' of the recipe .* lacks the field 'sets'"),
-        ('"the first answers"', "3", "expert 'flat' of the recipe .* has the description 3, expected a string"),
+        ('sets = ["two"]', 'sets = "two"', "expert 'deep' .* wrong type: sets is 'two', expected a list, each text$"),
+        ('sets = ["two"]', "sets = []", "expert 'deep' of the recipe .* cannot be used: sets is empty, expected the"),
+        ('"the first answers"', "3", "expert 'flat' of the recipe .* wrong type: description is 3, expected text$"),
         ('name = "deep"', "", "expert '[?]' of the recipe .* lacks the field 'name'"),
         ('name = "deep"', 'name = "flat"', "two experts called 'flat'"),
-        ('name = "deep"', 'name = "So Deep"', "So Deep"),
+        ('name = "deep"', 'name = "So Deep"', "expert 'So Deep' of the recipe .* cannot be used: "),
         ('sets = ["two"]', 'sets = ["three"]', r"three is missing \(1 in all\)"),
         ('name = "tiny"', 'name = "tiny', "the recipe .* cannot be read"),
     ],
@@ -250,8 +267,16 @@ def test_what_is_wrong_in_a_recipe_is_named(recipe, tmp_path, old, new, words):
 
 def test_a_recipe_without_experts_or_without_a_file_is_refused(recipe, tmp_path):
     text = recipe.read_text()
-    with pytest.raises(InputError, match="has no expert, expected at least one"):
-        PackRecipe.read(written(tmp_path, text[: text.index("[[experts]]")].replace("[lora]", "experts = []\n[lora]")))
+    without = text[: text.index("[[experts]]")]
+    for line, words in (
+        ("experts = []", "has no expert, expected at least one: add a table"),
+        ("experts = 3", r"has experts = 3, expected tables: begin each with \[\[experts\]\]$"),
+        ('experts = ["flat"]', r"has experts = \['flat'\], expected tables"),
+    ):
+        with pytest.raises(InputError, match=words):
+            PackRecipe.read(written(tmp_path, without.replace("[lora]", f"{line}\n[lora]")))
+    with pytest.raises(InputError, match=r"has lora = 3, expected a table: \[lora\]$"):
+        PackRecipe.read(written(tmp_path, "lora = 3\n" + text.replace(without[without.index("[lora]") :], "")))
     with pytest.raises(InputError, match=r"no\.toml cannot be read"):
         PackRecipe.read(tmp_path / "no.toml")
 

@@ -16,10 +16,13 @@ from tiny_packs import (
 
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import ArtifactError, IndexLockedError, InputError, SpaceMismatchError
+from routeret.experts import load_expert
 from routeret.index.lock import writer_lock
 from routeret.retriever import Retriever
 from routeret.retriever.changing import library_of
 from routeret.retriever.folder import Contents
+from routeret.routing import DescriptionRouter
+from routeret.routing.description import description_of
 from routeret.types import BASE, QueryBatch
 
 DOCUMENTS = [*documents_of("fruit"), *documents_of("ships")]
@@ -91,6 +94,43 @@ def test_an_expert_is_added_and_removed_without_touching_documents(kb, trees):
     assert [hit.id for hit in after] == [hit.id for hit in before]
     assert after.routing.pilots == before.routing.pilots
     assert sorted(path.name for path in (kb.index.folder / "vectors").rglob("*")) == segments
+
+
+def test_an_expert_is_added_with_a_description_in_place_of_its_own(kb, trees):
+    kb.add_expert(trees, description="woods and forests")
+    assert kb.expert_descriptions == {"fruit": None, "multitask": None, "ships": None, "trees": "woods and forests"}
+    with Retriever.open(kb.index.folder) as opened:
+        assert opened.expert_descriptions["trees"] == "woods and forests"
+        added = opened.searcher.pool.adapter_by_name["trees"]
+        assert description_of(added) == "woods and forests"
+        assert DescriptionRouter.fit([added], base=ENCODER).descriptions == ("woods and forests",)
+    # Everything else is as it was trained, and the expert's own folder is left alone.
+    own = load_expert(trees)
+    assert description_of(own) == "trees"
+    np.testing.assert_array_equal(added.weight, own.weight)
+    assert {**own.details, "description": "woods and forests"} == added.details
+    copied = kb.index.folder / "experts" / "trees"
+    for file in (path for path in trees.rglob("*") if path.is_file() and path != trees / "manifest.json"):
+        assert (copied / file.relative_to(trees)).read_bytes() == file.read_bytes()
+
+
+def test_a_description_of_an_expert_comes_along_unless_another_is_given(kb, trees, tmp_path):
+    kb.add_expert(trees, description="woods")
+    described = tmp_path / "described"
+    shutil.copytree(kb.index.folder / "experts" / "trees", described)
+    for given, kept in ((None, "woods"), ("groves", "groves")):
+        kb.remove_expert("trees")
+        kb.add_expert(described, description=given)
+        assert kb.expert_descriptions["trees"] == kept
+
+
+@pytest.mark.parametrize("blank", ["", " \n"])
+def test_a_blank_description_is_refused_before_anything_changes(kb, trees, blank):
+    with pytest.raises(InputError, match="the description is '.*', expected words: say what the expert is for"):
+        kb.add_expert(trees, description=blank)
+    with pytest.raises(InputError, match="the description is '.*', expected words"):
+        kb.add_model("hashing-48", name="other", description=blank)
+    assert kb.expert_names == ("fruit", "multitask", "ships")
 
 
 def test_leftovers_go_at_the_next_change(kb, trees):

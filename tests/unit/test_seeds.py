@@ -10,6 +10,7 @@ from tiny_packs import ENCODER, TEXTS, write_dataset, write_pack
 from routeret.artifact import MANIFEST, write_manifest
 from routeret.errors import ArtifactError, InputError
 from routeret.evaluation import (
+    EvaluationSettings,
     Provenance,
     Report,
     SeedsReport,
@@ -135,23 +136,24 @@ def packs(tmp_path):
 
 def test_packs_are_evaluated_one_after_the_other(sets, packs, tmp_path):
     systems = ["routed", "expert:fruit"]
-    found = evaluate_seeds(sets, packs, systems=systems, save_runs=tmp_path / "runs")
+    found = evaluate_seeds(sets, packs, settings=EvaluationSettings(systems=systems, save_runs=tmp_path / "runs"))
     for pack in packs:
-        assert found.reports[str(pack)].to_json() == evaluate(sets, pack=pack, systems=systems).to_json()
+        alone = evaluate(sets, pack=pack, settings=EvaluationSettings(systems=systems))
+        assert found.reports[str(pack)].to_json() == alone.to_json()
     assert (tmp_path / "runs" / "2" / "ships" / "routed.trec").is_file()
-    once, twice = r"packs is \['.*one'\]", "pack '.*one' was given twice"
-    for wrong, words in (([packs[0]], once), (str(packs[0]), once), ([packs[0]] * 2, twice)):
-        with pytest.raises(InputError, match=f"{words}; expected a list of at least two packs, each once"):
-            evaluate_seeds(sets, wrong)
+    for single in ([packs[0]], packs[0], str(packs[0])):
+        with pytest.raises(InputError, match="1 training was given; expected at least two, each a pack of another"):
+            evaluate_seeds(sets, single)
 
 
 def test_what_cannot_be_measured_side_by_side_is_named_before_any_is_measured(sets, packs, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluating, "evaluate", None)
     again = shutil.copytree(packs[0], tmp_path / "again" / "one")
-    with pytest.raises(InputError, match="'.*one' and '.*again/one' are the same pack"):
-        evaluate_seeds(sets, [packs[0], again])
+    for twin in (again, packs[0]):
+        with pytest.raises(InputError, match=f"'{packs[0]}' and '{twin}' are the same pack; give trainings of other"):
+            evaluate_seeds(sets, [packs[0], packs[1], twin])
     with pytest.raises(InputError, match="unknown system 'expert:multitask'"):
-        evaluate_seeds(sets, packs, systems=["expert:multitask"])
+        evaluate_seeds(sets, packs, settings=EvaluationSettings(systems=["expert:multitask"]))
     manifest = json.loads((packs[1] / MANIFEST).read_text())
     fields = {name: manifest[name] for name in ("name", "base", "space", "lexical_weight")}
     write_manifest(packs[1], kind=KIND, format_number=FORMAT, fields={**fields, "query_tower": "f" * 16})

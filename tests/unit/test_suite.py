@@ -11,7 +11,7 @@ from routeret.artifact import sha256_of
 from routeret.downloads import public_sets
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import ArtifactError, CorpusError, InputError
-from routeret.evaluation import Report, evaluate, suite, summary_text
+from routeret.evaluation import EvaluationSettings, Report, evaluate, suite, summary_text
 from routeret.evaluation.suite import Suite, SuiteReport, run_suite
 from routeret.evaluation.systems import known_systems, require_systems
 from routeret.packs import read_pack
@@ -89,7 +89,11 @@ def test_a_suite_builds_its_pack_and_is_measured_in_both_settings(file, tmp_path
     # What was measured is what the evaluation of the pack gives.
     sets = [tmp_path / "data" / name for name in ("one", "two")]
     again = evaluate(
-        sets, pack=built, systems=["expert:up", "multitask", "centroid", "routed", "dataset_oracle", "uniform"]
+        sets,
+        pack=built,
+        settings=EvaluationSettings(
+            systems=["expert:up", "multitask", "centroid", "routed", "dataset_oracle", "uniform"]
+        ),
     )
     assert again.to_json() == report.reports["separate"].to_json()
 
@@ -221,7 +225,9 @@ def test_every_set_may_be_measured_as_if_it_had_never_been_seen(file, tmp_path):
     assert report.provenance.left_out
     sets = [tmp_path / "data" / name for name in ("one", "two")]
     systems = ["multitask", "centroid", "routed", "dataset_oracle", "uniform"]
-    again = evaluate(sets, pack=tmp_path / "work" / "pack", systems=systems, leave_out=True)
+    again = evaluate(
+        sets, pack=tmp_path / "work" / "pack", settings=EvaluationSettings(systems=systems, leave_out=True)
+    )
     assert report.to_json() == again.to_json()
 
 
@@ -238,7 +244,12 @@ def test_every_set_may_be_measured_as_if_it_had_never_been_seen(file, tmp_path):
         ('data = "data"\n' + SUITE, "has 'data' beside .pack."),
         ("seeds = [1]\n" + SUITE, r"has seeds = \[1\]; expected a list of at least two, each once"),
         ("seeds = [1, 1]\n" + SUITE, r"has seeds = \[1, 1\]; expected"),
-        ("seeds = 3\n" + SUITE, "has seeds = 3; expected"),
+        ("seeds = 3\n" + SUITE, "the suite .* wrong type: seeds is 3, expected a list, each a whole number$"),
+        ("seeds = [1, true]\n" + SUITE, r"wrong type: seeds is \[1, True\], expected a list, each a whole number$"),
+        (
+            "seeds = [1, -2]\n" + SUITE,
+            r"\[pack\] of the suite .* the seed is -2, expected a whole number of at least",
+        ),
     ],
 )
 @pytest.mark.usefixtures("file")
@@ -312,7 +323,11 @@ def test_public_sets_are_fetched_when_the_call_says_so(file, tmp_path, monkeypat
         ('merged = ["two", "one"]', "merged = [1]", r"merged is \[1\], expected a list, each text"),
         ("seed = 0", 'seed = 0\ncache = "c"', "a 'cache', but embeddings are kept in 'work'; remove it"),
         ("seed = 0", "", r"\[pack\] of the suite .* lacks the field 'seed'"),
-        ('name = "up"', 'name = "up"\nkind = "tree"', r"expert 'up' of \[pack\] of the suite .* has the kind 'tree'"),
+        (
+            'name = "up"',
+            'name = "up"\nkind = "tree"',
+            r"expert 'up' of \[pack\] of the suite .* kind is 'tree', expected",
+        ),
         ('name = "tiny"', "name = ", "the suite .* cannot be read"),
     ],
 )

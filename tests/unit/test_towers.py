@@ -13,7 +13,7 @@ from routeret.artifact import write_manifest
 from routeret.datasets import read_run
 from routeret.encoders import HashingEncoder
 from routeret.errors import ArtifactError, IndexLockedError, InputError, ModelNotFoundError, SpaceMismatchError
-from routeret.evaluation import evaluate
+from routeret.evaluation import EvaluationSettings, evaluate
 from routeret.experts import TowerExpert, load_expert
 from routeret.experts.fingerprints import fingerprints
 from routeret.fusion import fuse_spaces
@@ -272,7 +272,7 @@ def test_a_pack_with_a_tower_is_evaluated(tmp_path):
     with Retriever.create(tmp_path / "kb", base="hashing-32") as kb:
         kb.add(DOCUMENTS)
         kb.add_model("hashing-48", name="other", data=data)
-    report = evaluate(data, index=tmp_path / "kb", systems=["expert:other", "routed"])
+    report = evaluate(data, index=tmp_path / "kb", settings=EvaluationSettings(systems=["expert:other", "routed"]))
     assert {"base", "expert:other", "routed"} <= set(report.datasets["ships"].systems)
 
 
@@ -452,7 +452,7 @@ def test_a_pack_of_another_fusion_is_refused_when_a_retriever_is_made(tmp_path):
 def test_a_pack_is_evaluated_with_the_fusion_of_its_experts(tmp_path, how):
     pack = write_pack_with_tower(tmp_path, how=how)
     data = write_dataset(tmp_path / "data" / "ships", test=(0, 1, 2, 3, 4))
-    evaluate([data], pack=pack, systems=["expert:other"], save_runs=tmp_path / "runs")
+    evaluate([data], pack=pack, settings=EvaluationSettings(systems=["expert:other"], save_runs=tmp_path / "runs"))
     run = read_run(tmp_path / "runs" / "ships" / "expert:other.trec")
     for number, query in enumerate(QUERIES["ships"]):
         fused = slow_fusion(query, documents_of("ships"), 0.5, how)
