@@ -30,6 +30,7 @@ def build_index(
     space_fusion: SpaceFusion = "scores",
     prefix_ids: bool = False,
     tune: bool = False,
+    prepare: bool = False,
     device: str | None = None,
     download: bool = False,
     show_progress: bool = False,
@@ -49,6 +50,7 @@ def build_index(
         space_fusion: how the scores of several spaces become one; see :meth:`Retriever.create`.
         prefix_ids: make every id ``<corpus>/<id>``.
         tune: learn a map of queries from the documents, without labels; see :meth:`Retriever.tune_unlabelled`.
+        prepare: prepare this machine for searching it, see :meth:`Retriever.warm`.
         device: where the model runs.
         download: fetch a model that is not on this machine.
         show_progress: draw a progress bar on stderr.
@@ -82,6 +84,8 @@ def build_index(
         retriever.compact()
         report = BuildReport.of(change, index=path, n_documents=len(retriever), n_by_corpus=found.n_by_corpus)
         tuned = retriever.tune_unlabelled(show_progress=show_progress) if tune else None
+        if prepare:
+            retriever.warm()
         return replace(report, tuned=tuned)
 
 

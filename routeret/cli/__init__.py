@@ -25,6 +25,7 @@ main = LazyGroup(
         "delete": ("delete", "Remove documents from an index."),
         "search": ("search", "Search an index and tell how the query was routed."),
         "route": ("route", "Tell how a query would be routed, and why."),
+        "warm": ("warm", "Prepare this machine for searching an index fast."),
         "info": ("info", "Tell what an index holds."),
         "verify": ("verify", "Check every byte of an index against its checksums."),
         "compact": ("compact", "Give the room of removed documents back."),

@@ -52,6 +52,7 @@ def command(
     folder of .txt and .md files. All corpora are read once before anything is written: a broken line or an id that
     comes twice stops the build and is named. The folder is new and appears when the
     index is whole. A build that was interrupted goes on where it stopped when the same command is run again.
+    The first build with a model on a machine also exports the graph that runs its queries: routeret warm --help.
     """
     from routeret.building import build_index
     from routeret.chunking import parse_chunker
@@ -68,6 +69,7 @@ def command(
         space_fusion=require_space_fusion(space_fusion or "scores"),
         prefix_ids=prefix_ids,
         tune=tune,
+        prepare=True,
         device=device,
         download=download,
         show_progress=True,

@@ -4,13 +4,24 @@ import re
 from pathlib import Path
 from typing import Any
 
+from routeret.encoders.devices import runs_on_processor
 from routeret.encoders.hashing import HASHING_DIM, HashingEncoder
+from routeret.encoders.onnx import OnnxEncoder
 from routeret.encoders.resolve import DEFAULT_BASE, find_model
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import InputError
+from routeret.optional import is_installed
 from routeret.protocols import Encoder
 
-__all__ = ["DEFAULT_BASE", "HashingEncoder", "TorchEncoder", "find_model", "load_encoder", "named_encoder"]
+__all__ = [
+    "DEFAULT_BASE",
+    "HashingEncoder",
+    "OnnxEncoder",
+    "TorchEncoder",
+    "find_model",
+    "load_encoder",
+    "named_encoder",
+]
 
 _HASHING = re.compile(r"hashing(?:-(\d+))?")
 
@@ -52,6 +63,8 @@ def named_encoder(
 ) -> TorchEncoder | HashingEncoder:
     """Give the encoder of a model that can be named again, with settings of its own.
 
+    On a processor it runs queries by a graph where one has been exported, see :class:`OnnxEncoder`.
+
     Args:
         model: a folder or the name of a model; ``"hashing"`` or ``"hashing-<dim>"`` for the one without a model.
         device: where a model runs; None takes a CUDA device if there is one.
@@ -76,7 +89,8 @@ def named_encoder(
         "download": download,
     }
     if domain is None:
-        return TorchEncoder(model, **settings)
+        by_graph = runs_on_processor(device) and is_installed("onnxruntime")
+        return OnnxEncoder(model, **settings) if by_graph else TorchEncoder(model, **settings)
     # Importing it loads PyTorch.
     from routeret.encoders.moe import MoeEncoder
 

@@ -1,12 +1,11 @@
-"""Low-rank adapters (LoRA) inside a base model: what they are, where they go, and queries that pass through them."""
+"""Low-rank adapters (LoRA) inside a base model: where they go, and queries that pass through them."""
 
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from routeret.encoders.adapter import Adapter
+from routeret.encoders.inputs import checked_texts
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import InputError
 from routeret.types import FloatArray
@@ -14,56 +13,6 @@ from routeret.types import FloatArray
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Adapter:
-    """A low-rank change of linear layers: W x becomes W x + alpha / rank * B A x (LoRA, 2106.09685, section 4.1).
-
-    Attributes:
-        rank: how many rows an A and how many columns a B has.
-        alpha: the change is scaled by alpha / rank.
-        targets: names of the layers inside the transformer, each whole.
-        weights: float32, by the names that peft gives them: for every target ``<target>.lora_A.weight``, shape (rank,
-            n_inputs), and ``<target>.lora_B.weight``, shape (n_outputs, rank). Kept to float16 precision, so that an
-            adapter that is saved and loaded answers as the one that was measured.
-    """
-
-    rank: int
-    alpha: float
-    targets: tuple[str, ...]
-    weights: Mapping[str, FloatArray]
-
-    def __post_init__(self) -> None:
-        """Refuse weights that do not fit together.
-
-        Raises:
-            InputError: a matrix is missing, is one too many, has another rank, or is not finite in float16.
-        """
-        if not self.targets or self.rank < 1 or not self.alpha > 0:
-            raise InputError(
-                f"an adapter has rank {self.rank}, alpha {self.alpha} and {len(self.targets)} layers; expected a rank "
-                f"of at least 1, an alpha above 0, and a layer"
-            )
-        expected = {f"{target}.lora_{letter}.weight" for target in self.targets for letter in "AB"}
-        if differing := sorted(expected ^ set(self.weights)):
-            raise InputError(
-                f"an adapter of {len(self.targets)} layers has {len(self.weights)} matrices, expected an A and a B for "
-                f"each; {differing[0]!r} is {'missing' if differing[0] in expected else 'of no layer'}"
-            )
-        for name, matrix in self.weights.items():
-            rank = matrix.shape[0] if name.endswith(".lora_A.weight") else matrix.shape[-1]
-            if matrix.ndim != 2 or rank != self.rank:
-                raise InputError(f"{name} has shape {matrix.shape}, expected a matrix of rank {self.rank}")
-        with np.errstate(over="ignore"):
-            rounded = {
-                name: np.asarray(matrix).astype(np.float16).astype(np.float32)
-                for name, matrix in sorted(self.weights.items())
-            }
-        if unbounded := [name for name, matrix in rounded.items() if not np.isfinite(matrix).all()]:
-            raise InputError(f"{unbounded[0]} is not finite in float16; train the adapter again, with a lower rate")
-        object.__setattr__(self, "weights", rounded)
-        object.__setattr__(self, "targets", tuple(sorted(self.targets)))
 
 
 class AdaptedQueries:
@@ -95,6 +44,10 @@ class AdaptedQueries:
         Raises:
             InputError: something other than a list of strings came, or the adapter does not fit the base's layers.
         """
+        graph = self._base.query_graph
+        if graph is not None:
+            queries = checked_texts(texts)
+            return graph.vectors(queries, prompt=self._base.query_prompt, adapters=[self._adapter] * len(queries))
         return self._base.encode_queries(texts, model=self._adapted())
 
     def _adapted(self) -> "SentenceTransformer":

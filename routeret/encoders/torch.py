@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
+    from routeret.encoders.onnx.query_graph import QueryGraph
+
 Precision = Literal["auto", "float32", "bfloat16"]
 
 _DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d+)?")
@@ -198,10 +200,15 @@ class TorchEncoder:
             with torch.inference_mode():
                 features = encoder._transformed(model, batch, prompt=self._document_prompt, precision=self._precision)
                 tokens, is_token = features["token_embeddings"], features["attention_mask"].bool()
-                vectors[rows] = encoder._pooled(model, features).cpu().numpy()
+                vectors[rows] = encoder.pooled(model, features).cpu().numpy()
             for row, one, kept in zip(rows, tokens.cpu().numpy(), is_token.cpu().numpy(), strict=True):
                 found[row] = one[kept][:, : self.dim]
         return EncodedDocuments(vectors, lengths > self._max_tokens), found
+
+    @property
+    def query_graph(self) -> "QueryGraph | None":
+        """What runs queries instead of PyTorch; None where PyTorch does."""
+        return None
 
     def for_documents(self) -> "TorchEncoder":
         """What writes documents: the encoder itself, unless its queries are written in another way."""
@@ -217,7 +224,11 @@ class TorchEncoder:
         Raises:
             InputError: something other than a list of strings came, or the device is not there.
         """
-        vectors, _ = self._encode(checked_texts(texts), prompt=self._query_prompt, precision="float32", model=model)
+        queries = checked_texts(texts)
+        graph = self.query_graph if model is None else None
+        if graph is not None:
+            return graph.vectors(queries, prompt=self._query_prompt)
+        vectors, _ = self._encode(queries, prompt=self._query_prompt, precision="float32", model=model)
         return vectors
 
     def encode_query_tokens(
@@ -315,9 +326,9 @@ class TorchEncoder:
         Returns:
             float32, shape (n_texts, dim), on the model's device; of length 1 where the space's vectors are.
         """
-        return self._pooled(model, self._transformed(model, texts, prompt=prompt, precision=precision))
+        return self.pooled(model, self._transformed(model, texts, prompt=prompt, precision=precision))
 
-    def _pooled(self, model: "SentenceTransformer", features: dict[str, Any]) -> "torch.Tensor":
+    def pooled(self, model: "SentenceTransformer", features: dict[str, Any]) -> "torch.Tensor":
         """The vectors of a batch from what the transformer made of it, which stays as it is."""
         import torch
 

@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from routeret.artifact import naming_damage, write_file, write_json
-from routeret.encoders.adapted import AdaptedQueries, Adapter
+from routeret.encoders.adapted import AdaptedQueries
+from routeret.encoders.adapter import Adapter
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import InputError, SpaceMismatchError
 from routeret.experts.folder import read_known, write_expert

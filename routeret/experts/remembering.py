@@ -7,7 +7,8 @@ from typing import TypeVar, cast
 
 import numpy as np
 
-from routeret.encoders.adapted import AdaptedQueries, Adapter
+from routeret.encoders.adapted import AdaptedQueries
+from routeret.encoders.adapter import Adapter
 from routeret.encoders.torch import TorchEncoder
 from routeret.experts.lora import LoraExpert
 from routeret.experts.tower import TowerExpert

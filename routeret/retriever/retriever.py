@@ -24,7 +24,10 @@ from routeret.retriever.pool_keeping import PoolKeeper
 from routeret.retriever.results import Reranker, explained, hits_of, reranked
 from routeret.retriever.scope import Scope
 from routeret.retriever.searching import candidate_depth, lexical_ranking, query_parts
+from routeret.retriever.warming import first_searches, prepare_graphs
 from routeret.types import BASE, LEXICAL, Document, Hits, Routing
+
+_FIRST_QUERY = "a first question"
 
 
 class Retriever(PoolKeeper):
@@ -231,6 +234,26 @@ class Retriever(PoolKeeper):
             found = self._found(texts, k, scope=scope, expert=expert, disabled=disabled)
             hits = list(track(found, description="searching", total=len(texts), unit="queries", show=show_progress))
         return [reranked(one, rerank) for one in hits] if rerank is not None else hits
+
+    def warm(self) -> list[str]:
+        """Do now what the first queries would wait for: load the models, the experts, the router and the documents.
+
+        On a processor it also exports the graph that runs the base's queries, some ten seconds, once a model and
+        machine; see :class:`routeret.encoders.OnnxEncoder`. Without it PyTorch runs them, more slowly.
+
+        Returns:
+            The models whose queries are run by a graph from now on, the base first.
+
+        Raises:
+            MissingExtraError: a library for exporting is not installed.
+            SpaceMismatchError: the base model has changed since the index or the experts were made.
+        """
+        with self._using_index.shared():
+            pool = self.searcher.pool
+            graphs = prepare_graphs(pool)
+        for expert in first_searches(pool):
+            self.search(_FIRST_QUERY, expert=expert)
+        return graphs
 
     def route(self, query: str, *, disable: Sequence[str] = ()) -> Routing:
         """What the router decides for a query, and why.

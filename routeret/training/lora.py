@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from routeret.encoders.adapted import Adapter, adaptable_layers, adapter_weights, add_adapter
+from routeret.encoders.adapted import adaptable_layers, adapter_weights, add_adapter
+from routeret.encoders.adapter import Adapter
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import InputError, TrainingDivergedError
 from routeret.routing.pilots import STRENGTHS

@@ -43,7 +43,7 @@ def python(code):
 
 def test_the_commands():
     assert main.list_commands(None) == [
-        "demo", "build", "add", "upsert", "sync", "delete", "search", "route", "info", "verify", "compact",
+        "demo", "build", "add", "upsert", "sync", "delete", "search", "route", "warm", "info", "verify", "compact",
         "optimise", "export", "import", "eval", "compare", "suite", "bench", "tune", "router", "doctor", "mine",
         "train", "pack", "experts",
     ]  # fmt: skip

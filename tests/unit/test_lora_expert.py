@@ -10,7 +10,8 @@ import torch
 from first_format import in_first_format
 
 from routeret.encoders import HashingEncoder, TorchEncoder
-from routeret.encoders.adapted import AdaptedQueries, Adapter, adaptable_layers, add_adapter, transformer_of
+from routeret.encoders.adapted import AdaptedQueries, adaptable_layers, add_adapter, transformer_of
+from routeret.encoders.adapter import Adapter
 from routeret.errors import ArtifactError, InputError, SpaceMismatchError
 from routeret.experts import LoraExpert, load_expert
 from routeret.protocols import Expert

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from routeret.encoders import TorchEncoder
-from routeret.encoders.adapted import AdaptedQueries, Adapter, adaptable_layers, transformer_of
+from routeret.encoders.adapted import AdaptedQueries, adaptable_layers, transformer_of
+from routeret.encoders.adapter import Adapter
 from routeret.errors import InputError
 from routeret.experts import LinearExpert, LoraExpert
 from routeret.experts.remembering import RememberingQueries, remembering

@@ -1,0 +1,136 @@
+"""A sentence-transformers model whose queries are run by ONNX Runtime where its graph has been exported."""
+
+import threading
+from pathlib import Path
+from typing import Literal
+
+from routeret.encoders.devices import runs_on_processor
+from routeret.encoders.onnx.query_graph import QueryGraph
+from routeret.encoders.onnx.store import graph_key, graphs_folder
+from routeret.encoders.torch import Precision, TorchEncoder
+from routeret.errors import InputError
+
+QueryPrecision = Literal["auto", "float32", "int8"]
+
+
+class OnnxEncoder(TorchEncoder):
+    """A model on a processor. PyTorch writes documents; queries are run by a graph, once :meth:`prepare` has made it.
+
+    Base and adapters share the graph, see :mod:`routeret.encoders.onnx.query_graph`. Until there is one, PyTorch runs
+    queries too. Several threads may share one encoder.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        device: str | None = None,
+        max_tokens: int | None = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        batch_size: int | None = None,
+        precision: Precision = "auto",
+        query_precision: QueryPrecision = "auto",
+        threads: int | None = None,
+        download: bool = False,
+    ) -> None:
+        """Find the model and read its configuration.
+
+        Args:
+            model: see :class:`~routeret.encoders.TorchEncoder`, as for all that follow but three.
+            device: ``"cpu"`` or None.
+            max_tokens: longer texts are cut.
+            query_prompt: text put before every query.
+            document_prompt: text put before every document.
+            batch_size: documents in one pass.
+            precision: arithmetic of the document tower.
+            query_precision: arithmetic of the graph: ``"float32"``; ``"int8"``, by blocks of 32 weights; ``"auto"``
+                takes the faster one, as measured on this machine when the graph was made, of those whose vectors have
+                a cosine of 0.999 or more to float32.
+            threads: processor threads that one pass may use; None takes as many as there are cores, up to 4.
+            download: fetch a model that is not on this machine from the hub.
+
+        Raises:
+            ModelNotFoundError: the model is nowhere on this machine.
+            InputError: an argument is outside what the model offers.
+            ArtifactError: the model's folder is damaged.
+        """
+        super().__init__(
+            model,
+            device=device,
+            max_tokens=max_tokens,
+            query_prompt=query_prompt,
+            document_prompt=document_prompt,
+            batch_size=batch_size,
+            precision=precision,
+            download=download,
+        )
+        if device not in (None, "cpu"):
+            raise InputError(f"found device {device!r}, expected cpu: a graph runs on the processor; use TorchEncoder")
+        if query_precision not in ("auto", "float32", "int8"):
+            raise InputError(f"found query_precision {query_precision!r}, expected auto, float32 or int8")
+        if threads is not None and threads < 1:
+            raise InputError(f"found threads {threads}, expected at least 1")
+        self._query_precision: QueryPrecision = query_precision
+        self._threads = threads
+        self._graph: QueryGraph | None = None
+        self._has_looked = False
+        self._opening = threading.Lock()
+
+    @property
+    def query_graph(self) -> QueryGraph | None:
+        """What runs queries; None where no graph has been exported on this machine. Opened at the first call."""
+        with self._opening:
+            if not self._has_looked:
+                self._graph = self._opened()
+                self._has_looked = True
+            return self._graph
+
+    def prepare(self) -> bool:
+        """Export the graph, unless this machine has it; takes some ten seconds, once a model and machine.
+
+        Returns:
+            Whether queries are run by a graph now; not where exporting is switched off, or where the model has parts
+            that a graph cannot hold.
+
+        Raises:
+            MissingExtraError: a library for exporting is not installed.
+        """
+        folder = self._graph_folder()
+        if folder is None:
+            return False
+        if not folder.is_dir():
+            from routeret.encoders.onnx.exporting import export_query_graph, is_exportable
+
+            if not is_exportable(self):
+                return False
+            export_query_graph(self, folder)
+            with self._opening:
+                self._has_looked = False
+        return self.query_graph is not None
+
+    def on(self, device: str | None) -> TorchEncoder:
+        """The same model on a device, not yet loaded; the encoder itself where that is a processor."""
+        if runs_on_processor(device):
+            return self
+        return TorchEncoder(
+            self.folder,
+            device=device,
+            max_tokens=self._max_tokens,
+            query_prompt=self._query_prompt,
+            document_prompt=self._document_prompt,
+            batch_size=self._batch_size,
+            precision=self._precision,
+        )
+
+    def _graph_folder(self) -> Path | None:
+        folder = graphs_folder()
+        return None if folder is None else folder / graph_key(self.space)
+
+    def _opened(self) -> QueryGraph | None:
+        folder = self._graph_folder()
+        if folder is None or not folder.is_dir():
+            return None
+        return QueryGraph.open(
+            folder, max_tokens=self._max_tokens, precision=self._query_precision, threads=self._threads
+        )

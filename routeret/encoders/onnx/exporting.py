@@ -1,0 +1,190 @@
+"""Exporting the graph that runs queries, and checking it against PyTorch before it is kept."""
+
+import logging
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from routeret.artifact import new_folder, write_manifest
+from routeret.encoders.model_folder import read_model_folder
+from routeret.encoders.onnx.query_graph import OUTPUT, SCALE, TOKENIZER, QueryGraph
+from routeret.encoders.onnx.store import FORMAT, KIND
+from routeret.encoders.torch import TorchEncoder
+from routeret.errors import ArtifactError
+from routeret.optional import require
+from routeret.types import FloatArray
+
+ARCHITECTURES = frozenset({"bert", "distilbert", "mpnet", "roberta", "xlm-roberta"})
+"""``model_type`` of the transformers that a graph can hold."""
+
+LEAST_COSINE = {"float32": 0.9999, "int8": 0.999}
+"""The least cosine between a graph's vector of a query and PyTorch's. Below 0.999 it would be another space's."""
+
+_MODULES = frozenset({"Transformer", "Pooling", "Dense", "Dropout", "Normalize"})
+_QUANTISED_BLOCK = 32
+"""Weights that share a scale. Blocks of 128 are a little faster and three times less exact."""
+_EXAMPLE_RANK = 3
+_ROUNDS = 5
+_PROBES = (
+    "tax",
+    "how do I reset a forgotten password",
+    "ÜBER den Zustand der Brücke, 2nd ed. (1987)",
+    "東京の天気 🌧 tomorrow",
+    "nurse, intensive care unit; night shift",
+    "Does a low dose of aspirin lower the risk of a second stroke in adults older than sixty years?",
+    "select name from clients where city = 'Oslo' order by id desc limit 10;",
+    "blue cotton shirt with long sleeves, size M",
+    " ".join(["The committee met again and postponed the decision about the harbour."] * 12),
+)
+"""Short and long, several scripts, a code; what graph and PyTorch are compared on."""
+
+
+def is_exportable(encoder: TorchEncoder) -> bool:
+    """Whether a graph can hold all parts of a model, and reads texts as the model does."""
+    modules = read_model_folder(encoder.folder).modules
+    architecture = modules[0].config.get("architecture", {}).get("model_type")
+    kinds = {module.kind for module in modules}
+    if encoder.domain is not None or kinds - _MODULES or architecture not in ARCHITECTURES:
+        return False
+    tokenizer: Any = encoder.fresh_model().tokenizer
+    return bool(tokenizer.is_fast and tokenizer.padding_side == tokenizer.truncation_side == "right")
+
+
+def export_query_graph(encoder: TorchEncoder, folder: Path) -> None:
+    """Write a new folder, whole or not at all: the graph in two precisions, its tokenizer, and how they compare.
+
+    Another process may write the same folder meanwhile; then its folder stays.
+
+    Args:
+        encoder: of a model for which :func:`is_exportable`.
+        folder: need not exist.
+
+    Raises:
+        ArtifactError: the graph's vectors differ from PyTorch's.
+        MissingExtraError: a library for exporting is not installed.
+    """
+    for library in ("onnx", "onnxscript", "onnxruntime"):
+        require(library, extra="cpu")
+    try:
+        with new_folder(folder) as temporary:
+            fields = _export(encoder, temporary)
+            measured = {precision: _measured(encoder, temporary, fields, precision) for precision in LEAST_COSINE}
+            good = [name for name, one in measured.items() if one["least_cosine"] >= LEAST_COSINE[name]]
+            if "float32" not in good:
+                raise ArtifactError(
+                    f"the graph of {encoder.folder} writes queries of a cosine of "
+                    f"{measured['float32']['least_cosine']:.5f} to PyTorch's, expected at least "
+                    f"{LEAST_COSINE['float32']}; nothing was kept, queries are run by PyTorch as before"
+                )
+            fastest = min(good, key=lambda name: measured[name]["milliseconds"])
+            fields |= {"measured": measured, "precision": fastest}
+            write_manifest(temporary, kind=KIND, format_number=FORMAT, fields=fields)
+    except ArtifactError:
+        if not folder.is_dir():
+            raise
+
+
+def _export(encoder: TorchEncoder, folder: Path) -> dict[str, Any]:
+    """Write tokenizer and graphs.
+
+    Returns:
+        The fields of the manifest that tell what the graph reads.
+    """
+    import torch
+
+    from routeret.encoders.onnx.graph_module import GraphModule
+
+    model = encoder.fresh_model()
+    tokenizer: Any = model.tokenizer
+    module = GraphModule(encoder, model).eval()
+    (folder / TOKENIZER).write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
+    inputs = [name for name in tokenizer.model_input_names if name in tokenizer(["a text"], return_tensors="np")]
+    example, shapes = _example(module, inputs)
+    names = [*inputs, SCALE, *(f"{letter}{place}" for letter in "AB" for place in range(len(module.layers)))]
+    with _quiet(), torch.inference_mode():
+        program: Any = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            input_names=names,
+            output_names=[OUTPUT],
+            verbose=False,
+        )
+        program.save(str(folder / "float32.onnx"))
+        _quantise(folder / "float32.onnx", folder / "int8.onnx")
+    return {"inputs": inputs, "padding": tokenizer.pad_token_id, "dim": encoder.dim, "layers": module.layers}
+
+
+def _example(module: Any, inputs: list[str]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:  # noqa: ANN401 - imported late
+    """Arguments of the module, and which of their sides may have any length."""
+    import torch
+
+    rows, tokens = torch.export.Dim("rows", min=1, max=4096), torch.export.Dim("tokens", min=2, max=512)
+    ids = torch.tensor([[5, 6, 7, 8, 9], [9, 8, 7, 6, 5]])
+    whole = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
+    by_name = {"input_ids": ids, "attention_mask": whole, "token_type_ids": torch.zeros_like(ids)}
+    read = {name: by_name[name] for name in inputs}
+    sides: dict[str, Any] = {name: {0: rows, 1: tokens} for name in inputs}
+    ranks = torch.export.Dim("ranks", min=0, max=65536)
+    down = [torch.zeros(n_in, _EXAMPLE_RANK) for _, n_in, _ in module.layers]
+    up = [torch.zeros(_EXAMPLE_RANK, n_out) for _, _, n_out in module.layers]
+    example = (read, torch.zeros(len(ids), 1, _EXAMPLE_RANK), down, up)
+    return example, (sides, {0: rows, 2: ranks}, [{1: ranks}] * len(down), [{0: ranks}] * len(up))
+
+
+def _quantise(source: Path, target: Path) -> None:
+    """Write a graph whose weights are 8-bit numbers in blocks with a scale each; the values they meet are, too."""
+    import onnx
+    from onnxruntime.quantization import matmul_nbits_quantizer as blockwise
+
+    settings = blockwise.DefaultWeightOnlyQuantConfig(
+        block_size=_QUANTISED_BLOCK, is_symmetric=True, accuracy_level=4, bits=8
+    )
+    quantizer = blockwise.MatMulNBitsQuantizer(onnx.load(str(source)), algo_config=settings)
+    quantizer.process()
+    quantizer.model.save_model_to_file(str(target), use_external_data_format=False)
+
+
+def _measured(encoder: TorchEncoder, folder: Path, fields: dict[str, Any], precision: str) -> dict[str, float]:
+    """The least cosine of a graph's vectors to PyTorch's, and the time of a short query, in milliseconds."""
+    graph = QueryGraph.of(folder, fields, max_tokens=encoder.max_tokens, precision=precision)
+    prompt = encoder.query_prompt
+    ours, theirs = graph.vectors(_PROBES, prompt=prompt), encoder.encode_queries(_PROBES, model=encoder.fresh_model())
+    short = _PROBES[1]
+    times = []
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        graph.vectors([short], prompt=prompt)
+        times.append(time.perf_counter() - start)
+    return {"least_cosine": float(_cosines(ours, theirs).min()), "milliseconds": 1000 * float(np.median(times))}
+
+
+def _cosines(left: FloatArray, right: FloatArray) -> FloatArray:
+    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    cosines: FloatArray = np.einsum("nd,nd->n", left, right) / lengths
+    return cosines
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter from telling what it does, and from advising its own authors."""
+    root = logging.getLogger()
+    loggers = [root, *(logging.getLogger(name) for name in ("onnxscript", "onnx_ir", "onnxruntime", "torch.onnx"))]
+    levels, handlers = [logger.level for logger in loggers], list(root.handlers)
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        # Importing the quantizer gives the root logger a handler of its own.
+        root.handlers[:] = handlers

@@ -1,0 +1,40 @@
+"""Texts to token numbers, by the tokenizer that a graph was exported with; without transformers or PyTorch."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+_CHARACTERS_PER_TOKEN = 64
+"""A text is first read up to this many characters per token of the limit: a tokenizer reads a text to its end before
+it cuts, so one of many megabytes would take gigabytes."""
+
+
+class Tokens:
+    """A tokenizer with a limit; several threads may share one."""
+
+    def __init__(self, file: Path, *, max_tokens: int) -> None:
+        """Read the tokenizer.
+
+        Args:
+            file: ``tokenizer.json``.
+            max_tokens: longer texts are cut; special tokens and prompt count.
+        """
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_file(str(file))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_tokens)
+        self._max_tokens = max_tokens
+
+    def read(self, texts: Sequence[str], *, prompt: str) -> list[list[int]]:
+        """Token numbers of every text, at most the limit.
+
+        Args:
+            texts: any.
+            prompt: put before every text.
+        """
+        n_characters = self._max_tokens * _CHARACTERS_PER_TOKEN
+        read = [one.ids for one in self._tokenizer.encode_batch_fast([prompt + text[:n_characters] for text in texts])]
+        for place, text in enumerate(texts):
+            if len(text) > n_characters and len(read[place]) < self._max_tokens:
+                read[place] = self._tokenizer.encode(prompt + text).ids
+        return read

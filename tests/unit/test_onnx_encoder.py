@@ -1,0 +1,351 @@
+"""Queries run by an exported graph: the same vectors as PyTorch's, for the base and for adapters, in any batch."""
+
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from routeret.encoders import HashingEncoder, OnnxEncoder, TorchEncoder, load_encoder
+from routeret.encoders.adapted import AdaptedQueries, adaptable_layers, transformer_of
+from routeret.encoders.adapter import Adapter
+from routeret.encoders.onnx.exporting import ARCHITECTURES
+from routeret.encoders.onnx.query_graph import _passes
+from routeret.encoders.onnx.store import graph_key, graphs_folder
+from routeret.errors import ArtifactError, InputError
+
+TEXTS = ["bank card", "ü", "", " ", "the river returns all of its water to the bank and pays a tax", "BANK card", "🌧 7"]
+
+
+@pytest.fixture(scope="module")
+def graphs(e5_model, tmp_path_factory):
+    """A folder with the graph of the tiny model."""
+    folder = tmp_path_factory.mktemp("graphs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROUTERET_GRAPHS", str(folder))
+        assert OnnxEncoder(e5_model).prepare()
+    return folder
+
+
+@pytest.fixture
+def encoder(graphs, e5_model, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
+    return OnnxEncoder(e5_model, query_precision="float32")
+
+
+@pytest.fixture(scope="module")
+def twin(e5_model):
+    return TorchEncoder(e5_model, device="cpu")
+
+
+def adapter(twin, *, rank=2, alpha=6.0, seed=0, first=0):
+    """Matrices drawn by chance, of all layers from one on."""
+    rng = np.random.default_rng(seed)
+    transformer = transformer_of(twin.fresh_model())
+    targets = adaptable_layers(transformer)[first:]
+    weights = {}
+    for name in targets:
+        layer = transformer.get_submodule(name)
+        weights[f"{name}.lora_A.weight"] = rng.normal(size=(rank, layer.in_features)).astype(np.float32)
+        weights[f"{name}.lora_B.weight"] = (0.3 * rng.normal(size=(layer.out_features, rank))).astype(np.float32)
+    return Adapter(rank=rank, alpha=alpha, targets=targets, weights=weights)
+
+
+def cosines(left, right):
+    return (left * right).sum(axis=1) / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)
+
+
+# --- the same vectors ------------------------------------------------------------------------------------------------
+
+
+def test_a_graph_writes_what_pytorch_writes(encoder, twin):
+    assert encoder.query_graph is not None
+    np.testing.assert_allclose(encoder.encode_queries(TEXTS), twin.encode_queries(TEXTS), atol=2e-6)
+
+
+def test_whole_numbers_of_8_bits_stay_in_the_space(graphs, e5_model, twin, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
+    exact = twin.encode_queries(TEXTS)
+    rounded = OnnxEncoder(e5_model, query_precision="int8").encode_queries(TEXTS)
+    assert cosines(rounded, exact).min() > 0.999
+    assert not np.array_equal(rounded, exact)
+
+
+def test_one_query_and_many_give_the_same(encoder):
+    together = encoder.encode_queries(TEXTS)
+    alone = np.concatenate([encoder.encode_queries([text]) for text in TEXTS])
+    np.testing.assert_allclose(together, alone, atol=2e-6)
+
+
+def test_no_query_gives_no_vector(encoder):
+    assert encoder.encode_queries([]).shape == (0, 32)
+
+
+def test_a_long_query_is_cut_where_pytorch_cuts_it(encoder, twin):
+    texts = ["bank " * 100_000, "b" * 200_000, "ü" * 15, " " * 5_000 + "river"]
+    np.testing.assert_allclose(encoder.encode_queries(texts), twin.encode_queries(texts), atol=2e-6)
+
+
+def test_a_smaller_limit_cuts_earlier(graphs, e5_model, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
+    texts = ["bank card river water tax return bank card"]
+    short = OnnxEncoder(e5_model, max_tokens=6, query_precision="float32").encode_queries(texts)
+    expected = TorchEncoder(e5_model, max_tokens=6, device="cpu").encode_queries(texts)
+    np.testing.assert_allclose(short, expected, atol=2e-6)
+
+
+def test_the_prompt_is_the_encoders(graphs, e5_model, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
+    ours = OnnxEncoder(e5_model, query_prompt="tax: ", query_precision="float32").encode_queries(TEXTS)
+    np.testing.assert_allclose(
+        ours, TorchEncoder(e5_model, query_prompt="tax: ", device="cpu").encode_queries(TEXTS), atol=2e-6
+    )
+
+
+def test_other_things_than_texts_are_refused(encoder):
+    with pytest.raises(InputError, match=r"found one string 'bank', expected a list of strings"):
+        encoder.encode_queries("bank")
+    with pytest.raises(InputError, match=r"text 1 is a int, expected str"):
+        encoder.encode_queries(["bank", 7])
+
+
+def test_documents_are_written_as_before(encoder, twin):
+    from routeret.types import Document
+
+    documents = [Document("a", "the river returns"), Document("b", "bank", title="card")]
+    ours, theirs = encoder.encode_documents(documents), twin.encode_documents(documents)
+    np.testing.assert_array_equal(ours.vectors, theirs.vectors)
+
+
+def test_space_and_tower_are_those_of_the_model(encoder, twin):
+    assert encoder.space == twin.space
+    assert encoder.query_tower == twin.query_tower
+
+
+# --- adapters --------------------------------------------------------------------------------------------------------
+
+
+def test_an_adapter_in_the_graph_writes_what_peft_writes(encoder, twin):
+    law = adapter(twin)
+    ours, theirs = AdaptedQueries(encoder, law).encode_queries(TEXTS), AdaptedQueries(twin, law).encode_queries(TEXTS)
+    np.testing.assert_allclose(ours, theirs, atol=5e-6)
+    assert cosines(ours, encoder.encode_queries(TEXTS)).mean() < 0.99
+
+
+def test_rows_of_different_adapters_and_of_the_base_go_through_one_call(encoder, twin):
+    law, tax = adapter(twin), adapter(twin, rank=3, alpha=1.5, seed=1, first=4)
+    chosen = [None, law, tax, law, None, tax, tax]
+    expected = twin.encode_queries(TEXTS)
+    for name in (law, tax):
+        rows = [row for row, one in enumerate(chosen) if one is name]
+        expected[rows] = AdaptedQueries(twin, name).encode_queries([TEXTS[row] for row in rows])
+    ours = encoder.query_graph.vectors(TEXTS, prompt=encoder.query_prompt, adapters=chosen)
+    np.testing.assert_allclose(ours, expected, atol=5e-6)
+
+
+def test_an_adapter_of_another_base_is_refused(encoder, twin):
+    law = adapter(twin)
+    weights = {name.replace("encoder.layer.0", "encoder.layer.9"): matrix for name, matrix in law.weights.items()}
+    targets = tuple(name.replace("encoder.layer.0", "encoder.layer.9") for name in law.targets)
+    other = Adapter(rank=law.rank, alpha=law.alpha, targets=targets, weights=weights)
+    with pytest.raises(InputError, match=r"layer 'encoder.layer.9.*the base has no such layer"):
+        AdaptedQueries(encoder, other).encode_queries(TEXTS)
+
+
+def test_several_threads_share_one_encoder(encoder, twin):
+    law = AdaptedQueries(encoder, adapter(twin))
+    base, adapted = encoder.encode_queries(TEXTS), law.encode_queries(TEXTS)
+    with ThreadPoolExecutor(8) as pool:
+        of_base = [pool.submit(encoder.encode_queries, TEXTS) for _ in range(20)]
+        of_adapter = [pool.submit(law.encode_queries, TEXTS) for _ in range(20)]
+    for one in of_base:
+        np.testing.assert_array_equal(one.result(), base)
+    for one in of_adapter:
+        np.testing.assert_array_equal(one.result(), adapted)
+
+
+# --- exporting -------------------------------------------------------------------------------------------------------
+
+
+def manifest_of(graphs):
+    (folder,) = graphs.iterdir()
+    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+
+
+def test_the_manifest_says_how_the_graph_compares(graphs):
+    manifest = manifest_of(graphs)
+    assert manifest["inputs"] == ["input_ids", "token_type_ids", "attention_mask"]
+    assert manifest["layers"][0] == ["encoder.layer.0.attention.self.query", 32, 32]
+    assert len(manifest["layers"]) == 12
+    assert manifest["measured"]["float32"]["least_cosine"] > 0.99999
+    assert manifest["precision"] in manifest["measured"]
+
+
+def test_a_graph_is_exported_once(graphs, e5_model, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
+    before = manifest_of(graphs)
+    assert OnnxEncoder(e5_model, max_tokens=8, query_prompt="").prepare()
+    assert manifest_of(graphs) == before
+
+
+def test_without_a_graph_pytorch_runs_queries(e5_model, twin, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "none"))
+    encoder = OnnxEncoder(e5_model)
+    assert encoder.query_graph is None
+    np.testing.assert_array_equal(encoder.encode_queries(TEXTS), twin.encode_queries(TEXTS))
+    assert not (tmp_path / "none").exists()
+
+
+def test_off_exports_nothing(e5_model, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", "off")
+    assert graphs_folder() is None
+    assert OnnxEncoder(e5_model).prepare() is False
+
+
+def test_graphs_lie_in_the_users_cache(monkeypatch, tmp_path):
+    monkeypatch.delenv("ROUTERET_GRAPHS")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert graphs_folder() == tmp_path / "routeret" / "graphs"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    assert graphs_folder() == tmp_path / "me" / ".cache" / "routeret" / "graphs"
+
+
+def test_prompts_and_limits_share_a_graph_and_weights_do_not(e5_model, own_model):
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(own_model / "model.safetensors")
+    name = next(iter(weights))
+    save_file({**weights, name: weights[name] + 1}, own_model / "model.safetensors", metadata={"format": "pt"})
+    ours = TorchEncoder(e5_model)
+    other_settings = TorchEncoder(e5_model, max_tokens=8, document_prompt="x", query_prompt="y")
+    assert graph_key(ours.space) == graph_key(other_settings.space)
+    assert graph_key(ours.space) != graph_key(TorchEncoder(own_model).space)
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "float32.onnx"])
+def test_a_damaged_graph_is_named(graphs, e5_model, tmp_path, monkeypatch, file):
+    shutil.copytree(graphs, tmp_path / "graphs")
+    (folder,) = (tmp_path / "graphs").iterdir()
+    (folder / file).write_text("{", encoding="utf-8")
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "graphs"))
+    with pytest.raises(ArtifactError, match="is damaged.*remove the folder"):
+        OnnxEncoder(e5_model, query_precision="float32").encode_queries(["bank"])
+
+
+def test_a_query_needs_no_torch(graphs, e5_model):
+    code = (
+        "import sys; from routeret.encoders import OnnxEncoder\n"
+        f"print(OnnxEncoder({str(e5_model)!r}).encode_queries(['bank']).shape, 'torch' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"ROUTERET_GRAPHS": str(graphs)}
+    )
+    assert found.stdout.strip() == "(1, 32) False"
+
+
+# --- settings --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"device": "cuda"}, "found device 'cuda', expected cpu"),
+        ({"query_precision": "int4"}, "found query_precision 'int4', expected auto, float32 or int8"),
+        ({"threads": 0}, "found threads 0, expected at least 1"),
+    ],
+)
+def test_settings_out_of_range(e5_model, settings, message):
+    with pytest.raises(InputError, match=message):
+        OnnxEncoder(e5_model, **settings)
+
+
+def test_a_processor_gets_the_encoder_with_a_graph(e5_model):
+    assert isinstance(load_encoder(e5_model, device="cpu"), OnnxEncoder)
+    assert isinstance(load_encoder("hashing"), HashingEncoder)
+    elsewhere = load_encoder(e5_model, device="cuda")
+    assert not isinstance(elsewhere, OnnxEncoder)
+    assert load_encoder(e5_model, device="cpu").on("cuda").device == "cuda"
+
+
+def test_a_pass_holds_texts_of_like_length():
+    lengths = [1500, 3, 600, 2, 700, 3]
+    assert [rows.tolist() for rows in _passes(lengths)] == [[3, 1, 5], [2, 4], [0]]
+    assert [rows.tolist() for rows in _passes([5000, 1])] == [[1], [0]]
+    assert list(_passes([])) == []
+
+
+# --- other models ----------------------------------------------------------------------------------------------------
+
+
+def written_by_transformers(folder, kind, e5_model):
+    """A tiny model of random weights, of some architecture, whose tokenizer is that of the tiny BERT."""
+    import torch
+    from transformers import AutoConfig, AutoModel, PreTrainedTokenizerFast
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    if kind == "distilbert":
+        sizes = {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, vocab_size=90, max_position_embeddings=40, pad_token_id=0, **sizes)
+    AutoModel.from_config(config).save_pretrained(folder)
+    marks = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    PreTrainedTokenizerFast(
+        tokenizer_file=str(e5_model / "tokenizer.json"), model_max_length=16, **marks
+    ).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", sorted(ARCHITECTURES - {"bert"}))
+def test_every_architecture_writes_what_pytorch_writes(kind, e5_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "graphs"))
+    model = written_by_transformers(tmp_path / kind, kind, e5_model)
+    encoder, twin = OnnxEncoder(model, query_precision="float32"), TorchEncoder(model, device="cpu")
+    assert encoder.prepare()
+    np.testing.assert_allclose(encoder.encode_queries(TEXTS), twin.encode_queries(TEXTS), atol=5e-6)
+    law = adapter(twin)
+    np.testing.assert_allclose(
+        AdaptedQueries(encoder, law).encode_queries(TEXTS), AdaptedQueries(twin, law).encode_queries(TEXTS), atol=2e-5
+    )
+
+
+def test_lengths_and_a_projection_are_kept(tiny_models, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "graphs"))
+    model = tiny_models.write(tmp_path / "tiny", similarity="dot", normalize=False, dense=8)
+    encoder, twin = OnnxEncoder(model, query_precision="float32"), TorchEncoder(model, device="cpu")
+    assert encoder.prepare()
+    ours, theirs = encoder.encode_queries(TEXTS), twin.encode_queries(TEXTS)
+    assert np.abs(np.linalg.norm(theirs, axis=1) - 1).min() > 1e-3
+    np.testing.assert_allclose(ours, theirs, atol=5e-6)
+
+
+def test_a_model_that_no_graph_can_hold_is_left_to_pytorch(own_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "graphs"))
+    config = json.loads((own_model / "config.json").read_text(encoding="utf-8"))
+    (own_model / "config.json").write_text(json.dumps({**config, "model_type": "bert-generation"}), encoding="utf-8")
+    assert OnnxEncoder(own_model).prepare() is False
+    assert not (tmp_path / "graphs").exists()
+
+
+# --- a retriever -----------------------------------------------------------------------------------------------------
+
+
+def test_a_retriever_prepares_the_machine(e5_model, tmp_path, graphs, monkeypatch):
+    from routeret import Document, Retriever
+
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
+    documents = [Document("a", "the river returns"), Document("b", "bank card"), Document("c", "tax return")]
+    with Retriever.create(tmp_path / "kb", base=e5_model, device="cpu") as retriever:
+        retriever.add(documents)
+        assert retriever.warm() == [str(e5_model)]
+        by_graph = retriever.search("bank card", expert="base")
+    monkeypatch.setenv("ROUTERET_GRAPHS", "off")
+    with Retriever.open(tmp_path / "kb", device="cpu") as retriever:
+        assert retriever.warm() == []
+        by_pytorch = retriever.search("bank card", expert="base")
+    assert [hit.id for hit in by_graph] == [hit.id for hit in by_pytorch]
+    assert [hit.score for hit in by_graph] == pytest.approx([hit.score for hit in by_pytorch], abs=1e-3)
