@@ -2,11 +2,13 @@
 
     python eval/routing_time.py --out eval/results/router/time.json
 
-Routing is all between the base's first search and the search with the mixed query: whose documents the first hits are,
-the decision, and the explanation that comes with the hits. Whose a document is gets looked up once and is kept, so
-every query is decided twice: with the look-up of what no query had found before, and without. Both are compared, query
-by query in the same run, with encoding the query by the shipped base model, which every search does anyway. Memory is
-what the process grows by while the router is opened and decides for the first time; pilots are not read for that.
+Routing is what comes to a decision behind the base's first search: whose documents the first hits are, and what every
+expert is worth on them. Whose a document is gets looked up once and is kept, so every query is decided twice: with the
+look-up of what no query had found before, and without. What follows from a decision is timed apart: mixing, that is the
+query vector and what documents are lowered by, and explaining, the names and words that are found when somebody looks.
+All is compared, query by query in the same run, with encoding the query by the shipped base model, which every search
+does anyway. Memory is what the process grows by while the router is opened and decides for the first time; pilots are
+not read for that.
 """
 
 import argparse
@@ -14,6 +16,8 @@ import gc
 import os
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +33,7 @@ from routeret.experts.sketch import TrainingSketch
 from routeret.index import Index
 from routeret.retriever.pool import Pool
 from routeret.retriever.results import explained
-from routeret.retriever.searching import Searcher
+from routeret.retriever.searching import Block, Searcher
 from routeret.routing import STRENGTHS, PilotCorpus, PilotLibrary, UtilityRouter
 from routeret.types import Document
 
@@ -76,29 +80,37 @@ def measured(
     searches = [random_text(rng) for _ in queries]
     vectors = encoder.encode_queries(searches)
     # What a search needs anyway is in memory before.
-    (block,) = Searcher(index, Pool(encoder)).blocks(searches[:1], depth=1, vectors=vectors[:1])
-    _ = block.first_hits
+    searched(Searcher(index, Pool(encoder)), searches[0], vectors[:1])
     gc.collect()
     before = resident_bytes()
     pool = Pool(encoder, experts, UtilityRouter.load(router_folder))
     searcher = Searcher(index, pool)
-    decide(searcher, searches[0], vectors[:1])
+    searcher.route(searched(searcher, searches[0], vectors[:1]))
     gc.collect()
     grown = resident_bytes() - before
-    encoding, routing, again = [], [], []
+    encoding, first, again, mixing, explaining = ([] for _ in range(5))
     for number, query in enumerate(queries):
-        start = time.perf_counter()
-        base.encode_queries([query])
-        encoding.append(time.perf_counter() - start)
-        routing.append(decide(searcher, searches[number], vectors[number : number + 1]))
-        again.append(decide(searcher, searches[number], vectors[number : number + 1]))
+        with clocked(encoding):
+            base.encode_queries([query])
+        for seconds in (first, again):
+            block = searched(searcher, searches[number], vectors[number : number + 1])
+            with clocked(seconds):
+                routing = searcher.route(block)
+                (told,) = explained(routing, base=block.batch.base, pilots=searcher.pilots)
+        with clocked(mixing):
+            searcher.standing(block, routing)
+            searcher.query_vectors(block.batch, routing)
+        with clocked(explaining):
+            _ = told.weights
     return {
         "n_experts": N_EXPERTS,
         "n_corpora": N_EXPERTS,
         "n_documents": N_DOCUMENTS,
         "n_queries": len(queries),
         "routing_ms": milliseconds(again),
-        "routing_with_lookup_ms": milliseconds(routing),
+        "routing_with_lookup_ms": milliseconds(first),
+        "mixing_ms": milliseconds(mixing),
+        "explaining_ms": milliseconds(explaining),
         "encoding_ms": milliseconds(encoding),
         "routing_over_encoding": round(float(np.median(again) / np.median(encoding)), 4),
         "resident_megabytes": round(grown / 2**20, 1),
@@ -106,13 +118,19 @@ def measured(
     }
 
 
-def decide(searcher: Searcher, text: str, vector: np.ndarray) -> float:
-    """Seconds that routing a query takes after its first search."""
+def searched(searcher: Searcher, text: str, vector: np.ndarray) -> Block:
+    """A query after its first search."""
     (block,) = searcher.blocks([text], depth=1, vectors=vector)
     _ = block.first_hits
+    return block
+
+
+@contextmanager
+def clocked(seconds: list[float]) -> Iterator[None]:
+    """Note how long something takes."""
     start = time.perf_counter()
-    explained(searcher.route(block), base=block.batch.base, pilots=searcher.pilots)
-    return time.perf_counter() - start
+    yield
+    seconds.append(time.perf_counter() - start)
 
 
 def names() -> list[str]:

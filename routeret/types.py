@@ -1,10 +1,10 @@
 """The plain values that travel between the parts: documents, hits, routings, runs."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,8 +127,15 @@ class Pilot:
     similarity: float
 
 
+class _ToldLater:
+    """Keeps who tells the fields of a :class:`Routing` that nobody has looked at yet."""
+
+    __slots__ = ("_tell",)
+    _tell: Callable[[], "Routing"]
+
+
 @dataclass(frozen=True, slots=True)
-class Routing:
+class Routing(_ToldLater):
     """What a router decided for one query, and why.
 
     Attributes:
@@ -162,6 +169,27 @@ class Routing:
     gain_intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     helps: Mapping[str, float] = field(default_factory=dict)
     reason: str = ""
+
+    @classmethod
+    def later(cls, tell: Callable[[], "Routing"]) -> "Routing":
+        """The routing that a function gives, called when somebody first looks at a field.
+
+        Names and words cost more than a decision, and few of them are read.
+        """
+        routing = object.__new__(cls)
+        object.__setattr__(routing, "_tell", tell)
+        return routing
+
+    if not TYPE_CHECKING:  # To a type checker there are the fields and nothing else.
+
+        def __getattr__(self, name: str) -> object:
+            """A field that was not told yet; with it come all others."""
+            if name not in self.__slots__:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            told = self._tell()
+            for one in self.__slots__:
+                object.__setattr__(self, one, getattr(told, one))
+            return getattr(told, name)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -151,6 +151,18 @@ def e5_model(tiny_models, tmp_path_factory) -> Path:
     return tiny_models.write(folder, prompts={"query": "query: ", "passage": "passage: "})
 
 
+@pytest.fixture(scope="session")
+def graphs(e5_model, tmp_path_factory) -> Path:
+    """A folder with the exported graph of the tiny model, for ``ROUTERET_GRAPHS``; read only."""
+    from routeret.encoders import OnnxEncoder
+
+    folder = tmp_path_factory.mktemp("graphs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROUTERET_GRAPHS", str(folder))
+        assert OnnxEncoder(e5_model).prepare()
+    return folder
+
+
 @pytest.fixture
 def own_model(tiny_models, tmp_path) -> Path:
     """The same model, for one test to change."""

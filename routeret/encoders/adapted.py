@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
+    from routeret.encoders.onnx.query_graph import QueryGraph
+
 
 class AdaptedQueries:
     """The query tower of a base with an adapter in it; shares all weights but the adapter's with the base.
@@ -38,6 +40,11 @@ class AdaptedQueries:
         """The encoder without the adapter."""
         return self._base
 
+    @property
+    def graph(self) -> "QueryGraph | None":
+        """What runs the queries, together with those of other adapters of the base; None where PyTorch does."""
+        return self._base.query_graph
+
     def encode_queries(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of the queries, float32, shape (n_queries, dim), in their order; computed as the base does.
 
@@ -47,7 +54,7 @@ class AdaptedQueries:
         graph = self._base.query_graph
         if graph is not None:
             queries = checked_texts(texts)
-            return graph.vectors(queries, prompt=self._base.query_prompt, adapters=[self._adapter] * len(queries))
+            return graph.vectors(queries, adapters=[self._adapter] * len(queries))
         return self._base.encode_queries(texts, model=self._adapted())
 
     def _adapted(self) -> "SentenceTransformer":

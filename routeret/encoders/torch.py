@@ -227,7 +227,7 @@ class TorchEncoder:
         queries = checked_texts(texts)
         graph = self.query_graph if model is None else None
         if graph is not None:
-            return graph.vectors(queries, prompt=self._query_prompt)
+            return graph.vectors(queries)
         vectors, _ = self._encode(queries, prompt=self._query_prompt, precision="float32", model=model)
         return vectors
 

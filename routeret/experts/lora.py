@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from routeret.experts.strength import applied, checked_base, require_strength
 from routeret.protocols import Encoder
 from routeret.space import Space
 from routeret.types import FloatArray, HashArray, QueryBatch
+
+if TYPE_CHECKING:
+    from routeret.encoders.onnx.query_graph import QueryGraph
 
 _ADAPTER = "adapter"
 _CONFIG = "adapter_config.json"
@@ -112,16 +115,46 @@ class LoraExpert:
         Raises:
             InputError: the shapes do not fit, a strength is below 0 or not finite, or no base was attached.
         """
-        base = checked_base(queries, strengths=strengths, dim=self.space.dim, expert=self.name)
+        texts = self.passing(queries, strengths=strengths)
+        return self.moved(queries, self._attached_tower.encode_queries(texts), strengths=strengths)
+
+    def passing(self, queries: QueryBatch, *, strengths: FloatArray) -> list[str]:
+        """The queries that a pass of the adapted base is needed for, in their order: those at a strength above 0.
+
+        Raises:
+            InputError: the shapes do not fit, a strength is below 0 or not finite, or no base was attached.
+        """
+        checked_base(queries, strengths=strengths, dim=self.space.dim, expert=self.name)
+        _ = self._attached_tower
+        return [queries.texts[query] for query in np.flatnonzero(strengths > 0)]
+
+    def moved(self, queries: QueryBatch, adapted: FloatArray, *, strengths: FloatArray) -> FloatArray:
+        """Query vectors, given what the adapted base writes.
+
+        Args:
+            queries: with base embeddings of shape (n_queries, dim).
+            adapted: float32, shape (n_passing, dim); of the queries that :meth:`passing` gave.
+            strengths: float32, shape (n_queries,).
+        """
+        base = np.asarray(queries.base, dtype=np.float32)
+        acting = np.flatnonzero(strengths > 0)
+        shift = np.zeros_like(base)
+        shift[acting] = adapted - base[acting]
+        return applied(base, shift, strengths=strengths, unit_length=self.space.unit_length)
+
+    @property
+    def graph(self) -> "QueryGraph | None":
+        """What runs its queries, together with those of other adapters of the base; None where PyTorch does."""
+        return None if self.tower is None else self.tower.graph
+
+    @property
+    def _attached_tower(self) -> AdaptedQueries:
         if self.tower is None:
             raise InputError(
                 f"expert {self.name!r} has no base to run in; give it one: expert.attached(encoder), or "
                 f"load_expert(folder, base=encoder)"
             )
-        acting = np.flatnonzero(strengths > 0)
-        shift = np.zeros_like(base)
-        shift[acting] = self.tower.encode_queries([queries.texts[query] for query in acting]) - base[acting]
-        return applied(base, shift, strengths=strengths, unit_length=self.space.unit_length)
+        return self.tower
 
     def save(self, folder: Path | str, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write a new folder, whole or not at all; ``adapter/`` in it is a folder that peft opens.

@@ -36,6 +36,11 @@ class RememberingQueries(AdaptedQueries):
         self._kept: dict[str, FloatArray] = {}
         self._keeping = threading.Lock()
 
+    @property
+    def graph(self) -> None:
+        """None: it is asked by itself, so that what it keeps is used."""
+        return None
+
     def encode_queries(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of the queries, float32, shape (n_queries, dim), in their order.
 

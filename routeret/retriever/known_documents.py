@@ -104,15 +104,20 @@ class KnownDocuments:
         """Which experts know some documents, shape (n_documents, n_experts).
 
         Args:
-            numbers: of documents that are there, each once.
+            numbers: of documents that are there, of any shape, which the answer has, too.
         """
-        new = numbers[~self._is_kept[numbers]]
-        for start in range(0, len(new), _AT_ONCE):
-            part = new[start : start + _AT_ONCE]
+        is_kept = self._is_kept[numbers]
+        if not is_kept.all():
+            self._look_up(np.unique(numbers[~is_kept]))
+        return np.unpackbits(self._kept[numbers], axis=-1, count=self._knowledge.n_experts).view(np.bool_)
+
+    def _look_up(self, numbers: IntArray) -> None:
+        """Keep who knows some documents that nobody has asked for, each once."""
+        for start in range(0, len(numbers), _AT_ONCE):
+            part = numbers[start : start + _AT_ONCE]
             self._kept[part] = self._knowledge.of(self._index, part)
             # Other threads read what is kept only once it is there.
             self._is_kept[part] = True
-        return np.unpackbits(self._kept[numbers], axis=1, count=self._knowledge.n_experts).view(np.bool_)
 
 
 def _unite(found: NDArray[np.uint8], lines: IntArray, bits: NDArray[np.uint8]) -> None:

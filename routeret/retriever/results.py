@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -19,16 +20,19 @@ _SHOWN_PILOTS = 3
 
 
 def explained(routing: RoutingBatch, *, base: FloatArray, pilots: NearestPilots | None) -> list[Routing]:
-    """The decision for every query in words and names.
+    """The decision for every query in names and words, which are found when somebody looks.
 
     Args:
         routing: the decisions.
         base: float32, shape (n_queries, dim); the base's query embeddings.
         pilots: those of the router that decided; the nearest ones are shown. None where there are none.
     """
-    if pilots is None:
-        return [routing.explain(query) for query in range(len(base))]
-    return [routing.explain(query, pilots=pilots.later(base[query], _SHOWN_PILOTS)) for query in range(len(base))]
+
+    def told(query: int) -> Routing:
+        near = () if pilots is None else pilots.later(base[query], _SHOWN_PILOTS)
+        return routing.explain(query, pilots=near)
+
+    return [Routing.later(partial(told, query)) for query in range(len(base))]
 
 
 def hits_of(index: Index, ranking: Ranking, texts: Sequence[str], routings: Sequence[Routing]) -> list[Hits]:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 
 import numpy as np
 
 from routeret.errors import UnknownExpertError
 from routeret.experts.strength import applied
-from routeret.fusion import NEGLIGIBLE, mix_queries
+from routeret.fusion import NEGLIGIBLE
 from routeret.index import Index
 from routeret.retriever.acting import adapting, shares
 from routeret.retriever.dense import DenseSearch, SpaceQueries
@@ -16,6 +16,7 @@ from routeret.retriever.index_map import IndexMap
 from routeret.retriever.known_documents import KnownDocuments
 from routeret.retriever.learned_map import shift_of
 from routeret.retriever.lexical import LexicalScores
+from routeret.retriever.mixing import mixed_queries
 from routeret.retriever.passes import without_idle_passes
 from routeret.retriever.pool import Pool
 from routeret.retriever.ranking import Ranking, dense_ranking
@@ -30,6 +31,9 @@ FIRST_HITS = 20
 """How many of the base's hits tell which experts know the documents."""
 
 _BLOCK_QUERIES = 256
+
+_KEPT_CHOICES = 16
+"""For so many choices of disabled experts, the router without them is kept."""
 
 
 def candidate_depth(k: int) -> int:
@@ -97,6 +101,7 @@ class Searcher:
         self._learned = learned
         self._known_before = known_before
         self._maps: dict[tuple[str, ...], FloatArray | None] = {}
+        self._without = lru_cache(maxsize=_KEPT_CHOICES)(_without)
 
     @property
     def index(self) -> Index:
@@ -161,7 +166,7 @@ class Searcher:
             adaptation = np.full(len(block), RouterSettings().index_strength, dtype=np.float32)
             return replace(routing, adaptation=adaptation)
         if disabled and isinstance(router, UtilityRouter):
-            router = router.restricted_to([name for name in router.expert_names if name not in disabled])
+            router = self._without(router, disabled)
         routing = router.route(block.batch, known=self.known(block, router.expert_names))
         if isinstance(router, UtilityRouter):
             routing = without_idle_passes(routing, self._pool.costly)
@@ -187,9 +192,7 @@ class Searcher:
         documents = block.first_hits
         if documents.shape[1] == 0 or not experts:
             return np.zeros((len(block), len(experts)), dtype=np.float32)
-        numbers, places = np.unique(documents, return_inverse=True)
-        knows = self._known_by(numbers, experts)
-        shares: FloatArray = knows[places.reshape(documents.shape)].mean(axis=1, dtype=np.float32)
+        shares: FloatArray = self._known_by(documents, experts).mean(axis=1, dtype=np.float32)
         return shares
 
     def query_vectors(self, batch: QueryBatch, routing: RoutingBatch) -> FloatArray:
@@ -200,22 +203,7 @@ class Searcher:
             routing: for these queries; its experts are in the pool. A query all on the base keeps its base vector.
         """
         self._require_known(routing.experts)
-        acts = adapting(routing, self._pool)
-        weights = np.where(acts, routing.weights[:, 1:], 0)
-        arrays = [batch.base]
-        # What does not act counts as the base, and where towers have it all, the base stands for the empty space.
-        rest = np.maximum(1 - weights.sum(axis=1) - shares(routing, self._pool).sum(axis=1), 0)
-        columns = [np.where(rest + weights.sum(axis=1) > NEGLIGIBLE, rest, 1)]
-        for column in np.flatnonzero(acts.any(axis=0)):
-            queries = np.flatnonzero(acts[:, column])
-            part = QueryBatch(tuple(batch.texts[query] for query in queries), batch.base[queries])
-            vectors = batch.base.copy()
-            vectors[queries] = self._pool.adapter_by_name[routing.experts[column]].encode_queries(
-                part, strengths=routing.strengths[queries, column]
-            )
-            arrays.append(vectors)
-            columns.append(weights[:, column])
-        mixed = mix_queries(arrays, weights=np.stack(columns, axis=1).astype(np.float32))
+        mixed = mixed_queries(batch, routing, self._pool)
         if not (routing.adaptation > 0).any():
             return mixed
         computed = partial(self._map, routing.experts)
@@ -273,11 +261,14 @@ class Searcher:
         return standing if standing.acts.any() else None
 
     def _known_by(self, numbers: IntArray, experts: Sequence[str]) -> BoolArray:
-        """Which experts were trained over which documents, shape (n_documents, n_experts)."""
+        """Which experts were trained over which documents, an axis of experts behind those of the documents."""
         self._require_known(experts)
         knows = self.known_documents.by(numbers)
         names = self._pool.names
-        return knows if tuple(experts) == names else knows[:, [names.index(name) for name in experts]]
+        if tuple(experts) == names:
+            return knows
+        columns = {name: column for column, name in enumerate(names)}
+        return knows[..., [columns[name] for name in experts]]
 
     def _other_spaces(self, batch: QueryBatch, routing: RoutingBatch) -> list[SpaceQueries]:
         """The queries in the spaces of the towers that count for some of them."""
@@ -308,6 +299,11 @@ def lexical_ranking(scope: Scope, texts: Sequence[str], k: int) -> tuple[Ranking
     """The k best documents of some queries by BM25 alone, and the words for it; needs no model."""
     routing = RoutingBatch.constant((), 1, weights={}, strengths={}, lexical=1.0)
     return LexicalScores(scope, texts).ranking(k), routing.explain(0)
+
+
+def _without(router: UtilityRouter, disabled: frozenset[str]) -> UtilityRouter:
+    """The router as if its pool did not hold some experts."""
+    return router.restricted_to([name for name in router.expert_names if name not in disabled])
 
 
 def without_lexical(routing: RoutingBatch) -> RoutingBatch:

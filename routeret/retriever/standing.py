@@ -9,7 +9,7 @@ from routeret.routing.standing import CorpusStanding
 from routeret.types import BoolArray, FloatArray, IntArray
 
 KnownBy = Callable[[IntArray], BoolArray]
-"""Which of the router's experts were trained over some documents, shape (n_documents, n_experts)."""
+"""Which of the router's experts were trained over some documents, shape (n_documents, n_experts); asked often."""
 
 
 class DocumentStanding:
@@ -30,11 +30,10 @@ class DocumentStanding:
         """
         self._standing = standing
         self._known_by = known_by
-        self._numbers: IntArray = np.zeros(0, dtype=np.int64)
-        self._knows: BoolArray = np.zeros((0, len(standing.breadths)), dtype=np.bool_)
-        self._look_up(first_hits)
-        best = [self._counts(query, hits).max(initial=-np.inf) for query, hits in enumerate(first_hits)]
-        self._best = np.array(best, dtype=np.float32)
+        counts = np.full(first_hits.shape, -np.inf, dtype=np.float32)
+        found = np.nonzero(first_hits != NONE)
+        counts[found] = standing.of(found[0], self._stands(first_hits[found]))
+        self._best: FloatArray = counts.max(axis=1, initial=-np.inf)
 
     @property
     def acts(self) -> BoolArray:
@@ -48,12 +47,11 @@ class DocumentStanding:
             ranking: a line a query.
             queries: their numbers in the block.
         """
-        self._look_up(ranking.documents)
         found = Ranking.empty(len(queries), ranking.depth)
         for line, query in enumerate(queries.tolist()):
             kept = ranking.documents[line] != NONE
             documents, rows = ranking.documents[line, kept], ranking.rows[line, kept]
-            scores = ranking.scores[line, kept] - self._penalties(query, documents)
+            scores = ranking.scores[line, kept] - self._penalties(query, self._stands(documents))
             order = np.lexsort((documents, -scores))
             places = slice(len(documents))
             found.documents[line, places] = documents[order]
@@ -63,33 +61,20 @@ class DocumentStanding:
 
     def lowered_scores(self, found: ScoredDocuments, query: int) -> FloatArray:
         """The scores of some documents for a query, lowered."""
-        self._look_up(found.documents)
-        return found.scores - self._penalties(query, found.documents)
+        return found.scores - self._penalties(query, self._stands(found.documents))
 
     def penalties(self, numbers: IntArray) -> FloatArray:
         """What some documents are lowered by for every query of the block, float32, shape (n_queries, n_numbers)."""
-        self._look_up(numbers)
-        rows = [self._penalties(query, numbers) for query in range(len(self._best))]
+        stands = self._stands(numbers)
+        rows = [self._penalties(query, stands) for query in range(len(self._best))]
         return np.stack(rows) if rows else np.zeros((0, len(numbers)), dtype=np.float32)
 
-    def _penalties(self, query: int, documents: IntArray) -> FloatArray:
-        """What some documents are lowered by for a query, at least 0."""
-        counts = self._counts(query, documents)
+    def _stands(self, documents: IntArray) -> BoolArray:
+        """Which documents stand in which corpora, shape (n_documents, n_corpora)."""
+        return self._standing.stands(self._known_by(documents))
+
+    def _penalties(self, query: int, stands: BoolArray) -> FloatArray:
+        """What documents that stand in some corpora are lowered by for a query, at least 0."""
+        counts = self._standing.of(query, stands)
         lower = np.isfinite(counts) & (counts < self._best[query])
         return np.where(lower, self._best[query] - np.where(lower, counts, 0), 0).astype(np.float32)
-
-    def _counts(self, query: int, documents: IntArray) -> FloatArray:
-        places = np.searchsorted(self._numbers, documents[documents != NONE])
-        return self._standing.of(query, self._knows[places])
-
-    def _look_up(self, documents: IntArray) -> None:
-        """Keep who knows some documents; what is kept is not asked again."""
-        wanted = np.unique(documents[documents != NONE])
-        places = np.searchsorted(self._numbers, wanted)
-        kept = places < len(self._numbers)
-        kept[kept] = self._numbers[places[kept]] == wanted[kept]
-        new = wanted[~kept]
-        if len(new):
-            # Both are sorted, and so is what comes of them.
-            self._numbers = np.insert(self._numbers, places[~kept], new)
-            self._knows = np.insert(self._knows, places[~kept], self._known_by(new), axis=0)

@@ -7,23 +7,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from routeret.routing.calibration import NORMAL_95
+from routeret.routing.prospects import Prospects
+from routeret.routing.restraint import Restraint
 from routeret.routing.standing import CorpusStanding
-from routeret.types import BASE, LEXICAL, BoolArray, FloatArray, IntArray, Pilot, QueryBatch, Routing
+from routeret.types import BASE, LEXICAL, BoolArray, FloatArray, Pilot, QueryBatch, Routing
 
 _SHOWN_CORPORA = 3
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Prospects:
-    """How far the predicted gains of a batch are to be believed.
-
-    Attributes:
-        errors: float32, shape (n_queries, n_experts); standard errors of the gains.
-        helps: float32, shape (n_queries, n_experts); the chance that the expert raises nDCG@10 on the query.
-    """
-
-    errors: FloatArray
-    helps: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +25,6 @@ class RoutingBatch:
         strengths: float32, shape (n_queries, n_experts); how strongly each expert is applied, 0 is the base itself.
         lexical: float32, shape (n_queries,); weight of a query's BM25 score, divided by its best, beside the cosine.
         gains: float32, shape (n_queries, n_experts); predicted change of nDCG@10 against the base.
-        held_back: shape (n_queries,); whether the router went less far than the predicted gains say.
         corpora: names of the training corpora; the columns of the next array.
         corpus_probabilities: float32, shape (n_queries, n_corpora).
         known: float32, shape (n_queries, n_experts); share of the base's first hits that each expert knows.
@@ -44,8 +32,7 @@ class RoutingBatch:
             :func:`routeret.routing.whitening.whitening`.
         standing: what it counts for a document in which training corpora it stands; None where that is nothing.
         prospects: how far the gains are to be believed; None where the router does not say.
-        held_most: int64, shape (n_queries,); the column of the expert that was held back most, where one was; None
-            where the router holds nobody back.
+        restraint: where experts act less strongly than their gains say; None where the router holds nobody back.
     """
 
     experts: tuple[str, ...]
@@ -53,14 +40,13 @@ class RoutingBatch:
     strengths: FloatArray
     lexical: FloatArray
     gains: FloatArray
-    held_back: BoolArray
     corpora: tuple[str, ...]
     corpus_probabilities: FloatArray
     known: FloatArray
     adaptation: FloatArray
     standing: CorpusStanding | None = None
     prospects: Prospects | None = None
-    held_most: IntArray | None = None
+    restraint: Restraint | None = None
 
     @classmethod
     def constant(
@@ -91,7 +77,6 @@ class RoutingBatch:
             strengths=np.tile(strength_row, (n_queries, 1)),
             lexical=np.full(n_queries, lexical, dtype=np.float32),
             gains=np.zeros((n_queries, n_experts), dtype=np.float32),
-            held_back=np.zeros(n_queries, dtype=np.bool_),
             corpora=(),
             corpus_probabilities=np.zeros((n_queries, 0), dtype=np.float32),
             known=np.zeros((n_queries, n_experts), dtype=np.float32),
@@ -101,6 +86,11 @@ class RoutingBatch:
     def __len__(self) -> int:
         """How many queries."""
         return len(self.weights)
+
+    @property
+    def held_back(self) -> BoolArray:
+        """For which queries the router went less far than the predicted gains say, shape (n_queries,)."""
+        return np.zeros(len(self), dtype=np.bool_) if self.restraint is None else self.restraint.held_back
 
     def explain(self, query: int, *, pilots: Sequence[Pilot] = ()) -> Routing:
         """The decision for one query in words and names.
@@ -150,8 +140,8 @@ class RoutingBatch:
 
     def _reason(self, query: int) -> str:
         """Why the router held back, in words; empty where it did not."""
-        if self.held_back[query] and self.held_most is not None:
-            column = int(self.held_most[query])
+        if self.restraint is not None and self.restraint.held_back[query]:
+            column = int(self.restraint.most[query])
             return (
                 f"{self.experts[column]} was trained over {self.known[query, column]:.0%} of the documents that the "
                 f"base finds first, too few to act at full strength"

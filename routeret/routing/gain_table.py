@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from routeret.routing.pilots import STRENGTHS, PilotLibrary, measured_rows
 from routeret.types import FloatArray, IntArray
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class GainTable:
     """Dev gains by corpus, expert and strength.
 
@@ -72,7 +73,7 @@ class GainTable:
         Returns:
             float32, shape (n_queries, n_experts, n_strengths).
         """
-        second = _weighted(probabilities, self.means**2 + self.errors**2)
+        second = _weighted(probabilities, self._second_moments)
         return np.asarray(np.maximum(second - self.expected(probabilities) ** 2, 0), dtype=np.float32)
 
     def gaining(self, probabilities: FloatArray) -> FloatArray:
@@ -86,6 +87,10 @@ class GainTable:
     def of_experts(self, columns: Sequence[int] | IntArray) -> "GainTable":
         """The table of some experts, by their columns."""
         return replace(self, means=self.means[:, columns], errors=self.errors[:, columns], rates=self.rates[:, columns])
+
+    @cached_property
+    def _second_moments(self) -> FloatArray:
+        return self.means**2 + self.errors**2
 
 
 def _weighted(probabilities: FloatArray, table: FloatArray) -> FloatArray:

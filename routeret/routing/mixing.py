@@ -5,6 +5,9 @@ import numpy as np
 from routeret.routing.pilots import STRENGTHS
 from routeret.types import FloatArray
 
+_STRENGTHS = np.array(STRENGTHS, dtype=np.float32)
+_TINY = np.finfo(np.float32).tiny
+
 
 def mixed(gains: FloatArray, *, temperature: float) -> tuple[FloatArray, FloatArray]:
     """Softmax over the base, at gain 0, and all that gains, summed up to a weight and a mean strength an expert.
@@ -27,6 +30,6 @@ def mixed(gains: FloatArray, *, temperature: float) -> tuple[FloatArray, FloatAr
     total = shares.sum(axis=1, keepdims=True) + base
     by_strength = (shares / total).reshape(gains.shape)
     off_base = by_strength.sum(axis=2)
-    strengths = by_strength @ np.array(STRENGTHS, dtype=np.float32) / np.maximum(off_base, np.finfo(np.float32).tiny)
+    strengths = by_strength @ _STRENGTHS / np.maximum(off_base, _TINY)
     weights = np.concatenate([base / total, off_base], axis=1)
     return weights.astype(np.float32), strengths.astype(np.float32)

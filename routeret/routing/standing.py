@@ -4,7 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from routeret.routing.training_corpus import NO_OWNER
 from routeret.types import BoolArray, FloatArray, IntArray
+
+_BROADEST = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,20 +28,26 @@ class CorpusStanding:
     breadths: IntArray
     scores: FloatArray
 
-    def of(self, query: int, knows: BoolArray) -> FloatArray:
+    def stands(self, knows: BoolArray) -> BoolArray:
+        """Which documents stand in which corpora, shape (n_documents, n_corpora).
+
+        Args:
+            knows: shape (n_documents, n_experts), at least one expert; which was trained over which document.
+        """
+        breadths = np.where(knows, self.breadths, _BROADEST)
+        special = knows & (breadths == breadths.min(axis=1, keepdims=True))
+        inside: BoolArray = special[:, self.owners] & (self.owners != NO_OWNER)
+        return inside
+
+    def of(self, query: int | IntArray, stands: BoolArray) -> FloatArray:
         """What the corpora of some documents count for a query.
 
         Args:
-            query: its number in the batch.
-            knows: shape (n_documents, n_experts); which expert was trained over which document.
+            query: its number in the batch; or that of every document's own query, shape (n_documents,).
+            stands: shape (n_documents, n_corpora); which document stands in which corpus.
 
         Returns:
             float32, shape (n_documents,); minus infinity for a document that stands in no corpus.
         """
-        counts = np.full(len(knows), -np.inf, dtype=np.float32)
-        breadths = np.where(knows, self.breadths, np.iinfo(np.int64).max)
-        special = knows & (breadths == breadths.min(axis=1, initial=np.iinfo(np.int64).max, keepdims=True))
-        for corpus in np.flatnonzero(self.owners >= 0):
-            inside = special[:, self.owners[corpus]]
-            counts[inside] = np.maximum(counts[inside], self.scores[query, corpus])
+        counts: FloatArray = np.where(stands, self.scores[query], -np.inf).max(axis=1, initial=-np.inf)
         return counts

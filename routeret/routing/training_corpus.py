@@ -1,5 +1,6 @@
 """What a router keeps of a training corpus beside its summary."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -41,14 +42,19 @@ class TrainingCorpus:
         """What :meth:`as_dict` gave."""
         return cls(values["name"], tuple(values["home_experts"]), values["is_index"])
 
-    def owner_among(self, experts: Sequence[str]) -> int:
-        """The place, among some experts, of the most special one that was trained on it; -1 where there is none."""
-        return next((experts.index(home) for home in self.home_experts if home in experts), NO_OWNER)
+    def owner_among(self, experts: Mapping[str, int]) -> int:
+        """The column of the most special one of some experts that was trained on it; -1 where there is none.
+
+        Args:
+            experts: column by name.
+        """
+        return next((experts[home] for home in self.home_experts if home in experts), NO_OWNER)
 
 
 def owners_of(corpora: Sequence[TrainingCorpus], experts: Sequence[str]) -> IntArray:
     """The column of every corpus's own expert, int64, shape (n_corpora,); -1 where the pool has none."""
-    return np.array([corpus.owner_among(experts) for corpus in corpora], dtype=np.int64)
+    columns = {name: column for column, name in enumerate(experts)}
+    return np.array([corpus.owner_among(columns) for corpus in corpora], dtype=np.int64)
 
 
 def breadths_of(corpora: Sequence[TrainingCorpus], experts: Sequence[str]) -> IntArray:
@@ -58,5 +64,5 @@ def breadths_of(corpora: Sequence[TrainingCorpus], experts: Sequence[str]) -> In
     itself is no corpus here.
     """
     known = [corpus for corpus in corpora if not corpus.is_index]
-    counts = [sum(name in corpus.home_experts for corpus in known) or len(known) + 1 for name in experts]
-    return np.array(counts, dtype=np.int64)
+    counts = Counter(name for corpus in known for name in set(corpus.home_experts))
+    return np.array([counts[name] or len(known) + 1 for name in experts], dtype=np.int64)

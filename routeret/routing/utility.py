@@ -13,12 +13,14 @@ from routeret.artifact import naming_damage, new_folder, read_manifest, write_ma
 from routeret.errors import InputError, UnknownExpertError
 from routeret.routing.calibration import Calibration
 from routeret.routing.corpus_guess import CorpusGuess
-from routeret.routing.decisions import Prospects, RoutingBatch
+from routeret.routing.decisions import RoutingBatch
 from routeret.routing.gain_table import GainTable
 from routeret.routing.leave_corpus_out import examples
 from routeret.routing.likeness import CorpusLikeness
 from routeret.routing.mixing import mixed
-from routeret.routing.pilots import LEXICAL_WEIGHTS, STRENGTHS, PilotLibrary
+from routeret.routing.pilots import LEXICAL_WEIGHTS, PilotLibrary
+from routeret.routing.prospects import Prospects
+from routeret.routing.restraint import Restraint
 from routeret.routing.router_arrays import require_arrays
 from routeret.routing.settings import RouterSettings
 from routeret.routing.standing import CorpusStanding
@@ -32,7 +34,7 @@ OLDEST_FORMAT = 1
 
 _ARRAYS = "router.safetensors"
 _PILOTS = "pilots"
-_HELD_BACK_BELOW = 0.95
+_TINY = np.finfo(np.float32).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,9 +133,6 @@ class UtilityRouter:
         weights, wanted = mixed(gains, temperature=self.settings.temperature)
         cap = self.settings.unknown_strength + (1 - self.settings.unknown_strength) * trust
         strengths = np.minimum(wanted, cap).astype(np.float32)
-        pull = (weights[:, 1:] * wanted).sum(axis=1)
-        held_back = (weights[:, 1:] * strengths).sum(axis=1) < _HELD_BACK_BELOW * pull
-        lost = weights[:, 1:] * (wanted - strengths)
         known_best = trust.max(axis=1, initial=0.0)
         return RoutingBatch(
             experts=self.expert_names,
@@ -141,14 +140,13 @@ class UtilityRouter:
             strengths=strengths,
             lexical=self._lexical(probabilities, known_best),
             gains=gains.max(axis=2, initial=-np.inf).astype(np.float32),
-            held_back=held_back,
             corpora=self._corpus_names,
             corpus_probabilities=probabilities,
             known=known,
             adaptation=(self.settings.index_strength * (1 - known_best)).astype(np.float32),
             standing=self._standing(guessed),
-            prospects=self._prospects(gains, probabilities, trust),
-            held_most=lost.argmax(axis=1) if self.expert_names else None,
+            prospects=Prospects(gains, probabilities, trust, self.table, self.calibration),
+            restraint=Restraint(weights[:, 1:], wanted, strengths) if self.expert_names else None,
         )
 
     def known_index(self, corpus: str, *, n_queries: int) -> RoutingBatch | None:
@@ -271,6 +269,11 @@ class UtilityRouter:
         return owners_of(self.corpora, self.expert_names)
 
     @cached_property
+    def _owned(self) -> IntArray:
+        """The numbers of the corpora whose own expert is in the pool."""
+        return np.flatnonzero(self._owners != NO_OWNER)
+
+    @cached_property
     def _standing_owners(self) -> IntArray:
         """The owners of the corpora that documents stand in: all but the index's own.
 
@@ -286,7 +289,7 @@ class UtilityRouter:
 
     def _standing(self, guessed: FloatArray) -> CorpusStanding | None:
         """What the corpora count by how like them the query is, whatever the first hits are."""
-        if self.settings.corpus_penalty == 0 or not (self._owners >= 0).any():
+        if self.settings.corpus_penalty == 0 or not len(self._owned):
             return None
         return CorpusStanding(self._standing_owners, self._breadths, self.settings.corpus_penalty * guessed)
 
@@ -297,29 +300,15 @@ class UtilityRouter:
         keeps a small part. Where no expert knows any, the query alone decides.
         """
         evidence = np.zeros(guessed.shape, dtype=np.float32)
-        owned = self._owners >= 0
-        evidence[:, owned] = trust[:, self._owners[owned]]
+        evidence[:, self._owned] = trust[:, self._owners[self._owned]]
         probabilities = guessed * (self.settings.unknown_prior + evidence)
         total = probabilities.sum(axis=1, keepdims=True)
-        return np.asarray(probabilities / np.maximum(total, np.finfo(np.float32).tiny), dtype=np.float32)
+        return np.asarray(probabilities / np.maximum(total, _TINY), dtype=np.float32)
 
     def _lexical(self, probabilities: FloatArray, known_best: FloatArray) -> FloatArray:
         """The weight that suits the guessed corpus, as far as some expert knows the documents."""
         general = self.settings.lexical_weight
         return np.asarray(general + known_best * (probabilities @ self.lexical_weights - general), dtype=np.float32)
-
-    def _prospects(self, gains: FloatArray, probabilities: FloatArray, trust: FloatArray) -> Prospects:
-        """How far the gain of every expert at its best strength is to be believed."""
-        best = gains.argmax(axis=2)
-        lines, columns = np.arange(len(best))[:, None], np.arange(best.shape[1])
-        known = self.table.variances(probabilities)[lines, columns, best]
-        errors = np.sqrt(trust * known + (1 - trust) * self.calibration.unknown_errors[best] ** 2)
-        helps = self.calibration.helps(
-            self.table.gaining(probabilities)[lines, columns, best],
-            trust=trust,
-            strengths=np.array(STRENGTHS, dtype=np.float32)[best],
-        )
-        return Prospects(errors=errors.astype(np.float32), helps=helps)
 
 
 def _lexical_weights(library: PilotLibrary, settings: RouterSettings) -> FloatArray:

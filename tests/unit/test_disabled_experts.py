@@ -48,6 +48,17 @@ def test_a_request_changes_nothing_for_the_next(kb):
     assert kb.search(ASKED, 5).as_dict() == before
 
 
+def test_the_router_without_some_experts_is_made_once(kb, monkeypatch):
+    made = []
+    restricted_to = UtilityRouter.restricted_to
+    monkeypatch.setattr(
+        UtilityRouter, "restricted_to", lambda router, kept: made.append(set(kept)) or restricted_to(router, kept)
+    )
+    for disable in (["ships"], ["ships", "bm25"], ["fruit"], ["ships"]):
+        kb.search(ASKED, 3, disable=disable)
+    assert made == [{"fruit", "multitask"}, {"ships", "multitask"}]
+
+
 def test_the_map_of_the_index_is_that_of_a_pool_without_the_expert(tmp_path):
     notes = [Document(id=f"n{number}", text=f"note {number} of word{number % 17}") for number in range(600)]
     own = linear_expert("own", known=notes)

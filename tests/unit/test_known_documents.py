@@ -105,6 +105,14 @@ def test_what_was_looked_up_is_not_looked_up_again(index, monkeypatch):
     assert asked == [[0, 7], [2]]
 
 
+def test_documents_may_be_asked_for_in_lines_and_more_than_once(index, monkeypatch):
+    asked = watched(index, monkeypatch)
+    known = KnownDocuments(index, [linear_expert("fruit", known=documents_of("fruit")), linear_expert("none")])
+    fruit, ship = [True, False], [False, False]
+    assert known.by(np.array([[7, 0, 7], [2, 0, 9]])).tolist() == [[ship, fruit, ship], [fruit, fruit, ship]]
+    assert asked == [[0, 2, 7, 9]]
+
+
 def watched(index, monkeypatch):
     """Whose content was looked at, call by call."""
     asked = []

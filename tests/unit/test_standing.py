@@ -42,19 +42,51 @@ def ranking_of(*lines):
 
 
 def test_a_document_counts_as_its_corpus_does_and_not_as_that_of_a_broader_expert():
-    np.testing.assert_allclose(STANDING.of(0, KNOWS), [0.1, 0.04, 0.01, -np.inf, 0.1])
-    np.testing.assert_allclose(STANDING.of(1, KNOWS), [0.0, 0.12, 0.03, -np.inf, 0.0])
+    stands = STANDING.stands(KNOWS)
+    np.testing.assert_array_equal(stands, [*np.eye(3, dtype=bool), [False] * 3, [True, False, False]])
+    np.testing.assert_allclose(STANDING.of(0, stands), [0.1, 0.04, 0.01, -np.inf, 0.1])
+    np.testing.assert_allclose(STANDING.of(1, stands), [0.0, 0.12, 0.03, -np.inf, 0.0])
+
+
+def test_every_document_may_be_asked_for_with_a_query_of_its_own():
+    queries = np.array([1, 0, 1, 0, 0])
+    np.testing.assert_allclose(STANDING.of(queries, STANDING.stands(KNOWS)), [0.0, 0.04, 0.03, -np.inf, 0.1])
+
+
+def by_looking_at_each(standing, query, knows):
+    """What the corpora of documents count, one document, expert and corpus after the other."""
+    counts = []
+    for line in knows:
+        known = [column for column, is_known in enumerate(line) if is_known]
+        narrowest = min((standing.breadths[column] for column in known), default=0)
+        special = [column for column in known if standing.breadths[column] == narrowest]
+        corpora = [corpus for corpus, owner in enumerate(standing.owners) if owner in special]
+        counts.append(max((standing.scores[query, corpus] for corpus in corpora), default=-np.inf))
+    return counts
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_all_documents_at_once_count_as_each_does(seed):
+    rng = np.random.default_rng(seed)
+    owners, breadths = rng.integers(-1, 6, size=7), rng.integers(1, 4, size=6)
+    standing = CorpusStanding(owners, breadths, rng.normal(size=(2, 7)).astype(np.float32))
+    knows = rng.random((40, 6)) < 0.3
+    for query in range(2):
+        expected = by_looking_at_each(standing, query, knows)
+        np.testing.assert_array_equal(standing.of(query, standing.stands(knows)), expected)
 
 
 def test_of_several_corpora_the_one_that_counts_most_counts():
-    both = np.array([[True, True, True]])
+    both = STANDING.stands(np.array([[True, True, True]]))
     np.testing.assert_allclose(STANDING.of(0, both), [0.1])
     np.testing.assert_allclose(STANDING.of(1, both), [0.12])
 
 
 def test_a_corpus_without_an_expert_in_the_pool_has_no_documents():
     standing = CorpusStanding(np.array([0, -1]), np.array([1]), np.array([[0.1, 0.2]], dtype=np.float32))
-    np.testing.assert_allclose(standing.of(0, np.array([[True], [False]])), [0.1, -np.inf])
+    stands = standing.stands(np.array([[True], [False]]))
+    np.testing.assert_array_equal(stands, [[True, False], [False, False]])
+    np.testing.assert_allclose(standing.of(0, stands), [0.1, -np.inf])
 
 
 def test_documents_are_lowered_by_what_their_corpus_counts_less_and_unknown_ones_are_not():
@@ -104,19 +136,6 @@ def test_one_corpus_or_none_in_sight_changes_no_score():
     np.testing.assert_array_equal(of_none.lowered(ranking, np.array([0])).scores, ranking.scores)
 
 
-def test_who_knows_a_document_is_asked_once():
-    asked = []
-
-    def watched(numbers):
-        asked.extend(numbers.tolist())
-        return KNOWS[numbers]
-
-    standing = DocumentStanding(STANDING, np.array([[0, 1]]), known_by=watched)
-    standing.lowered(ranking_of([(1, 0.5), (0, 0.4), (2, 0.3)]), np.array([0]))
-    standing.lowered(ranking_of([(4, 0.5), (0, 0.4), (2, 0.3)]), np.array([0]))
-    assert asked == [0, 1, 2, 4]
-
-
 @pytest.fixture
 def library():
     def corpus(name, center, home):
@@ -148,7 +167,7 @@ def test_what_an_index_was_tuned_on_is_no_corpus_of_documents(library):
     standing = router.route(QueryBatch(("q",), query), known=np.zeros((1, 3), dtype=np.float32)).standing
     assert standing.owners.tolist() == [0, 1, -1]
     # Its expert knows all documents. One of care stays one of care, and one of the user's own is in no corpus.
-    counts = standing.of(0, np.array([[True, False, True], [False, False, True]]))
+    counts = standing.of(0, standing.stands(np.array([[True, False, True], [False, False, True]])))
     assert counts[0] == standing.scores[0, 0]
     assert counts[1] == -np.inf
 

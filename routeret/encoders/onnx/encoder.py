@@ -1,11 +1,13 @@
 """A sentence-transformers model whose queries are run by ONNX Runtime where its graph has been exported."""
 
 import threading
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from routeret.encoders.devices import runs_on_processor
 from routeret.encoders.onnx.query_graph import QueryGraph
+from routeret.encoders.onnx.remembering import remember_hash, remembered_hash
 from routeret.encoders.onnx.store import graph_key, graphs_folder
 from routeret.encoders.torch import Precision, TorchEncoder
 from routeret.errors import InputError
@@ -89,6 +91,8 @@ class OnnxEncoder(TorchEncoder):
     def prepare(self) -> bool:
         """Export the graph, unless this machine has it; takes some ten seconds, once a model and machine.
 
+        The model's content hash is remembered beside it, so that opening the model reads no weights.
+
         Returns:
             Whether queries are run by a graph now; not where exporting is switched off, or where the model has parts
             that a graph cannot hold.
@@ -107,6 +111,7 @@ class OnnxEncoder(TorchEncoder):
             export_query_graph(self, folder)
             with self._opening:
                 self._has_looked = False
+        remember_hash(self._folder)
         return self.query_graph is not None
 
     def on(self, device: str | None) -> TorchEncoder:
@@ -123,6 +128,11 @@ class OnnxEncoder(TorchEncoder):
             precision=self._precision,
         )
 
+    @cached_property
+    def _content(self) -> str:
+        """The content hash, without reading the weights where it was remembered."""
+        return remembered_hash(self._folder) or super()._content
+
     def _graph_folder(self) -> Path | None:
         folder = graphs_folder()
         return None if folder is None else folder / graph_key(self.space)
@@ -132,5 +142,9 @@ class OnnxEncoder(TorchEncoder):
         if folder is None or not folder.is_dir():
             return None
         return QueryGraph.open(
-            folder, max_tokens=self._max_tokens, precision=self._query_precision, threads=self._threads
+            folder,
+            max_tokens=self._max_tokens,
+            prompt=self._query_prompt,
+            precision=self._query_precision,
+            threads=self._threads,
         )

@@ -153,14 +153,15 @@ def _quantise(source: Path, target: Path) -> None:
 
 def _measured(encoder: TorchEncoder, folder: Path, fields: dict[str, Any], precision: str) -> dict[str, float]:
     """The least cosine of a graph's vectors to PyTorch's, and the time of a short query, in milliseconds."""
-    graph = QueryGraph.of(folder, fields, max_tokens=encoder.max_tokens, precision=precision)
-    prompt = encoder.query_prompt
-    ours, theirs = graph.vectors(_PROBES, prompt=prompt), encoder.encode_queries(_PROBES, model=encoder.fresh_model())
+    graph = QueryGraph.of(
+        folder, fields, max_tokens=encoder.max_tokens, prompt=encoder.query_prompt, precision=precision
+    )
+    ours, theirs = graph.vectors(_PROBES), encoder.encode_queries(_PROBES, model=encoder.fresh_model())
     short = _PROBES[1]
     times = []
     for _ in range(_ROUNDS):
         start = time.perf_counter()
-        graph.vectors([short], prompt=prompt)
+        graph.vectors([short])
         times.append(time.perf_counter() - start)
     return {"least_cosine": float(_cosines(ours, theirs).min()), "milliseconds": 1000 * float(np.median(times))}
 

@@ -57,13 +57,20 @@ class QueryGraph:
 
     @classmethod
     def open(
-        cls, folder: Path, *, max_tokens: int, precision: Literal["auto", "float32", "int8"], threads: int | None
+        cls,
+        folder: Path,
+        *,
+        max_tokens: int,
+        prompt: str,
+        precision: Literal["auto", "float32", "int8"],
+        threads: int | None,
     ) -> "QueryGraph":
         """The graph of a folder.
 
         Args:
             folder: :func:`~routeret.encoders.onnx.exporting.export_query_graph` wrote it.
             max_tokens: longer texts are cut.
+            prompt: put before every text.
             precision: of the arithmetic; ``"auto"`` takes what was found to be best on this machine.
             threads: that one call may use; None takes as many as there are cores, up to 4.
 
@@ -74,7 +81,7 @@ class QueryGraph:
         manifest = read_manifest(folder, kind=KIND, format_number=FORMAT, verify=False)
         chosen = manifest["precision"] if precision == "auto" else precision
         try:
-            return cls.of(folder, manifest, max_tokens=max_tokens, precision=chosen, threads=threads)
+            return cls.of(folder, manifest, max_tokens=max_tokens, prompt=prompt, precision=chosen, threads=threads)
         except MissingExtraError:
             raise
         except Exception as error:
@@ -90,28 +97,26 @@ class QueryGraph:
         manifest: dict[str, Any],
         *,
         max_tokens: int,
+        prompt: str,
         precision: str,
         threads: int | None = None,
     ) -> "QueryGraph":
         """The graph of a folder whose manifest is known; :meth:`open` is the way in."""
         session = open_session(folder / f"{precision}.onnx", threads=threads or default_threads())
-        return cls(session, Tokens(folder / TOKENIZER, max_tokens=max_tokens), manifest)
+        return cls(session, Tokens(folder / TOKENIZER, max_tokens=max_tokens, prompt=prompt), manifest)
 
-    def vectors(
-        self, texts: Sequence[str], *, prompt: str, adapters: Sequence[Adapter | None] | None = None
-    ) -> FloatArray:
+    def vectors(self, texts: Sequence[str], *, adapters: Sequence[Adapter | None] | None = None) -> FloatArray:
         """Vectors of queries, float32, shape (n_texts, dim), in their order.
 
         Args:
-            texts: the queries.
-            prompt: put before every one.
+            texts: the queries, without the prompt.
             adapters: what every query passes through, None for the base alone; by default all pass the base.
 
         Raises:
             InputError: an adapter does not fit the layers of the base.
         """
         vectors: FloatArray = np.zeros((len(texts), self._dim), dtype=np.float32)
-        token_lists = self._tokens.read(texts, prompt=prompt)
+        token_lists = self._tokens.read(texts)
         for rows in _passes([len(one) for one in token_lists]):
             chosen = [None] * len(rows) if adapters is None else [adapters[row] for row in rows]
             feed = self._text_inputs([token_lists[row] for row in rows]) | self._adapter_inputs(chosen)

@@ -11,12 +11,13 @@ it cuts, so one of many megabytes would take gigabytes."""
 class Tokens:
     """A tokenizer with a limit; several threads may share one."""
 
-    def __init__(self, file: Path, *, max_tokens: int) -> None:
+    def __init__(self, file: Path, *, max_tokens: int, prompt: str) -> None:
         """Read the tokenizer.
 
         Args:
             file: ``tokenizer.json``.
             max_tokens: longer texts are cut; special tokens and prompt count.
+            prompt: put before every text.
         """
         from tokenizers import Tokenizer
 
@@ -24,14 +25,11 @@ class Tokens:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
         self._max_tokens = max_tokens
+        self._prompt = prompt
 
-    def read(self, texts: Sequence[str], *, prompt: str) -> list[list[int]]:
-        """Token numbers of every text, at most the limit.
-
-        Args:
-            texts: any.
-            prompt: put before every text.
-        """
+    def read(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token numbers of every text, at most the limit."""
+        prompt = self._prompt
         n_characters = self._max_tokens * _CHARACTERS_PER_TOKEN
         read = [one.ids for one in self._tokenizer.encode_batch_fast([prompt + text[:n_characters] for text in texts])]
         for place, text in enumerate(texts):
