@@ -49,7 +49,13 @@ class Examples:
 
 
 def examples(
-    library: PilotLibrary, experts: Sequence[str], *, guess: CorpusGuess, likeness: CorpusLikeness, table: GainTable
+    library: PilotLibrary,
+    experts: Sequence[str],
+    *,
+    guess: CorpusGuess,
+    likeness: CorpusLikeness,
+    table: GainTable,
+    shrinkage: float,
 ) -> list[Examples]:
     """What the router would have predicted, and what was measured.
 
@@ -63,6 +69,7 @@ def examples(
         guess: fitted on the pilots.
         likeness: fitted on the pilots.
         table: of the same corpora and experts.
+        shrinkage: that the table was fitted with.
     """
     pairs = list(_pairs(library, experts))
     most = max(_LEAST_PILOTS, MOST_EXAMPLES // max(len(pairs) * len(STRENGTHS), 1))
@@ -77,7 +84,9 @@ def examples(
         if is_known:
             probabilities = guess.probabilities(vectors)
             predicted = own.expected(probabilities)[:, 0]
-            others = (own.rates[row, 0] * len(measured) - (gains[chosen] > 0)) / max(len(measured) - 1, 1)
+            # A rate over n pilots counts as one over n + shrinkage, of which the pilot itself is one.
+            n_counted = len(measured) + shrinkage
+            others = (own.rates[row, 0] * n_counted - (gains[chosen] > 0)) / max(n_counted - 1, 1)
             rates = own.gaining(probabilities)[:, 0]
             rates += probabilities[:, [row]] * (np.clip(others, 0, 1) - own.rates[row, 0])
         else:

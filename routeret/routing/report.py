@@ -104,5 +104,12 @@ def report_of(router: UtilityRouter) -> RouterReport:
             )
         weight = float(router.lexical_weights[row])
         corpora.append(LearnedCorpus(corpus.name, len(corpus.texts), weight, tuple(gains)))
-    found = examples(library, router.expert_names, guess=router.guess, likeness=router.likeness, table=table)
+    found = examples(
+        library,
+        router.expert_names,
+        guess=router.guess,
+        likeness=router.likeness,
+        table=table,
+        shrinkage=router.settings.shrinkage,
+    )
     return RouterReport(router.expert_names, tuple(corpora), reliability_of(found))

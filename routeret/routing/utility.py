@@ -94,7 +94,7 @@ class UtilityRouter:
         guess = CorpusGuess.fit(vectors, regularisation=settings.regularisation)
         likeness = CorpusLikeness.fit(vectors)
         table = GainTable.fit(library, experts, shrinkage=settings.shrinkage)
-        found = examples(library, experts, guess=guess, likeness=likeness, table=table)
+        found = examples(library, experts, guess=guess, likeness=likeness, table=table, shrinkage=settings.shrinkage)
         return cls(
             pilots=library,
             corpora=tuple(TrainingCorpus.of(corpus) for corpus in library.corpora),
