@@ -17,7 +17,7 @@ from routeret.index.store_writer import Spans
 from routeret.index.tokens import PackedTokens, StoredTokens, TokenEncoder
 from routeret.protocols import Encoder
 from routeret.space import Space
-from routeret.types import Document, FloatArray, IntArray
+from routeret.types import BoolArray, Document, FloatArray, IntArray
 
 NEW = -1
 """Stands for a span that no row holds yet."""
@@ -46,7 +46,7 @@ class EmbeddedBlock:
         rows: packed rows by the fingerprint of their space, in the order of the pieces.
         tokens: the pieces' tokens by the fingerprint of every space that keeps them.
         truncated: how many texts the first space's encoder cut.
-        embedded: how many pieces were encoded.
+        embedded: how many pieces were encoded; one of several with the same title and text is.
     """
 
     rows: dict[str, PackedRows] = field(default_factory=dict)
@@ -94,7 +94,10 @@ class Embedder:
         """
         old_rows = np.array([piece.old_row for piece in pieces], dtype=np.int64)
         fresh = np.flatnonzero(old_rows == NEW)
-        into.embedded = len(fresh)
+        alike = _first_alike(pieces, fresh)
+        encoded = np.unique(alike)
+        cut = np.zeros(len(pieces), dtype=np.bool_)
+        into.embedded = len(encoded)
         reused = np.flatnonzero(old_rows != NEW)
         for position, (space, (encoder, row_format)) in enumerate(self._encoders.items()):
             rows = into.rows[space] = row_format.empty(len(pieces))
@@ -108,13 +111,17 @@ class Embedder:
                 if tokens is not None:
                     tokens.copy(StoredTokens(folder, snapshot, space=space, row_format=tokens.row_format), old_rows)
             done = 0
-            for batch in self._batches(pieces, fresh):
+            for batch in self._batches(pieces, encoded):
                 truncated = _encode(encoder, [pieces[number] for number in batch], rows, batch, row_format, tokens)
-                into.truncated += truncated if position == 0 else 0
+                if position == 0:
+                    cut[batch] = truncated
                 done += len(batch)
-                yield (position + done / len(fresh)) / len(self._encoders)
+                yield (position + done / len(encoded)) / len(self._encoders)
+            rows[fresh] = rows[alike]
             if tokens is not None:
+                tokens.repeat(alike, fresh)
                 into.tokens[space] = tokens.packed()
+        into.truncated = int(cut[alike].sum())
 
     def _batches(self, pieces: Sequence[Piece], fresh: IntArray) -> Iterator[IntArray]:
         """Longest texts first, so that texts of like length share a batch and padding is small."""
@@ -137,6 +144,11 @@ class _Tokens:
         found = stored.packed(old_rows[reused])
         for row, end, count in zip(reused, np.cumsum(found.counts), found.counts, strict=True):
             self._by_row[row] = found.vectors[end - count : end]
+
+    def repeat(self, sources: IntArray, targets: IntArray) -> None:
+        """Take for some rows the tokens of others."""
+        for source, target in zip(sources, targets, strict=True):
+            self._by_row[target] = self._by_row[source]
 
     def put(self, vectors: Sequence[FloatArray], where: IntArray, pieces: Sequence[Piece]) -> None:
         """Take the tokens of a batch.
@@ -185,6 +197,13 @@ def pieces_of(document: Document, spans: Spans, *, place: str, rows: Mapping[tup
     return pieces
 
 
+def _first_alike(pieces: Sequence[Piece], fresh: IntArray) -> IntArray:
+    """For every fresh piece the number of the first one of the same title and text: that one is encoded for all."""
+    first: dict[tuple[str, str], int] = {}
+    keys = ((pieces[number].document.title, pieces[number].document.text) for number in fresh)
+    return np.array([first.setdefault(key, number) for key, number in zip(keys, fresh, strict=True)], dtype=np.int64)
+
+
 def _encode(
     encoder: Encoder,
     pieces: Sequence[Piece],
@@ -192,8 +211,8 @@ def _encode(
     where: IntArray,
     row_format: RowFormat,
     tokens: _Tokens | None,
-) -> int:
-    """Encode a batch into its rows, and its tokens where they are kept; gives how many texts were cut."""
+) -> BoolArray:
+    """Encode a batch into its rows, and its tokens where they are kept; gives which texts were cut."""
     documents = [piece.document for piece in pieces]
     if tokens is not None and isinstance(encoder, TokenEncoder):
         encoded, vectors = encoder.encode_document_tokens(documents)
@@ -204,7 +223,7 @@ def _encode(
     packed = row_format.packed(np.asarray(encoded.vectors, dtype=np.float32))
     _require_vectors(encoded.vectors, row_format.unpacked(packed), pieces, row_format)
     rows[where] = packed
-    return int(encoded.truncated.sum())
+    return encoded.truncated
 
 
 def require_tokens(encoder: Encoder, *, space: str) -> None:

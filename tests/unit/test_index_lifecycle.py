@@ -492,3 +492,23 @@ def test_ids_must_be_strings(index, encoder):
     index.close()
     with pytest.raises(InputError, match="was closed; open it again"):
         index.get("a")
+
+
+def test_identical_texts_are_embedded_once(index, encoder):
+    report = index.add(corpus(a="red", b="green", c="red", d="blue", e="red"), encoder)
+    assert sorted(encoder.texts) == ["blue", "green", "red"]
+    assert counts(report) == {"added": 5, "spans_embedded": 3, "spans_reused": 2}
+    vectors = index.vectors(np.arange(5))
+    np.testing.assert_array_equal(vectors[2], vectors[0])
+    np.testing.assert_array_equal(vectors[4], vectors[0])
+    expected = HashingEncoder(dim=16).encode_documents([Document("b", "green"), Document("d", "blue")]).vectors
+    np.testing.assert_allclose(vectors[[1, 3]], expected, atol=1e-3)
+
+
+def test_every_text_that_was_cut_is_counted(tmp_path, e5_model):
+    from routeret.encoders import TorchEncoder
+
+    encoder = TorchEncoder(e5_model, max_tokens=6, device="cpu")
+    with Index.create(tmp_path / "cut", encoder.space) as index:
+        report = index.add(corpus(a="bank " * 9, b="bank " * 9, c="tax", d="bank " * 9), encoder)
+    assert (report.truncated, report.spans_embedded, report.spans_reused) == (3, 2, 2)

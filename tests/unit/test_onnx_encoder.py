@@ -13,7 +13,6 @@ from routeret.encoders import HashingEncoder, OnnxEncoder, TorchEncoder, load_en
 from routeret.encoders.adapted import AdaptedQueries, adaptable_layers, transformer_of
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.onnx.exporting import ARCHITECTURES
-from routeret.encoders.onnx.query_graph import _passes
 from routeret.encoders.onnx.store import graph_key, graphs_folder
 from routeret.errors import ArtifactError, InputError
 
@@ -259,13 +258,6 @@ def test_a_processor_gets_the_encoder_with_a_graph(e5_model):
     elsewhere = load_encoder(e5_model, device="cuda")
     assert not isinstance(elsewhere, OnnxEncoder)
     assert load_encoder(e5_model, device="cpu").on("cuda").device == "cuda"
-
-
-def test_a_pass_holds_texts_of_like_length():
-    lengths = [1500, 3, 600, 2, 700, 3]
-    assert [rows.tolist() for rows in _passes(lengths)] == [[3, 1, 5], [2, 4], [0]]
-    assert [rows.tolist() for rows in _passes([5000, 1])] == [[1], [0]]
-    assert list(_passes([])) == []
 
 
 # --- other models ----------------------------------------------------------------------------------------------------

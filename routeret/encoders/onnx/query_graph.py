@@ -8,7 +8,7 @@ a call without adapters has matrices of no columns.
 
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakKeyDictionary
@@ -19,9 +19,10 @@ from routeret.artifact import read_manifest
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.onnx.store import FORMAT, KIND
 from routeret.encoders.onnx.tokens import Tokens
+from routeret.encoders.passes import passes_of
 from routeret.errors import ArtifactError, InputError, MissingExtraError
 from routeret.optional import require
-from routeret.types import FloatArray, IntArray
+from routeret.types import FloatArray
 
 if TYPE_CHECKING:
     from onnxruntime import OrtValue
@@ -117,7 +118,8 @@ class QueryGraph:
         """
         vectors: FloatArray = np.zeros((len(texts), self._dim), dtype=np.float32)
         token_lists = self._tokens.read(texts)
-        for rows in _passes([len(one) for one in token_lists]):
+        lengths = np.array([len(one) for one in token_lists], dtype=np.int64)
+        for rows in passes_of(lengths, most_tokens=_TOKENS_PER_PASS):
             chosen = [None] * len(rows) if adapters is None else [adapters[row] for row in rows]
             feed = self._text_inputs([token_lists[row] for row in rows]) | self._adapter_inputs(chosen)
             vectors[rows] = self._session.run_with_ort_values([OUTPUT], feed)[0].numpy()
@@ -223,15 +225,3 @@ def open_session(file: Path, *, threads: int) -> Any:  # noqa: ANN401 - onnxrunt
 def default_threads() -> int:
     """As many as this process may use cores, up to 4: a query is too small for more."""
     return min(_MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-
-
-def _passes(lengths: Sequence[int]) -> Iterator[IntArray]:
-    """The texts of every pass: those of like length together, at most so many tokens with their padding."""
-    order = np.argsort(lengths, kind="stable")
-    start = 0
-    while start < len(order):
-        end = start + 1
-        while end < len(order) and lengths[order[end]] * (end + 1 - start) <= _TOKENS_PER_PASS:
-            end += 1
-        yield order[start:end]
-        start = end
