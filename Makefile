@@ -69,7 +69,7 @@ results-seeds: $(VENV)/cpu.stamp  ## measure packs of five seeds, on all sets: m
 	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) eval/data/acl_cocite --pack $(PACK) $(SEEDS:%=build/$(PACK)-%) \
 		--systems usual known_index_expert --cache build/embeddings --output eval/results/home/separate-seeds.json
 	$(BIN)/routeret eval --data $(SETS:%=eval/data/%) --merged --pack $(PACK) $(SEEDS:%=build/$(PACK)-%) \
-		--systems usual known_index_expert --cache build/embeddings --output eval/results/home/merged-seeds.json
+		--systems base routed known_index known_index_expert --cache build/embeddings --output eval/results/home/merged-seeds.json
 	$(BIN)/routeret eval --data $(AWAY) --pack $(PACK) $(SEEDS:%=build/$(PACK)-%) \
 		--systems usual known_index_expert --cache build/embeddings --output eval/results/away/separate-seeds.json
 	$(BIN)/python eval/make_results_page.py

@@ -22,7 +22,7 @@ from routeret.encoders.onnx.tokens import Tokens
 from routeret.encoders.passes import passes_of
 from routeret.errors import ArtifactError, InputError, MissingExtraError
 from routeret.optional import require
-from routeret.types import FloatArray
+from routeret.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from onnxruntime import OrtValue
@@ -55,6 +55,7 @@ class QueryGraph:
         self._values: WeakKeyDictionary[Adapter, dict[str, OrtValue]] = WeakKeyDictionary()
         self._keeping = threading.Lock()
         self._none = self._as_values(self._matrices(()))
+        self._bound = threading.local()
 
     @classmethod
     def open(
@@ -121,11 +122,37 @@ class QueryGraph:
         lengths = np.array([len(one) for one in token_lists], dtype=np.int64)
         for rows in passes_of(lengths, most_tokens=_TOKENS_PER_PASS):
             chosen = [None] * len(rows) if adapters is None else [adapters[row] for row in rows]
-            feed = self._text_inputs([token_lists[row] for row in rows]) | self._adapter_inputs(chosen)
-            vectors[rows] = self._session.run_with_ort_values([OUTPUT], feed)[0].numpy()
+            inputs = self._text_inputs([token_lists[row] for row in rows])
+            acting = tuple(dict.fromkeys(one for one in chosen if one is not None))
+            vectors[rows] = self._adapted(inputs, chosen, acting) if acting else self._of_base(inputs)
         return vectors
 
-    def _text_inputs(self, token_lists: Sequence[list[int]]) -> dict[str, "OrtValue"]:
+    def _of_base(self, inputs: dict[str, IntArray]) -> FloatArray:
+        """Vectors of a pass without adapters, whose empty matrices every thread hands over once."""
+        binding = getattr(self._bound, "binding", None)
+        if binding is None:
+            binding = self._bound.binding = self._session.io_binding()
+            for name, value in self._none.items():
+                binding.bind_ortvalue_input(name, value)
+        n_rows = len(next(iter(inputs.values())))
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, array)
+        binding.bind_cpu_input(SCALE, np.zeros((n_rows, 1, 0), dtype=np.float32))
+        binding.bind_output(OUTPUT)
+        self._session.run_with_iobinding(binding)
+        vectors: FloatArray = binding.copy_outputs_to_cpu()[0]
+        return vectors
+
+    def _adapted(
+        self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None], acting: tuple[Adapter, ...]
+    ) -> FloatArray:
+        """Vectors of a pass in which some rows have an adapter."""
+        arrays = {**inputs, SCALE: _scale(adapters, acting)}
+        feed = self._as_values(arrays) | self._matrix_values(acting)
+        vectors: FloatArray = self._session.run_with_ort_values([OUTPUT], feed)[0].numpy()
+        return vectors
+
+    def _text_inputs(self, token_lists: Sequence[list[int]]) -> dict[str, IntArray]:
         shape = (len(token_lists), max(len(one) for one in token_lists))
         arrays = {
             "input_ids": np.full(shape, self._padding, dtype=np.int64),
@@ -135,21 +162,9 @@ class QueryGraph:
         for row, ids in enumerate(token_lists):
             arrays["input_ids"][row, : len(ids)] = ids
             arrays["attention_mask"][row, : len(ids)] = 1
-        return self._as_values({name: arrays[name] for name in self._inputs})
-
-    def _adapter_inputs(self, adapters: Sequence[Adapter | None]) -> dict[str, "OrtValue"]:
-        """The matrices of the adapters of a pass, each once, and the scale of every row."""
-        acting = tuple(dict.fromkeys(one for one in adapters if one is not None))
-        ends = np.cumsum([0, *(one.rank for one in acting)])
-        scale: FloatArray = np.zeros((len(adapters), 1, int(ends[-1])), dtype=np.float32)
-        for adapter, start, end in zip(acting, ends, ends[1:], strict=False):
-            rows = [row for row, one in enumerate(adapters) if one is adapter]
-            scale[rows, :, start:end] = adapter.alpha / adapter.rank
-        return self._matrix_values(acting) | self._as_values({SCALE: scale})
+        return {name: arrays[name] for name in self._inputs}
 
     def _matrix_values(self, acting: tuple[Adapter, ...]) -> dict[str, "OrtValue"]:
-        if not acting:
-            return self._none
         if len(acting) > 1:
             return self._as_values(self._matrices(acting))
         with self._keeping:
@@ -200,6 +215,16 @@ class QueryGraph:
         from onnxruntime import OrtValue
 
         return {name: OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+
+
+def _scale(adapters: Sequence[Adapter | None], acting: tuple[Adapter, ...]) -> FloatArray:
+    """What every rank of the acting adapters counts in every row, shape (n_rows, 1, n_ranks)."""
+    ends = np.cumsum([0, *(one.rank for one in acting)])
+    scale: FloatArray = np.zeros((len(adapters), 1, int(ends[-1])), dtype=np.float32)
+    for adapter, start, end in zip(acting, ends, ends[1:], strict=False):
+        rows = [row for row, one in enumerate(adapters) if one is adapter]
+        scale[rows, :, start:end] = adapter.alpha / adapter.rank
+    return scale
 
 
 def open_session(file: Path, *, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types
