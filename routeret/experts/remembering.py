@@ -1,14 +1,12 @@
 """LoRA experts that are asked the same queries again and again, as where systems are compared."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeVar, cast
 
-import numpy as np
-
 from routeret.encoders.adapted import AdaptedQueries
 from routeret.encoders.adapter import Adapter
+from routeret.encoders.kept_vectors import KeptVectors
 from routeret.encoders.torch import TorchEncoder
 from routeret.experts.lora import LoraExpert
 from routeret.experts.tower import TowerExpert
@@ -32,9 +30,7 @@ class RememberingQueries(AdaptedQueries):
             most_kept: how many vectors are kept; the oldest go first.
         """
         super().__init__(base, adapter)
-        self._most_kept = most_kept
-        self._kept: dict[str, FloatArray] = {}
-        self._keeping = threading.Lock()
+        self._kept = KeptVectors(most_kept)
 
     @property
     def graph(self) -> None:
@@ -49,13 +45,7 @@ class RememberingQueries(AdaptedQueries):
         """
         if isinstance(texts, str) or not texts:
             return super().encode_queries(texts)
-        with self._keeping:
-            if new := [text for text in dict.fromkeys(texts) if text not in self._kept]:
-                self._kept.update(zip(new, super().encode_queries(new), strict=True))
-            vectors: FloatArray = np.stack([self._kept[text] for text in texts])
-            for text in list(self._kept)[: max(0, len(self._kept) - self._most_kept)]:
-                del self._kept[text]
-        return vectors
+        return self._kept.vectors(texts, super().encode_queries)
 
 
 def remembering(expert: _One) -> _One:

@@ -160,8 +160,8 @@ def test_several_threads_share_one_encoder(encoder, twin):
 
 
 def manifest_of(graphs):
-    (folder,) = graphs.iterdir()
-    return json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    (file,) = graphs.glob("*/manifest.json")
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
 def test_the_manifest_says_how_the_graph_compares(graphs):
@@ -218,8 +218,8 @@ def test_prompts_and_limits_share_a_graph_and_weights_do_not(e5_model, own_model
 @pytest.mark.parametrize("file", ["tokenizer.json", "float32.onnx"])
 def test_a_damaged_graph_is_named(graphs, e5_model, tmp_path, monkeypatch, file):
     shutil.copytree(graphs, tmp_path / "graphs")
-    (folder,) = (tmp_path / "graphs").iterdir()
-    (folder / file).write_text("{", encoding="utf-8")
+    (manifest,) = (tmp_path / "graphs").glob("*/manifest.json")
+    (manifest.parent / file).write_text("{", encoding="utf-8")
     monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "graphs"))
     with pytest.raises(ArtifactError, match="is damaged.*remove the folder"):
         OnnxEncoder(e5_model, query_precision="float32").encode_queries(["bank"])
@@ -245,6 +245,7 @@ def test_a_query_needs_no_torch(graphs, e5_model):
         ({"device": "cuda"}, "found device 'cuda', expected cpu"),
         ({"query_precision": "int4"}, "found query_precision 'int4', expected auto, float32 or int8"),
         ({"threads": 0}, "found threads 0, expected at least 1"),
+        ({"kept_queries": -1}, "found kept_queries -1, expected at least 0"),
     ],
 )
 def test_settings_out_of_range(e5_model, settings, message):
@@ -331,3 +332,18 @@ def test_a_retriever_prepares_the_machine(e5_model, tmp_path, graphs, monkeypatc
         by_pytorch = retriever.search("bank card", expert="base")
     assert [hit.id for hit in by_graph] == [hit.id for hit in by_pytorch]
     assert [hit.score for hit in by_graph] == pytest.approx([hit.score for hit in by_pytorch], abs=1e-2)
+
+
+def test_a_query_that_comes_again_costs_no_pass(graphs, e5_model, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
+    encoder, without = OnnxEncoder(e5_model), OnnxEncoder(e5_model, kept_queries=0)
+    first = encoder.encode_queries(TEXTS)
+
+    def refuse(texts):
+        raise AssertionError(f"{texts} were read again")
+
+    for one in (encoder, without):
+        monkeypatch.setattr(one.query_graph._tokens, "read", refuse)
+    np.testing.assert_array_equal(encoder.encode_queries(TEXTS), first)
+    with pytest.raises(AssertionError, match="were read again"):
+        without.encode_queries(TEXTS)

@@ -34,12 +34,13 @@ class OnnxEncoder(TorchEncoder):
         precision: Precision = "auto",
         query_precision: QueryPrecision = "auto",
         threads: int | None = None,
+        kept_queries: int = 1024,
         download: bool = False,
     ) -> None:
         """Find the model and read its configuration.
 
         Args:
-            model: see :class:`~routeret.encoders.TorchEncoder`, as for all that follow but three.
+            model: see :class:`~routeret.encoders.TorchEncoder`, as for all that follow but four.
             device: ``"cpu"`` or None.
             max_tokens: longer texts are cut.
             query_prompt: text put before every query.
@@ -50,6 +51,8 @@ class OnnxEncoder(TorchEncoder):
                 takes the faster one, as measured on this machine when the graph was made, of those whose vectors have
                 a cosine of 0.999 or more to float32.
             threads: processor threads that one pass may use; None takes as many as there are cores, up to 4.
+            kept_queries: of how many queries, those that came last, the vectors are kept, so that asking again costs
+                no pass.
             download: fetch a model that is not on this machine from the hub.
 
         Raises:
@@ -74,7 +77,10 @@ class OnnxEncoder(TorchEncoder):
         if threads is not None and threads < 1:
             raise InputError(f"found threads {threads}, expected at least 1")
         self._query_precision: QueryPrecision = query_precision
+        if kept_queries < 0:
+            raise InputError(f"found kept_queries {kept_queries}, expected at least 0")
         self._threads = threads
+        self._kept_queries = kept_queries
         self._graph: QueryGraph | None = None
         self._has_looked = False
         self._opening = threading.Lock()
@@ -147,4 +153,5 @@ class OnnxEncoder(TorchEncoder):
             prompt=self._query_prompt,
             precision=self._query_precision,
             threads=self._threads,
+            kept_queries=self._kept_queries,
         )

@@ -17,6 +17,7 @@ import numpy as np
 
 from routeret.artifact import read_manifest
 from routeret.encoders.adapter import Adapter
+from routeret.encoders.kept_vectors import KeptVectors
 from routeret.encoders.onnx.store import FORMAT, KIND
 from routeret.encoders.onnx.tokens import Tokens
 from routeret.encoders.passes import passes_of
@@ -38,15 +39,17 @@ _TOKENS_PER_PASS = 2048
 class QueryGraph:
     """An opened graph; several threads may run it, and no lock is held while it computes."""
 
-    def __init__(self, session: Any, tokens: Tokens, manifest: dict[str, Any]) -> None:  # noqa: ANN401 - onnxruntime has no types
+    def __init__(self, session: Any, tokens: Tokens, manifest: dict[str, Any], *, kept_queries: int) -> None:  # noqa: ANN401 - onnxruntime has no types
         """Keep what :meth:`open` has read.
 
         Args:
             session: of ONNX Runtime.
             tokens: reads texts.
             manifest: of the graph's folder.
+            kept_queries: of how many queries the base's vectors are kept.
         """
         self._session = session
+        self._kept = KeptVectors(kept_queries)
         self._tokens = tokens
         self._inputs: list[str] = manifest["inputs"]
         self._padding = int(manifest["padding"])
@@ -66,6 +69,7 @@ class QueryGraph:
         prompt: str,
         precision: Literal["auto", "float32", "int8"],
         threads: int | None,
+        kept_queries: int,
     ) -> "QueryGraph":
         """The graph of a folder.
 
@@ -75,6 +79,7 @@ class QueryGraph:
             prompt: put before every text.
             precision: of the arithmetic; ``"auto"`` takes what was found to be best on this machine.
             threads: that one call may use; None takes as many as there are cores, up to 4.
+            kept_queries: of how many queries the base's vectors are kept.
 
         Raises:
             ArtifactError: the folder is damaged.
@@ -83,7 +88,15 @@ class QueryGraph:
         manifest = read_manifest(folder, kind=KIND, format_number=FORMAT, verify=False)
         chosen = manifest["precision"] if precision == "auto" else precision
         try:
-            return cls.of(folder, manifest, max_tokens=max_tokens, prompt=prompt, precision=chosen, threads=threads)
+            return cls.of(
+                folder,
+                manifest,
+                max_tokens=max_tokens,
+                prompt=prompt,
+                precision=chosen,
+                threads=threads,
+                kept_queries=kept_queries,
+            )
         except MissingExtraError:
             raise
         except Exception as error:
@@ -102,10 +115,12 @@ class QueryGraph:
         prompt: str,
         precision: str,
         threads: int | None = None,
+        kept_queries: int = 0,
     ) -> "QueryGraph":
         """The graph of a folder whose manifest is known; :meth:`open` is the way in."""
         session = open_session(folder / f"{precision}.onnx", threads=threads or default_threads())
-        return cls(session, Tokens(folder / TOKENIZER, max_tokens=max_tokens, prompt=prompt), manifest)
+        tokens = Tokens(folder / TOKENIZER, max_tokens=max_tokens, prompt=prompt)
+        return cls(session, tokens, manifest, kept_queries=kept_queries)
 
     def vectors(self, texts: Sequence[str], *, adapters: Sequence[Adapter | None] | None = None) -> FloatArray:
         """Vectors of queries, float32, shape (n_texts, dim), in their order.
@@ -117,6 +132,11 @@ class QueryGraph:
         Raises:
             InputError: an adapter does not fit the layers of the base.
         """
+        if adapters is None:
+            return self._kept.vectors(texts, self._computed)
+        return self._computed(texts, adapters)
+
+    def _computed(self, texts: Sequence[str], adapters: Sequence[Adapter | None] | None = None) -> FloatArray:
         vectors: FloatArray = np.zeros((len(texts), self._dim), dtype=np.float32)
         token_lists = self._tokens.read(texts)
         lengths = np.array([len(one) for one in token_lists], dtype=np.int64)
