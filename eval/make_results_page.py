@@ -21,6 +21,10 @@ ROUTER = RESULTS / "router" / "report.json"
 """What `routeret router report` says of the pack."""
 TIME = RESULTS / "router" / "time.json"
 """What eval/routing_time.py found."""
+TUNED = [RESULTS / "tune" / f"summary-{split}.json" for split in ("dev", "test")]
+"""What eval/tune_study.py found."""
+UNLABELLED = [RESULTS / "tune" / f"unlabelled-{split}.json" for split in ("dev", "test")]
+"""What eval/unlabelled_study.py found."""
 COLUMNS = ("own sets, an index each", "own sets, one index for all", "strange sets, an index each")
 """What the README calls the reports."""
 SYSTEMS = (
@@ -57,7 +61,8 @@ def short() -> str:
 
 def whole() -> str:
     """All tables."""
-    return "\n\n".join([render(REPORTS), *(over_seeds(path) for path in SEEDS if path.exists()), promises(), cost()])
+    seeds = [over_seeds(path) for path in SEEDS if path.exists()]
+    return "\n\n".join([render(REPORTS), *seeds, tuned(), unlabelled(), promises(), cost()])
 
 
 def over_seeds(path: Path) -> str:
@@ -65,6 +70,42 @@ def over_seeds(path: Path) -> str:
     report = SeedsReport.load(path)
     heading = f"## {path.parent.name} / {path.stem.removesuffix('-seeds')}, {len(report.reports)} seeds"
     return "\n\n".join([heading, *map(markdown, report.values())])
+
+
+def tuned() -> str:
+    """What a hundred labelled queries of a corpus gain, over draws of them."""
+    rows, notes = [], []
+    for path in filter(Path.exists, TUNED):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for how, words in (("with_bm25", "yes"), ("without_bm25", "no")):
+            one = found[how]
+            numbers = [f"{one[name]:+.4f}" for name in ("mean_gain", "median_gain", "worst_gain")]
+            rows.append((found["split"], words, *numbers, f"{one['share_harmful']:.1%}"))
+        gains = ", ".join(f"{name} {gain:+.3f}" for name, gain in found["with_bm25"]["gain_by_corpus"].items())
+        notes.append(
+            f"{found['split']}: {found['n_labelled']} queries a draw, {found['n_draws']} draws, installed in "
+            f"{found['n_installed']} of them; means with BM25: {gains}"
+        )
+    notes.append(
+        "where an expert of the pack was trained on a corpus, its index has the base alone; the worst and the harmful "
+        "are among what was installed, harmful is a gain below -0.01"
+    )
+    heading = ("split", "BM25", "mean gain", "median corpus", "worst draw", "harmful")
+    return f"## Tuning with labelled queries\n\n{markdown(Table(heading, tuple(rows), tuple(notes)))}"
+
+
+def unlabelled() -> str:
+    """What tuning without labels gains on corpora that no expert knows, beside cheap rivals."""
+    rows = []
+    for path in filter(Path.exists, UNLABELLED):
+        found = json.loads(path.read_text(encoding="utf-8"))
+        for how, words in (("alone", "no"), ("with_bm25", "yes")):
+            for name, one in found["summary"][how].items():
+                numbers = [f"{one[key]:+.4f}" for key in ("mean", "median", "worst")]
+                rows.append((found["split"], words, name, *numbers, one["worst_corpus"]))
+    heading = ("split", "BM25", "what turns the queries", "mean gain", "median corpus", "worst corpus", "which")
+    notes = ("every corpus as one that no expert knows; gains over the base, or over the base with BM25",)
+    return f"## Tuning without labels\n\n{markdown(Table(heading, tuple(rows), notes))}"
 
 
 def promises() -> str:
@@ -87,6 +128,8 @@ def cost() -> str:
         for name, key in (
             ("routing", "routing_ms"),
             ("routing, with looking up whose the documents are", "routing_with_lookup_ms"),
+            ("turning the query and lowering documents", "mixing_ms"),
+            ("explaining, where somebody looks", "explaining_ms"),
             ("encoding the query", "encoding_ms"),
         )
     )
