@@ -32,8 +32,8 @@ TOKENIZER = "tokenizer.json"
 OUTPUT = "vectors"
 SCALE = "scale"
 _MOST_THREADS = 4
-_TOKENS_PER_PASS = 2048
-"""Rows times the longest of them, at most."""
+_TOKENS_PER_PASS = 128
+"""Rows times the longest of them, at most: what such a pass computes on stays in the caches of a core."""
 
 
 class QueryGraph:
