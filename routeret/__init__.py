@@ -3,8 +3,9 @@
 The public names below are loaded when they are first used, so that importing the library stays fast.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from routeret.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from routeret.corpus import Corpus as Corpus
@@ -59,12 +60,7 @@ __all__ = [
     "evaluate",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """The public object of a name."""
-    if name not in _MODULE_BY_NAME:
-        raise AttributeError(f"module 'routeret' has no attribute {name!r}")
-    return getattr(import_module(_MODULE_BY_NAME[name]), name)
+__getattr__ = lazy_names(__name__, _MODULE_BY_NAME)
 
 
 def __dir__() -> list[str]:

@@ -15,6 +15,9 @@ RANK_CONSTANT = 60
 NEGLIGIBLE = 1e-4
 """Weights below this change no ranking that matters, so what they stand for is not computed."""
 
+TEACHER_WEIGHT = 0.2
+"""What the best BM25 score counts beside the cosine in the ranking that a map of an index is learned from."""
+
 _NO_SPREAD = 1e-9
 """Scores that differ by less tell nothing apart."""
 

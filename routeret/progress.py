@@ -23,6 +23,9 @@ def track(
         unit: what one item is called, for example ``"docs"``.
         show: draw the bar at all.
     """
+    if not show:
+        yield from items
+        return
     from tqdm import tqdm
 
-    yield from tqdm(items, desc=description, total=total, unit=unit, disable=not show, dynamic_ncols=True)
+    yield from tqdm(items, desc=description, total=total, unit=unit, dynamic_ncols=True)

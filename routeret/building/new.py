@@ -11,7 +11,7 @@ from routeret.building.unfinished import require_free, unfinished_index
 from routeret.chunking import Chunker, chunker_from_dict
 from routeret.corpus import Corpus
 from routeret.encoders import load_encoder
-from routeret.errors import InputError
+from routeret.errors import ArtifactError, InputError, MissingExtraError
 from routeret.fusion import SpaceFusion
 from routeret.index import ChangeReport, Exported
 from routeret.index.row_format import Storage
@@ -50,7 +50,8 @@ def build_index(
         space_fusion: how the scores of several spaces become one; see :meth:`Retriever.create`.
         prefix_ids: make every id ``<corpus>/<id>``.
         tune: learn a map of queries from the documents, without labels; see :meth:`Retriever.tune_unlabelled`.
-        prepare: prepare this machine for searching it, see :meth:`Retriever.warm`.
+        prepare: prepare this machine for searching it, see :meth:`Retriever.warm`; where that fails, the report says
+            why, and the index is built all the same.
         device: where the model runs.
         download: fetch a model that is not on this machine.
         show_progress: draw a progress bar on stderr.
@@ -84,9 +85,7 @@ def build_index(
         retriever.compact()
         report = BuildReport.of(change, index=path, n_documents=len(retriever), n_by_corpus=found.n_by_corpus)
         tuned = retriever.tune_unlabelled(show_progress=show_progress) if tune else None
-        if prepare:
-            retriever.warm()
-        return replace(report, tuned=tuned)
+        return replace(report, tuned=tuned, unprepared=_unprepared(retriever) if prepare else None)
 
 
 def import_index(
@@ -165,3 +164,12 @@ def _require_unset(path: Path, value_by_option: Mapping[str, object]) -> None:
             f"{path} exists already, and {', '.join(named)} can be chosen for a new index only; leave it out, or give "
             f"another folder"
         )
+
+
+def _unprepared(retriever: Retriever) -> str | None:
+    """Prepare this machine for searching; gives why that failed. Without it, searches are slower and the same."""
+    try:
+        retriever.warm()
+    except (ArtifactError, MissingExtraError) as error:
+        return str(error)
+    return None

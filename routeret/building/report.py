@@ -18,12 +18,15 @@ class BuildReport(ChangeReport):
         n_documents: how many documents it holds now.
         n_by_corpus: how many documents were read from each corpus.
         tuned: what tuning without labels gave; None where it was not asked for.
+        unprepared: why this machine could not be prepared for searching the index, which is whole all the same; None
+            where it was, or where that was not asked for.
     """
 
     index: str
     n_documents: int
     n_by_corpus: Mapping[str, int]
     tuned: UnlabelledReport | None = None
+    unprepared: str | None = None
 
     @classmethod
     def of(
@@ -49,4 +52,5 @@ class BuildReport(ChangeReport):
             "n_by_corpus": dict(self.n_by_corpus),
             **change,
             **({} if self.tuned is None else {"tuned": self.tuned.as_dict()}),
+            **({} if self.unprepared is None else {"unprepared": self.unprepared}),
         }

@@ -7,7 +7,6 @@ grows with the square of what it is given, so it is asked for sentences only, ab
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from itertools import pairwise
 
 from routeret.chunking.chunker import Span
@@ -43,6 +42,8 @@ class Unit:
 
 def library() -> str:
     """Name and version of the library that decides where sentences end."""
+    from importlib.metadata import version
+
     return f"{LIBRARY} {version(LIBRARY)}"
 
 

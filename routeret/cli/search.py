@@ -53,10 +53,9 @@ def command(
     if expert and base_only:
         raise click.UsageError("Give either --expert or --base-only.")
     from routeret.filters import read_filter
-    from routeret.labelled import read_queries
     from routeret.retriever import Retriever
 
-    texts = read_queries(queries) if queries else [query or ""]
+    texts = [query or ""] if queries is None else _read(queries)
     with Retriever.open(index_folder, device=device) as retriever:
         found = retriever.search_batch(
             texts,
@@ -73,3 +72,9 @@ def command(
         click.echo("\n\n".join(f"{hits.query}\n{output.hits_text(hits)}" for hits in found))
     else:
         click.echo(output.hits_text(found[0]))
+
+
+def _read(queries: Path) -> list[str]:
+    from routeret.labelled import read_queries
+
+    return read_queries(queries)

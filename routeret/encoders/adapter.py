@@ -50,7 +50,7 @@ class Adapter:
                 raise InputError(f"{name} has shape {matrix.shape}, expected a matrix of rank {self.rank}")
         with np.errstate(over="ignore"):
             rounded = {
-                name: np.asarray(matrix).astype(np.float16).astype(np.float32)
+                name: np.asarray(matrix).astype(np.float16, copy=False).astype(np.float32)
                 for name, matrix in sorted(self.weights.items())
             }
         if unbounded := [name for name, matrix in rounded.items() if not np.isfinite(matrix).all()]:

@@ -16,6 +16,9 @@ from routeret.encoders.model_folder import ModelFolder, Module
 from routeret.encoders.safetensors_file import StoredTensor, read_tensors, weight_files
 from routeret.errors import ArtifactError
 
+SCHEME = "routeret model 1"
+"""What a hash is made of, and how; another scheme gives other hashes."""
+
 _NOISE = frozenset(
     {
         "_commit_hash",
@@ -104,7 +107,7 @@ def model_hash(model: ModelFolder) -> str:
     Raises:
         ArtifactError: weights or tokenizer are missing or damaged.
     """
-    digest = hashlib.sha256(b"routeret model 1\n")
+    digest = hashlib.sha256(SCHEME.encode() + b"\n")
     modules = _that_matter(model.modules)
     digest.update(_canonical([[module.kind, _clean(module)] for module in modules]))
     digest.update(_canonical(_tokenizer(model.modules[0].folder)))

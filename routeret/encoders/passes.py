@@ -1,7 +1,7 @@
 """Which texts go through a model at once, and several passes side by side."""
 
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -33,7 +33,7 @@ def side_by_side(compute: Callable[[IntArray], None], passes: Iterator[IntArray]
     """Compute passes by several threads of PyTorch, each with one core; with one thread, one after the other.
 
     A pass is too small to keep several cores busy: as many passes as there are cores, each on a core of its own, take
-    less time than one after the other, each on all cores. PyTorch computes with one thread elsewhere, too, meanwhile.
+    less time than one after the other, each on all cores. Elsewhere PyTorch computes with as many threads as before.
 
     Args:
         compute: one pass; several run at once.
@@ -46,18 +46,29 @@ def side_by_side(compute: Callable[[IntArray], None], passes: Iterator[IntArray]
         for rows in waiting:
             compute(rows)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     import torch
 
     before = torch.get_num_threads()
+    n_workers = min(threads, len(waiting))
+    started = threading.Barrier(n_workers + 1)
 
-    def on_one_core(rows: IntArray) -> None:
+    def take_one_core() -> None:
+        # PyTorch keeps a number for all threads, which each takes over when it first asks, and one of its own after.
+        torch.get_num_threads()
         torch.set_num_threads(1)
-        compute(rows)
+        started.wait()
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="routeret-pass")
+    pool = ThreadPoolExecutor(n_workers, thread_name_prefix="routeret-pass", initializer=take_one_core)
     try:
-        for _ in pool.map(on_one_core, waiting):
+        computed = pool.map(compute, waiting)
+        started.wait()
+        # Threads that are born from now on, also those of others, take over what was there.
+        torch.set_num_threads(before)
+        for _ in computed:
             pass
     finally:
+        started.abort()
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

@@ -65,7 +65,7 @@ class LinearExpert:
                 f"{self.space.fingerprint}; train it on the base model of this space"
             )
         with np.errstate(over="ignore"):
-            weight = np.asarray(self.weight).astype(np.float16).astype(np.float32)
+            weight = np.asarray(self.weight).astype(np.float16, copy=False).astype(np.float32)
         if not np.isfinite(weight).all():
             raise InputError(f"expert {self.name!r} has a weight that is not finite in float16; train it again")
         require_strength(self.strength, expert=self.name)
@@ -127,7 +127,7 @@ class LinearExpert:
             known, sketch = read_known(folder, manifest, before=_WEIGHTS)
             return cls(
                 name=manifest["name"],
-                weight=weight.astype(np.float32),
+                weight=weight,
                 strength=float(manifest["strength"]),
                 space=Space.from_dict(manifest["space"]),
                 query_tower=manifest["query_tower"],

@@ -208,7 +208,7 @@ class LoraExpert:
                 rank=config["r"],
                 alpha=config["lora_alpha"],
                 targets=tuple(config["target_modules"]),
-                weights={name.removeprefix(_PREFIX): matrix.astype(np.float32) for name, matrix in arrays.items()},
+                weights={name.removeprefix(_PREFIX): matrix for name, matrix in arrays.items()},
             )
             known, sketch = read_known(folder, manifest, before=_DOCUMENTS)
             return cls(

@@ -83,9 +83,11 @@ def open_search(folder: Path, space: str, vectors: StoredVectors, snapshot: Snap
 
 def saved_structure(folder: Path, space: str, snapshot: Snapshot) -> Ann | None:
     """The saved structure of a space; None where there is none for this commit."""
-    if not is_installed("faiss"):
-        return None
     path = folder / ANN / space
+    is_there = path.exists() or temporary_folders(path)
+    # Asking for FAISS imports it.
+    if not is_there or not is_installed("faiss"):
+        return None
     for _ in range(_ATTEMPTS):
         try:
             return open_ann(path, space=space, generation=snapshot.generation, n_rows=snapshot.n_rows)

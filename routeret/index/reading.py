@@ -1,5 +1,6 @@
 """An index at one commit: its documents and their vectors, and searching them."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,14 @@ class Reader(DocumentReader):
                 f"rows; bring them with add_space and its argument tokens"
             )
         return tokens.take(self._checked(rows, end=self.n_rows, what="row"))
+
+    def mark(self) -> str:
+        """32 hexadecimal digits; others after every change of the documents, or of their vectors in the first space."""
+        snapshot, space = self._snapshot, self.space.fingerprint
+        told = hashlib.blake2b(f"{snapshot.generation} {snapshot.commit} {space}".encode(), digest_size=16)
+        for segment in snapshot.segments_of(space):
+            told.update(b"".join(self._store.digests(segment)))
+        return told.hexdigest()
 
     def has_structure(self, space: Space | None = None) -> bool:
         """Whether rows of a space, by default the first, are found by a FAISS structure, not by exact search alone."""

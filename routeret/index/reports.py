@@ -16,7 +16,7 @@ class ChangeReport:
         resumed: how many of the added and changed ones an interrupted call had embedded already.
         truncated: spans whose text was cut at the encoder's token limit, among those embedded by this call.
         spans_embedded: spans that the encoder was asked for.
-        spans_reused: spans of changed documents whose vectors were there already.
+        spans_reused: spans whose vectors were there already, or were those of another span of the same title and text.
         seconds: how long the call took.
     """
 

@@ -13,6 +13,7 @@ from routeret.index.repairing import repair_index
 from routeret.index.schema import STORE
 from routeret.index.verifying import verify_index
 from routeret.retriever.folder import Contents
+from routeret.retriever.kept_map import FILE, damage_of, remove_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,21 @@ def check_folder(path: Path | str, *, repair: bool = False) -> CheckReport:
     folder = Path(path)
     if not (folder / MANIFEST).is_file() and not (folder / STORE).is_file():
         raise ArtifactError(f"{folder} holds neither {MANIFEST} nor {STORE}; give the folder of an index")
-    repaired = repair_index(folder) if repair else []
-    damage = [*_damaged_files(folder), *verify_index(folder)]
+    repaired = [*repair_index(folder), *_repaired_map(folder)] if repair else []
+    damage = [*_damaged_files(folder), *verify_index(folder), *_damaged_map(folder)]
     return CheckReport(str(folder), damage=tuple(damage), repaired=tuple(repaired))
+
+
+def _damaged_map(folder: Path) -> list[Damage]:
+    problem = damage_of(folder)
+    return [] if problem is None else [Damage(str(folder / FILE), problem, derived=True)]
+
+
+def _repaired_map(folder: Path) -> list[Damage]:
+    damage = _damaged_map(folder)
+    if damage:
+        remove_map(folder)
+    return damage
 
 
 def _damaged_files(folder: Path) -> list[Damage]:

@@ -3,10 +3,12 @@
 import hashlib
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
 from routeret.index import Index
+from routeret.retriever.kept_map import keep_map, read_map
 from routeret.routing.whitening import LEAST_VECTORS, whitening
 from routeret.types import BoolArray, FloatArray, IntArray
 
@@ -15,6 +17,9 @@ MOST_ROWS = 4000
 
 LOOKED_AT = 4 * MOST_ROWS
 """Among how many rows those are looked for whose documents no expert knows, at most."""
+
+_VERSION = 1
+"""Raised when the same documents give another map."""
 
 _GROWTH = 1.25
 _MOST_KEPT = 4
@@ -28,25 +33,44 @@ class IndexMap:
     computed again.
     """
 
-    def __init__(self) -> None:
-        """Nothing is computed yet."""
+    def __init__(self, folder: Path | None = None) -> None:
+        """Nothing is computed yet.
+
+        Args:
+            folder: of the index, where what is computed is kept for other processes; None keeps it in memory alone.
+        """
+        self._folder = folder
         self._computing = threading.Lock()
         self._weights: dict[bytes, FloatArray] = {}
 
-    def weight(self, index: Index, *, is_known: Callable[[IntArray], BoolArray]) -> FloatArray | None:
+    def weight(
+        self, index: Index, *, is_known: Callable[[IntArray], BoolArray], knowledge: str | None = None
+    ) -> FloatArray | None:
         """The map, as :func:`routeret.routing.whitening.whitening` gives it.
 
         Args:
             index: as it is now.
             is_known: tells of some document numbers which some expert was trained over, shape (n_documents,).
+            knowledge: stands for all that these experts know; without it the map is kept in memory alone.
 
         Returns:
             float32, shape (dim, dim); None where fewer than 500 of the vectors that were looked at, at most 16,000, are
             of documents that no expert knows, or where they are all zero.
         """
-        rows = evenly(index.live_rows, most=LOOKED_AT)
-        if len(rows) < LEAST_VECTORS:
+        if len(index.live_rows) < LEAST_VECTORS:
             return None
+        if self._folder is None or knowledge is None:
+            return self._computed(index, is_known)
+        mark = f"{_VERSION} {index.mark()} {knowledge}"
+        kept = read_map(self._folder, mark=mark)
+        if kept is not None:
+            return kept[0]
+        weight = self._computed(index, is_known)
+        keep_map(self._folder, weight, mark=mark)
+        return weight
+
+    def _computed(self, index: Index, is_known: Callable[[IntArray], BoolArray]) -> FloatArray | None:
+        rows = evenly(index.live_rows, most=LOOKED_AT)
         numbers, places = np.unique(index.row_documents[rows], return_inverse=True)
         rows = evenly(rows[~is_known(numbers)[places]], most=MOST_ROWS)
         if len(rows) < LEAST_VECTORS:

@@ -1,12 +1,14 @@
 """Which experts of a pool were trained over which documents of an index."""
 
+import hashlib
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from routeret.experts.fingerprints import FingerprintTable, fingerprints
-from routeret.experts.sketch import are_among, short_keys, short_of, sketch_in
+from routeret.experts.sketch import are_among, short_keys, short_of, sketch_in, sorted_once
 from routeret.index import Index
 from routeret.protocols import PoolMember
 from routeret.ranges import expanded
@@ -40,6 +42,15 @@ class Knowledge:
         self._radius = int(radii.max(initial=0))
         # By distance, which experts it is near enough for.
         self._within = np.packbits(radii >= np.arange(self._radius + 1)[:, None], axis=1)
+
+    @cached_property
+    def digest(self) -> str:
+        """32 hexadecimal digits, others for experts that know other documents."""
+        told = hashlib.blake2b(str(self.n_experts).encode(), digest_size=16)
+        for array in (self._keys, self._owners, self._codes, self._sketchers, self._within):
+            told.update(str(array.shape).encode())
+            told.update(np.ascontiguousarray(array).data)
+        return told.hexdigest()
 
     def of(self, index: Index, numbers: IntArray) -> NDArray[np.uint8]:
         """Which experts know some documents of an index, a bit an expert, shape (n_documents, n_bytes)."""
@@ -128,7 +139,7 @@ def _unite(found: NDArray[np.uint8], lines: IntArray, bits: NDArray[np.uint8]) -
 
 def _owners_by_key(known: Sequence[HashArray]) -> tuple[HashArray, NDArray[np.uint8]]:
     """The keys of all experts, sorted, each once, and which experts have each: a bit an expert."""
-    union = np.unique(np.concatenate([np.zeros(0, dtype=np.uint64), *known]))
+    union = sorted_once(np.concatenate([np.zeros(0, dtype=np.uint64), *known]))
     owners = np.zeros((len(union), -(-len(known) // 8)), dtype=np.uint8)
     for column, own in enumerate(known):
         byte, bit = divmod(column, 8)

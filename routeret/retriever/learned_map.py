@@ -10,7 +10,7 @@ import numpy as np
 from routeret import __version__
 from routeret.artifact import new_folder, read_manifest, write_manifest
 from routeret.errors import ArtifactError
-from routeret.training.unlabelled import TEACHER_WEIGHT
+from routeret.fusion import TEACHER_WEIGHT
 from routeret.types import FloatArray
 
 KIND = "index map"

@@ -42,7 +42,7 @@ class Loader:
         self._pool: Pool | None = None
         self._searcher: Searcher | None = None
         self._learned: FloatArray | None = None
-        self._index_map = IndexMap()
+        self._index_map = IndexMap(index.folder)
         self._known: KnownDocuments | None = None
 
     @property

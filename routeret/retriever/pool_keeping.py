@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from routeret.chance import require_seed
 from routeret.encoders import named_encoder
@@ -17,15 +18,14 @@ from routeret.retriever.descriptions import copy_expert, descriptions_of, requir
 from routeret.retriever.keeping import DocumentKeeper
 from routeret.retriever.learned_map import OWN_MAP, LearnedMap
 from routeret.retriever.own_spaces import require_own_space
-from routeret.retriever.tuned_before import require_new_queries
 from routeret.routing import PilotLibrary
-from routeret.routing.description import described
-from routeret.significance import PairedTest
 from routeret.space import Space
-from routeret.training import TuneReport, tune
-from routeret.training.towers import measured_model
-from routeret.training.unlabelled import UnlabelledReport
 from routeret.types import LabelledQuery
+
+if TYPE_CHECKING:
+    from routeret.significance import PairedTest
+    from routeret.training import TuneReport
+    from routeret.training.unlabelled import UnlabelledReport
 
 
 class PoolKeeper(DocumentKeeper):
@@ -86,7 +86,7 @@ class PoolKeeper(DocumentKeeper):
         token_storage: TokenStorage | None = None,
         description: str | None = None,
         show_progress: bool = False,
-    ) -> PairedTest:
+    ) -> "PairedTest":
         """Add any sentence-transformers model as an expert with a space of its own; every document is embedded once.
 
         The router learns from labelled queries when the model helps. Without any it never chooses it, and
@@ -116,6 +116,9 @@ class PoolKeeper(DocumentKeeper):
             SpaceMismatchError: the model is the base itself.
             IndexLockedError: another process is writing.
         """
+        from routeret.routing.description import described
+        from routeret.training.towers import measured_model
+
         require_words(description)
         changing.require_free_name(self._folder, self._loader.contents, name)
         base, contents = self._loader.base(), self._loader.contents
@@ -158,7 +161,7 @@ class PoolKeeper(DocumentKeeper):
                 # Opening it has dropped the space that nobody needs any more.
                 pass
 
-    def tune_unlabelled(self, *, seed: int = 0, show_progress: bool = False) -> UnlabelledReport:
+    def tune_unlabelled(self, *, seed: int = 0, show_progress: bool = False) -> "UnlabelledReport":
         """Learn a map of the index from its own documents, without labels, and install it if it is worth having.
 
         Seconds; no document is embedded again. The map stands in for the one that the index computes of its
@@ -201,7 +204,7 @@ class PoolKeeper(DocumentKeeper):
         seed: int = 0,
         show_progress: bool = False,
         force: bool = False,
-    ) -> TuneReport:
+    ) -> "TuneReport":
         """Fit an expert to labelled queries and install it if the expected benefit outweighs the risk.
 
         The weight of BM25 beside it is learned from the same queries. Seconds for a hundred queries; no document is
@@ -226,7 +229,9 @@ class PoolKeeper(DocumentKeeper):
             UnknownDocumentError: a relevant document is not in the index; nothing is changed.
             IndexLockedError: another process is writing.
         """
+        from routeret.retriever.tuned_before import require_new_queries
         from routeret.retriever.tuning import LabelledSearch
+        from routeret.training import tune
 
         start = time.perf_counter()
         require_seed(seed)

@@ -1,6 +1,6 @@
 """A retriever: documents embedded once, experts, and the router that weighs them for every query."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -11,6 +11,7 @@ from routeret.encoders import load_encoder
 from routeret.errors import InputError
 from routeret.fusion import SpaceFusion
 from routeret.index import Index
+from routeret.index.documents import whole_number
 from routeret.index.row_format import Storage
 from routeret.index.structures.gpu import searching_device
 from routeret.progress import track
@@ -224,6 +225,7 @@ class Retriever(PoolKeeper):
             show_progress: draw a progress bar on stderr.
         """
         texts = _checked_queries(queries)
+        k = int(whole_number(k, what="k"))
         if k < 1:
             raise InputError(f"k is {k}, expected at least 1")
         if expert is not None:
@@ -324,10 +326,16 @@ def _checked_disabled(disable: Sequence[str], *, expert: str | None, names: Sequ
 def _checked_queries(queries: Sequence[str]) -> tuple[str, ...]:
     if isinstance(queries, str):
         raise InputError("queries is a string, expected a list of strings; use search for a single query")
+    if not isinstance(queries, Iterable):
+        raise InputError(f"queries is a {type(queries).__name__}, expected a list of strings")
     texts = tuple(queries)
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise InputError(f"query {number} is a {type(text).__name__}, expected a string")
         if not text.strip():
             raise InputError(f"query {number} is blank ({text!r}); expected a text to search for")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"query {number} has half a surrogate pair, which is not text; repair it") from error
     return texts

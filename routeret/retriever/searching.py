@@ -217,7 +217,8 @@ class Searcher:
             return np.asarray(self._known_by(numbers, experts).any(axis=1), dtype=np.bool_)
 
         if experts not in self._maps:
-            self._maps[experts] = self._index_map.weight(self._index, is_known=is_known)
+            knowledge = self._pool.knowledge.digest if experts == self._pool.names else None
+            self._maps[experts] = self._index_map.weight(self._index, is_known=is_known, knowledge=knowledge)
         return self._maps[experts]
 
     def rank(self, block: Block, routing: RoutingBatch, k: int) -> Ranking:

@@ -15,7 +15,6 @@ from routeret.routing.calibration import Calibration
 from routeret.routing.corpus_guess import CorpusGuess
 from routeret.routing.decisions import RoutingBatch
 from routeret.routing.gain_table import GainTable
-from routeret.routing.leave_corpus_out import examples
 from routeret.routing.likeness import CorpusLikeness
 from routeret.routing.mixing import mixed
 from routeret.routing.pilots import LEXICAL_WEIGHTS, PilotLibrary
@@ -87,6 +86,8 @@ class UtilityRouter:
         Raises:
             InputError: an expert comes twice.
         """
+        from routeret.routing.leave_corpus_out import examples
+
         if len(set(experts)) != len(experts):
             raise InputError(f"experts {list(experts)} name one twice; name each once")
         settings = settings or RouterSettings()

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from routeret.errors import InputError
 from routeret.experts.strength import applied
+from routeret.fusion import TEACHER_WEIGHT
 from routeret.routing.whitening import ridged, turned_against, whitening
 from routeret.training.scoring import DEPTH, ndcg_of_scores
 from routeret.types import BoolArray, FloatArray, IntArray
@@ -17,9 +18,6 @@ _Doubles = NDArray[np.float64]
 
 NO_ROW = -1
 """Stands for no candidate, behind the last one of a pseudo-query."""
-
-TEACHER_WEIGHT = 0.2
-"""What the best BM25 score counts beside the cosine in the ranking that the map learns from."""
 
 LEAST_QUERIES = 200
 """Fewer pseudo-queries tell noise rather than a direction."""

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from routeret.index.lexical import PARAMETERS, Covered, Fulltext, build, folder, fulltext, update
+from routeret.index.lexical.stop_words import stop_words
 from routeret.index.lexical.tokens import COUNT_BITS, Tokenizer
 
 WORDS = [f"w{number}" for number in range(60)]
@@ -125,3 +126,10 @@ def test_results_do_not_depend_on_how_the_documents_came(tmp_path_factory, data)
         assert found.scores.tolist() == slow.scores.tolist()
         every = np.arange(n_documents)
         assert opened.scores_of(query, every).tolist() == expected.scores(query).tolist()
+
+
+def test_the_stop_words_are_those_of_bm25s():
+    from bm25s.stopwords import STOPWORDS_EN_PLUS
+
+    assert stop_words() == STOPWORDS_EN_PLUS
+    assert "the" in stop_words()

@@ -140,7 +140,7 @@ def test_every_setting_and_the_library_change_the_fingerprint(monkeypatch):
     assert len({chunker.fingerprint for chunker in chunkers}) == len(chunkers)
     before = SentenceWindows().fingerprint
     assert SentenceWindows().as_dict()["library"] == f"semantic-text-splitter {version('semantic-text-splitter')}"
-    monkeypatch.setattr("routeret.chunking.units.version", lambda _: "99.0")
+    monkeypatch.setattr("importlib.metadata.version", lambda _: "99.0")
     assert SentenceWindows().fingerprint != before
 
 

@@ -50,6 +50,29 @@ def test_all_passes_are_computed_and_pytorch_gets_its_threads_back(threads):
     assert torch.get_num_threads() == before
 
 
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_threads_that_are_born_meanwhile_compute_with_as_many_as_before():
+    of_workers, of_others = [], []
+
+    def compute(rows):
+        of_workers.append(torch.get_num_threads())
+        other = threading.Thread(target=lambda: of_others.append(torch.get_num_threads()))
+        other.start()
+        other.join()
+
+    side_by_side(compute, passes_of(np.arange(1, 5), most_tokens=1), threads=2)
+    assert of_workers == [1] * 4
+    assert of_others == [2] * 4
+
+
 def test_an_error_stops_what_waits():
     started = []
 

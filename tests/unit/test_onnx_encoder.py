@@ -1,6 +1,7 @@
 """Queries run by an exported graph: the same vectors as PyTorch's, for the base and for adapters, in any batch."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from routeret.encoders import HashingEncoder, OnnxEncoder, TorchEncoder, load_en
 from routeret.encoders.adapted import AdaptedQueries, adaptable_layers, transformer_of
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.onnx.exporting import ARCHITECTURES
-from routeret.encoders.onnx.store import graph_key, graphs_folder
+from routeret.encoders.onnx.store import graph_key, graphs_folder, is_there
 from routeret.errors import ArtifactError, InputError
 
 TEXTS = ["bank card", "ü", "", " ", "the river returns all of its water to the bank and pays a tax", "BANK card", "🌧 7"]
@@ -203,6 +204,51 @@ def test_graphs_lie_in_the_users_cache(monkeypatch, tmp_path):
     assert graphs_folder() == tmp_path / "me" / ".cache" / "routeret" / "graphs"
 
 
+def test_a_graph_folder_of_the_home_is_found(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ROUTERET_GRAPHS", "~/graphs")
+    assert graphs_folder() == tmp_path / "graphs"
+
+
+def test_a_user_without_a_home_has_no_graphs(e5_model, twin, monkeypatch):
+    monkeypatch.delenv("ROUTERET_GRAPHS")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    # What Python gives where neither $HOME nor the system tells.
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert graphs_folder() is None
+    assert OnnxEncoder(e5_model).query_graph is None
+
+
+def test_a_cache_that_may_not_be_looked_into_holds_no_graph(tmp_path, monkeypatch):
+    assert is_there(tmp_path)
+
+    def refuse(path, **settings):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "stat", refuse)
+    there = is_there(tmp_path)
+    monkeypatch.undo()
+    assert not there
+
+
+def test_a_cache_that_cannot_be_written_is_named(e5_model, twin, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "file" / "graphs"))
+    encoder = OnnxEncoder(e5_model)
+    with pytest.raises(ArtifactError, match=r"could not be made in .*file/graphs/.*NotADirectoryError.*=off"):
+        encoder.prepare()
+    np.testing.assert_array_equal(encoder.encode_queries(TEXTS), twin.encode_queries(TEXTS))
+
+
+def test_a_graph_that_another_process_has_exported_is_taken(graphs, e5_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "graphs"))
+    encoder = OnnxEncoder(e5_model)
+    assert encoder.query_graph is None
+    shutil.copytree(graphs, tmp_path / "graphs")
+    assert encoder.prepare()
+    assert encoder.query_graph is not None
+
+
 def test_prompts_and_limits_share_a_graph_and_weights_do_not(e5_model, own_model):
     from safetensors.numpy import load_file, save_file
 
@@ -332,6 +378,21 @@ def test_a_retriever_prepares_the_machine(e5_model, tmp_path, graphs, monkeypatc
         by_pytorch = retriever.search("bank card", expert="base")
     assert [hit.id for hit in by_graph] == [hit.id for hit in by_pytorch]
     assert [hit.score for hit in by_graph] == pytest.approx([hit.score for hit in by_pytorch], abs=1e-2)
+
+
+def test_a_machine_that_cannot_be_prepared_gets_its_index_all_the_same(e5_model, tmp_path, monkeypatch):
+    from routeret.building import build_index
+
+    (tmp_path / "docs.jsonl").write_text('{"id": "a", "text": "bank card"}\n', encoding="utf-8")
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "file" / "graphs"))
+    corpus = [tmp_path / "docs.jsonl"]
+    report = build_index(tmp_path / "kb", corpus, base=e5_model, device="cpu", prepare=True)
+    assert (tmp_path / "kb").is_dir()
+    assert "could not be made" in report.as_dict()["unprepared"]
+    monkeypatch.setenv("ROUTERET_GRAPHS", "off")
+    prepared = build_index(tmp_path / "other", corpus, base=e5_model, device="cpu", prepare=True)
+    assert "unprepared" not in prepared.as_dict()
 
 
 def test_a_query_that_comes_again_costs_no_pass(graphs, e5_model, monkeypatch):

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 import routeret
+from routeret import routing
 
 
 def test_every_public_name_is_there():
@@ -16,9 +17,17 @@ def test_every_public_name_is_there():
     assert issubclass(routeret.RouteretError, Exception)
 
 
-def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="'Retreiver'"):
-        routeret.Retreiver  # noqa: B018
+def test_every_name_of_routing_is_there():
+    assert dir(routing) == sorted(routing.__all__)
+    for name in routing.__all__:
+        assert getattr(routing, name) is not None
+    assert routing.UtilityRouter.__module__ == "routeret.routing.utility"
+
+
+@pytest.mark.parametrize("package", [routeret, routing])
+def test_an_unknown_name_is_an_attribute_error(package):
+    with pytest.raises(AttributeError, match=f"'{package.__name__}' has no attribute 'Retreiver'"):
+        package.Retreiver  # noqa: B018
 
 
 def test_all_public_names_together_load_nothing_heavy():

@@ -390,8 +390,13 @@ def test_a_reranker_must_give_a_number_for_every_hit(kb, scores, message):
         (lambda kb: kb.search(""), "blank"),
         (lambda kb: kb.search(" \n"), "blank"),
         (lambda kb: kb.search(b"cat"), "bytes"),
+        (lambda kb: kb.search("cat\ud800"), "query 0 has half a surrogate pair"),
         (lambda kb: kb.search("cat", 0), "k is 0"),
+        (lambda kb: kb.search("cat", 1.5), r"k is 1\.5, expected a whole number"),
+        (lambda kb: kb.search("cat", "3"), "k is '3', expected a whole number"),
+        (lambda kb: kb.search("cat", None), "k is None, expected a whole number"),
         (lambda kb: kb.search_batch("cat"), "list of strings"),
+        (lambda kb: kb.search_batch(3), "queries is a int, expected a list of strings"),
         (lambda kb: kb.search_batch(["cat", None]), "query 1 is a NoneType"),
         (lambda kb: kb.search_batch(["cat", "  "]), "query 1 is blank"),
         (lambda kb: kb.route(""), "blank"),
@@ -400,6 +405,16 @@ def test_a_reranker_must_give_a_number_for_every_hit(kb, scores, message):
 def test_bad_queries_are_refused(kb, call, message):
     with pytest.raises(InputError, match=message):
         call(kb)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["🌧🔥 cat", "кошка 猫 قطة cat", "\u200b", "?!…", "cat\0dog", "cat " * 25_000, "x" * 100_000, "猫" * 100_000],
+    ids=["emoji", "several scripts", "no width", "no word", "a zero", "many words", "one word", "no spaces"],
+)
+def test_odd_queries_find_something(kb, query):
+    assert len(kb.search(query, 2)) == 2
+    assert kb.search(query, 2).query == query
 
 
 def test_an_unknown_expert_is_refused_with_the_names_that_are_there(kb):

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from routeret.artifact import MANIFEST, write_manifest
 from routeret.errors import ArtifactError
 from routeret.experts import LinearExpert, load_expert
-from routeret.experts.sketch import Spread, TrainingSketch, are_among, short_keys, sketch_in
+from routeret.experts.sketch import Spread, TrainingSketch, are_among, short_keys, sketch_in, sorted_once
 from routeret.space import Space
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "expert-linear-2"
@@ -33,6 +36,14 @@ def sketch():
 def expert(**changes):
     values = {"space": SPACE, "query_tower": "0123456789abcdef", "known_documents": keys(7), "sketch": sketch()}
     return LinearExpert("swap", np.eye(2, dtype=np.float32), 0.5, **{**values, **changes})
+
+
+@given(arrays(np.uint64, st.integers(0, 40), elements=st.integers(0, 12)))
+def test_keys_are_sorted_and_each_once(values):
+    found = sorted_once(values)
+    np.testing.assert_array_equal(found, np.unique(values))
+    assert found.dtype == np.uint64
+    assert sorted_once(found) is found  # nothing is copied where there is nothing to do
 
 
 def test_short_keys_are_the_low_half_sorted_and_once():

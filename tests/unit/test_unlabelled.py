@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from routeret.errors import InputError
+from routeret.fusion import TEACHER_WEIGHT
 from routeret.routing.whitening import whitening
-from routeret.training.unlabelled import NO_ROW, TEACHER_WEIGHT, UnlabelledTask, fit_unlabelled
+from routeret.training.unlabelled import NO_ROW, UnlabelledTask, fit_unlabelled
 
 DIM = 6
 

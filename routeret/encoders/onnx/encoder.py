@@ -8,9 +8,9 @@ from typing import Literal
 from routeret.encoders.devices import runs_on_processor
 from routeret.encoders.onnx.query_graph import QueryGraph
 from routeret.encoders.onnx.remembering import remember_hash, remembered_hash
-from routeret.encoders.onnx.store import graph_key, graphs_folder
+from routeret.encoders.onnx.store import VARIABLE, graph_key, graphs_folder, is_there
 from routeret.encoders.torch import Precision, TorchEncoder
-from routeret.errors import InputError
+from routeret.errors import ArtifactError, InputError, RouteretError
 
 QueryPrecision = Literal["auto", "float32", "int8"]
 
@@ -105,19 +105,15 @@ class OnnxEncoder(TorchEncoder):
 
         Raises:
             MissingExtraError: a library for exporting is not installed.
+            ArtifactError: the graph cannot be made or written, or its vectors differ from PyTorch's.
         """
         folder = self._graph_folder()
-        if folder is None:
+        if folder is None or not (is_there(folder) or self._is_exported(folder)):
             return False
-        if not folder.is_dir():
-            from routeret.encoders.onnx.exporting import export_query_graph, is_exportable
-
-            if not is_exportable(self):
-                return False
-            export_query_graph(self, folder)
-            with self._opening:
-                self._has_looked = False
         remember_hash(self._folder)
+        with self._opening:
+            # Another process may have exported it since this one looked.
+            self._has_looked = self._graph is not None
         return self.query_graph is not None
 
     def on(self, device: str | None) -> TorchEncoder:
@@ -139,13 +135,32 @@ class OnnxEncoder(TorchEncoder):
         """The content hash, without reading the weights where it was remembered."""
         return remembered_hash(self._folder) or super()._content
 
+    def _is_exported(self, folder: Path) -> bool:
+        """Export the graph; gives whether there is one, which is not where the model has parts that it cannot hold."""
+        from routeret.encoders.onnx.exporting import export_query_graph, is_exportable
+
+        if not is_exportable(self):
+            return False
+        try:
+            export_query_graph(self, folder)
+        except RouteretError:
+            raise
+        except Exception as error:
+            # Exporter, quantiser and runtime raise Exception itself and many others; a disk may be full, or read-only.
+            raise ArtifactError(
+                f"the graph of {self.folder} could not be made in {folder} ({type(error).__name__}: {error}); queries "
+                f"are run by PyTorch as before; name a folder that can be written, {VARIABLE}=<folder>, or switch "
+                f"graphs off, {VARIABLE}=off"
+            ) from error
+        return True
+
     def _graph_folder(self) -> Path | None:
         folder = graphs_folder()
         return None if folder is None else folder / graph_key(self.space)
 
     def _opened(self) -> QueryGraph | None:
         folder = self._graph_folder()
-        if folder is None or not folder.is_dir():
+        if folder is None or not is_there(folder):
             return None
         return QueryGraph.open(
             folder,

@@ -29,7 +29,7 @@ _MODULES = frozenset({"Transformer", "Pooling", "Dense", "Dropout", "Normalize"}
 _QUANTISED_BLOCK = 32
 """Weights that share a scale. Blocks of 128 are a little faster and three times less exact."""
 _EXAMPLE_RANK = 3
-_ROUNDS = 5
+_ROUNDS = 30
 _PROBES = (
     "tax",
     "how do I reset a forgotten password",
@@ -73,7 +73,7 @@ def export_query_graph(encoder: TorchEncoder, folder: Path) -> None:
     try:
         with new_folder(folder) as temporary:
             fields = _export(encoder, temporary)
-            measured = {precision: _measured(encoder, temporary, fields, precision) for precision in LEAST_COSINE}
+            measured = _measured(encoder, temporary, fields)
             good = [name for name, one in measured.items() if one["least_cosine"] >= LEAST_COSINE[name]]
             if "float32" not in good:
                 raise ArtifactError(
@@ -116,7 +116,8 @@ def _export(encoder: TorchEncoder, folder: Path) -> dict[str, Any]:
             output_names=[OUTPUT],
             verbose=False,
         )
-        program.save(str(folder / "float32.onnx"))
+        # Weights in a file of their own are mapped when a graph is opened, not read and copied.
+        program.save(str(folder / "float32.onnx"), external_data=True)
         _quantise(folder / "float32.onnx", folder / "int8.onnx")
     return {"inputs": inputs, "padding": tokenizer.pad_token_id, "dim": encoder.dim, "layers": module.layers}
 
@@ -148,22 +149,33 @@ def _quantise(source: Path, target: Path) -> None:
     )
     quantizer = blockwise.MatMulNBitsQuantizer(onnx.load(str(source)), algo_config=settings)
     quantizer.process()
-    quantizer.model.save_model_to_file(str(target), use_external_data_format=False)
+    quantizer.model.save_model_to_file(str(target), use_external_data_format=True)
 
 
-def _measured(encoder: TorchEncoder, folder: Path, fields: dict[str, Any], precision: str) -> dict[str, float]:
-    """The least cosine of a graph's vectors to PyTorch's, and the time of a short query, in milliseconds."""
-    graph = QueryGraph.of(
-        folder, fields, max_tokens=encoder.max_tokens, prompt=encoder.query_prompt, precision=precision
-    )
-    ours, theirs = graph.vectors(_PROBES), encoder.encode_queries(_PROBES, model=encoder.fresh_model())
-    short = _PROBES[1]
-    times = []
+def _measured(encoder: TorchEncoder, folder: Path, fields: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The least cosine of the graphs' vectors to PyTorch's, and the least time of a short query, in milliseconds."""
+    theirs = encoder.encode_queries(_PROBES, model=encoder.fresh_model())
+    graphs = {
+        precision: QueryGraph.of(
+            folder, fields, max_tokens=encoder.max_tokens, prompt=encoder.query_prompt, precision=precision
+        )
+        for precision in LEAST_COSINE
+    }
+    cosines = {precision: _cosines(graph.vectors(_PROBES), theirs) for precision, graph in graphs.items()}
+    seconds: dict[str, list[float]] = {precision: [] for precision in graphs}
+    # In turns, so that what else the machine does hits all alike.
     for _ in range(_ROUNDS):
-        start = time.perf_counter()
-        graph.vectors([short])
-        times.append(time.perf_counter() - start)
-    return {"least_cosine": float(_cosines(ours, theirs).min()), "milliseconds": 1000 * float(np.median(times))}
+        for precision, graph in graphs.items():
+            start = time.perf_counter()
+            graph.vectors([_PROBES[1]])
+            seconds[precision].append(time.perf_counter() - start)
+    return {
+        precision: {
+            "least_cosine": float(cosines[precision].min()),
+            "milliseconds": 1000 * min(seconds[precision]),
+        }
+        for precision in graphs
+    }
 
 
 def _cosines(left: FloatArray, right: FloatArray) -> FloatArray:

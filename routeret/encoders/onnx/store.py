@@ -19,15 +19,24 @@ def graphs_folder() -> Path | None:
     """The folder of all exported graphs: ``$ROUTERET_GRAPHS``, else ``routeret/graphs`` in the user's cache.
 
     Returns:
-        None where ``$ROUTERET_GRAPHS`` is ``off``: no graph is made or used.
+        None where ``$ROUTERET_GRAPHS`` is ``off``, and where the user has no home to keep them in: no graph is made or
+        used.
     """
     stated = os.environ.get(VARIABLE)
     if stated == _OFF:
         return None
-    if stated:
-        return Path(stated)
-    caches = os.environ.get("XDG_CACHE_HOME")
-    return (Path(caches) if caches else Path.home() / ".cache") / "routeret" / "graphs"
+    caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    folder = Path(stated) if stated else Path(caches, "routeret", "graphs")
+    try:
+        return folder.expanduser()
+    except RuntimeError:
+        # A container may run as a user that its system does not know.
+        return None
+
+
+def is_there(graph: Path) -> bool:
+    """Whether the folder of a graph is there; not where this user may not look, for which ``Path.is_dir`` raises."""
+    return os.path.isdir(graph)
 
 
 def graph_key(space: Space) -> str:

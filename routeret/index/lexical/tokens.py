@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from routeret.index.lexical.stop_words import stop_words
 from routeret.types import HashArray
 
 PARAMETERS: dict[str, Any] = {
@@ -74,10 +75,9 @@ class _TermByWord(dict[str, int]):
 
     def __init__(self) -> None:
         import Stemmer
-        from bm25s.stopwords import STOPWORDS_EN_PLUS
 
         self._stem = Stemmer.Stemmer("english").stemWord
-        self._stop_words = STOPWORDS_EN_PLUS
+        self._stop_words = stop_words()
         super().__init__(dict.fromkeys(self._stop_words, _STOP_WORD))
 
     def __missing__(self, word: str) -> int:
