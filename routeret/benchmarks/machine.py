@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,28 @@ from typing import Any
 _PACKAGES = ("routeret", "numpy", "faiss-cpu", "faiss-gpu", "lancedb", "chromadb")
 
 
-def machine_facts() -> dict[str, Any]:
-    """Plain JSON values: processor, cores, memory, system, and versions of what is measured (None: not installed)."""
+def machine_facts(packages: Sequence[str] = _PACKAGES) -> dict[str, Any]:
+    """Plain JSON values: processor, cores, memory, system, and versions of what is measured (None: not installed).
+
+    Args:
+        packages: the distributions whose versions are told.
+    """
     return {
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _PACKAGES},
+        "versions": {name: installed_version(name) for name in packages},
     }
+
+
+def installed_version(name: str) -> str | None:
+    """The version of a distribution; None where it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:
@@ -26,10 +39,3 @@ def _processor() -> str:
     lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -1,6 +1,5 @@
 """The benchmark's page: a saved report as Markdown tables."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -8,13 +7,11 @@ from typing import Any
 
 from routeret.benchmarks.comparing import Figures, build_seconds, costs, percent
 from routeret.benchmarks.stores.registry import OURS, STORES
-from routeret.errors import ArtifactError
+from routeret.benchmarks.tables import NONE, machine_text, markdown_table, mib, number, read_report
 
 KIND = "routeret index benchmark"
 FORMAT = 1
 
-_MIB = 2**20
-_NONE = "-"
 _SETTINGS = ("nprobes", "refine_factor", "ef_search")
 _TITLE_BY_STORE = {OURS: "routeret", "flat": "FAISS flat", "lancedb": "LanceDB", "chroma": "Chroma"}
 _WORDS_BY_COST = {
@@ -37,32 +34,17 @@ def load_report(path: Path) -> dict[str, Any]:
     Raises:
         ArtifactError: the file is missing, or is something else.
     """
-    try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ArtifactError(f"{path} cannot be read as a report of routeret bench index: {error}") from error
-    if not isinstance(report, dict) or (report.get("kind"), report.get("format")) != (KIND, FORMAT):
-        raise ArtifactError(f"{path} is not a {KIND} of format {FORMAT}; write it with routeret bench index")
-    return report
+    return read_report(path, kind=KIND, format_number=FORMAT, command="routeret bench index")
 
 
 def render(report: Mapping[str, Any]) -> str:
     """The report as Markdown: the machine, then for every data set its tables, then how costs grow."""
-    parts = [_machine(report)]
+    parts = [machine_text(report["machine"], seed=report["settings"]["seed"])]
     for dataset in report["datasets"]:
         parts += _section(dataset)
     if report.get("growth"):
         parts += ["## Growth", *_growth(report)]
     return "\n\n".join(parts)
-
-
-def _machine(report: Mapping[str, Any]) -> str:
-    machine = report["machine"]
-    versions = ", ".join(f"{name} {version}" for name, version in sorted(machine["versions"].items()) if version)
-    return (
-        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB, {machine['system']}, "
-        f"Python {machine['python']}; {versions}; seed {report['settings']['seed']}."
-    )
 
 
 def _section(dataset: Mapping[str, Any]) -> list[str]:
@@ -91,74 +73,69 @@ def _about(dataset: Mapping[str, Any]) -> str:
 def _table(stores: Mapping[str, Figures], columns: Sequence[Column]) -> str:
     header = ["store", *(title for title, _ in columns)]
     rows = [[_TITLE_BY_STORE[name], *(cell(one) for _, cell in columns)] for name, one in stores.items()]
-    return _markdown(header, rows)
-
-
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(header, rows)
 
 
 def _search_columns() -> list[Column]:
     return [
         ("structure", lambda one: _structure(one["structure"])),
-        ("one query, median ms", lambda one: _number(one["single"]["p50_ms"])),
-        ("99 %", lambda one: _number(one["single"]["p99_ms"])),
+        ("one query, median ms", lambda one: number(one["single"]["p50_ms"])),
+        ("99 %", lambda one: number(one["single"]["p99_ms"])),
         ("recall@10", lambda one: f"{one['single']['recall']:.4f}"),
-        ("in a batch of 32", lambda one: _number(one["batch"]["p50_ms"])),
+        ("in a batch of 32", lambda one: number(one["batch"]["p50_ms"])),
         ("recall@10", lambda one: f"{one['batch']['recall']:.4f}"),
     ]
 
 
 def _filter_columns(ours: Figures) -> list[Column]:
     columns: list[Column] = []
-    for number, one in enumerate(ours["filters"]):
-        columns.append((f"{percent(one['share'])} %, first ms", partial(_filter_time, number=number, name="first")))
-        columns.append(("repeated", partial(_filter_time, number=number, name="repeated")))
-        columns.append(("recall@10", partial(_filter_recall, number=number)))
+    for place, one in enumerate(ours["filters"]):
+        columns.append((f"{percent(one['share'])} %, first ms", partial(_filter_time, place=place, name="first")))
+        columns.append(("repeated", partial(_filter_time, place=place, name="repeated")))
+        columns.append(("recall@10", partial(_filter_recall, place=place)))
     return columns
 
 
-def _filter_time(figures: Figures, *, number: int, name: str) -> str:
-    return _number(figures["filters"][number][name]["p50_ms"])
+def _filter_time(figures: Figures, *, place: int, name: str) -> str:
+    return number(figures["filters"][place][name]["p50_ms"])
 
 
-def _filter_recall(figures: Figures, *, number: int) -> str:
-    return f"{figures['filters'][number]['recall']:.4f}"
+def _filter_recall(figures: Figures, *, place: int) -> str:
+    return f"{figures['filters'][place]['recall']:.4f}"
 
 
 def _building_columns() -> list[Column]:
     return [
-        ("build, s", lambda one: _number(build_seconds(one))),
-        ("peak memory, MiB", lambda one: _mib(one["memory_peak_bytes"])),
-        ("on disk, MiB", lambda one: _mib(one["bytes"])),
-        ("open, ms", lambda one: _number(one["open_ms"])),
-        ("and search once", lambda one: _number(one["first_search_ms"])),
-        ("memory while searching, MiB", lambda one: _mib(one["searching_memory_bytes"])),
-        ("of it not mapped", lambda one: _mib(one["searching_own_memory_bytes"])),
+        ("build, s", lambda one: number(build_seconds(one))),
+        ("peak memory, MiB", lambda one: mib(one["memory_peak_bytes"])),
+        ("on disk, MiB", lambda one: mib(one["bytes"])),
+        ("open, ms", lambda one: number(one["open_ms"])),
+        ("and search once", lambda one: number(one["first_search_ms"])),
+        ("memory while searching, MiB", lambda one: mib(one["searching_memory_bytes"])),
+        ("of it not mapped", lambda one: mib(one["searching_own_memory_bytes"])),
     ]
 
 
 def _change_columns() -> list[Column]:
     def times(name: str) -> Callable[[Figures], str]:
-        return lambda one: _number(one[name]["p50_ms"]) if name in one else _NONE
+        return lambda one: number(one[name]["p50_ms"]) if name in one else NONE
 
     return [
         ("change one, ms", times("upsert")),
         ("then search", times("upsert_then_search")),
         ("remove one, ms", times("delete")),
         ("then search", times("delete_then_search")),
-        ("compact, s", lambda one: _number(one["compact_s"]) if one.get("compact_s") is not None else _NONE),
+        ("compact, s", lambda one: number(one["compact_s"]) if one.get("compact_s") is not None else NONE),
     ]
 
 
 def _own(ours: Figures) -> str:
     beyond = "unknown"
     if ours["memory_peak_bytes"] is not None:
-        beyond = f"{(ours['memory_peak_bytes'] - ours['vectors_bytes']) / _MIB:,.0f} MiB"
+        beyond = f"{mib(ours['memory_peak_bytes'] - ours['vectors_bytes'])} MiB"
     return (
-        f"Of the index's build, {_number(ours['documents_s'])} s are documents and vectors, "
-        f"{_number(ours['structure_s'])} s the search structure and {_number(ours['fulltext_s'])} s full text. "
+        f"Of the index's build, {number(ours['documents_s'])} s are documents and vectors, "
+        f"{number(ours['structure_s'])} s the search structure and {number(ours['fulltext_s'])} s full text. "
         f"The peak of memory less the size of the stored vectors: {beyond}."
     )
 
@@ -166,8 +143,8 @@ def _own(ours: Figures) -> str:
 def _ratios(times_faster: Mapping[str, Mapping[str, float]], *, ours: Figures) -> str:
     stores = [name for name in STORES if name in times_faster]
     header = ["", *(_TITLE_BY_STORE[name] for name in stores)]
-    rows = [[_cost_words(cost), *(_number(times_faster[name].get(cost)) for name in stores)] for cost in costs(ours)]
-    return _markdown(header, rows)
+    rows = [[_cost_words(cost), *(number(times_faster[name].get(cost)) for name in stores)] for cost in costs(ours)]
+    return markdown_table(header, rows)
 
 
 def _growth(report: Mapping[str, Any]) -> list[str]:
@@ -178,7 +155,7 @@ def _growth(report: Mapping[str, Any]) -> list[str]:
     return [
         f"From {sizes[0]:,} to {sizes[-1]:,} documents, the index's costs grow like the number of documents to the "
         f"power of (1 is linear, 0 constant):",
-        _markdown(["cost", "power"], rows),
+        markdown_table(["cost", "power"], rows),
     ]
 
 
@@ -194,14 +171,3 @@ def _structure(structure: Mapping[str, Any]) -> str:
         f"{key} {value}" for key, value in structure.items() if key in ("nprobes", "refine_factor", "ef_search")
     ]
     return ", ".join([str(named), *settings])
-
-
-def _number(value: float | None) -> str:
-    """Three digits that count."""
-    if value is None:
-        return _NONE
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _mib(value: int | None) -> str:
-    return _NONE if value is None else f"{value / _MIB:,.0f}"

@@ -35,7 +35,7 @@ main = LazyGroup(
         "eval": ("evaluate", "Measure base, experts and routing on BEIR folders."),
         "compare": ("compare", "Compare two runs query by query."),
         "suite": ("suite", "Run an experiment from one file: build its pack, measure it."),
-        "bench": ("bench", "Measure the index on this machine, beside other stores."),
+        "bench": ("bench", "Measure the index and its queries on this machine, beside others."),
         "tune": ("tune", "Fit an expert of your own to an index, or learn from its documents alone."),
         "router": ("router", "Look at the router of an index or of a pack."),
         "doctor": ("doctor", "Tell from a query log how the experts of an index do."),

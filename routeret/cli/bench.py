@@ -22,7 +22,7 @@ def _names(text: str) -> list[str]:
 
 @click.group("bench")
 def command() -> None:
-    """Measure the index on this machine, beside other stores."""
+    """Measure the index and its queries on this machine, beside others."""
 
 
 @command.command(
@@ -103,3 +103,97 @@ def index(
         output.print_json(report)
     else:
         click.echo(render(report))
+
+
+@command.command(
+    cls=Command,
+    examples=[
+        "routeret bench query --corpus sets/* --output bench.json",
+        "routeret bench query --corpus sets/nfcorpus --sides peft,base,routed,lora --queries 200",
+        "routeret bench query --corpus sets/* --index kb --peers peers/bin/python --requests 10000",
+    ],
+)
+@click.option(
+    "--corpus",
+    "corpora",
+    type=options.folder,
+    multiple=True,
+    required=True,
+    metavar="FOLDER...",
+    help="BEIR folders whose queries are asked; repeatable.",
+)
+@click.option(
+    "--index",
+    "index_folder",
+    type=options.folder,
+    metavar="FOLDER",
+    help="An index that holds their documents with ids <folder>/<id>. [default: build one]",
+)
+@click.option(
+    "--sides",
+    default=None,
+    metavar="NAME,NAME...",
+    help="What is measured beside sentence-transformers. [default: all]",
+)
+@click.option(
+    "--queries", "n_queries", type=click.IntRange(min=1), default=300, show_default=True, help="Asked one by one."
+)
+@click.option(
+    "--requests",
+    "n_requests",
+    type=click.IntRange(min=1),
+    default=2000,
+    show_default=True,
+    help="Made by several threads at once.",
+)
+@click.option("--threads", type=click.IntRange(min=1), default=8, show_default=True, help="How many those are.")
+@click.option(
+    "--peers",
+    type=options.folder,
+    metavar="PYTHON",
+    help="An interpreter that has what cannot be installed beside routeret.",
+)
+@click.option(
+    "--output", "output_file", type=options.folder, callback=options.existing_parent, metavar="FILE", help="Write JSON."
+)
+@options.as_json
+def query(
+    corpora: tuple[Path, ...],
+    index_folder: Path | None,
+    sides: str | None,
+    n_queries: int,
+    n_requests: int,
+    threads: int,
+    peers: Path | None,
+    output_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure what one query costs, beside other ways to run the same model.
+
+    All sides answer the same queries in turn, each in a process of its own. Threads, memory, the start of a search from
+    the shell and the parts of a query are measured too. The sides: sentence-transformers with its ONNX backend
+    (onnx-float32, onnx-int8) or with PEFT adapters (peft), fastembed; and routeret with the base alone (torch, float32,
+    int8, base), routed, with BM25 (hybrid), or with LoRA experts (lora).
+
+    sentence-transformers' ONNX backend and fastembed need older libraries than routeret: install
+    'sentence-transformers[onnx]', fastembed and faiss-cpu into an environment of their own, and give its interpreter
+    with --peers. Without it these sides are left out, and the report says why.
+    """
+    from routeret.benchmarks import bench_queries, render_queries
+    from routeret.benchmarks.queries.sides.registry import SIDES
+
+    report = bench_queries(
+        corpora,
+        index=index_folder,
+        sides=tuple(SIDES) if sides is None else _names(sides),
+        n_queries=n_queries,
+        n_requests=n_requests,
+        threads=threads,
+        peers=peers,
+        output=output_file,
+        show_progress=True,
+    )
+    if as_json:
+        output.print_json(report)
+    else:
+        click.echo(render_queries(report))

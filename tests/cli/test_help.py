@@ -56,6 +56,7 @@ def test_the_commands():
         ("train", "moe"),
         ("train", "tower"),
         ("bench", "index"),
+        ("bench", "query"),
         *(("pack", name) for name in ("list", "info", "build")),
         *(("experts", name) for name in ("list", "add", "remove")),
     }

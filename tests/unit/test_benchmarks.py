@@ -14,9 +14,9 @@ from routeret.benchmarks.data import BenchData, PlaceRange
 from routeret.benchmarks.given import open_vectors
 from routeret.benchmarks.making import make_real, make_synthetic
 from routeret.benchmarks.memory import folder_bytes, resident_bytes
-from routeret.benchmarks.page import _number
 from routeret.benchmarks.plots import PLOTS, draw, fingerprint
 from routeret.benchmarks.stores.registry import STORES
+from routeret.benchmarks.tables import number
 from routeret.benchmarks.timing import milliseconds, spread
 from routeret.benchmarks.truth import kth_best, recall
 from routeret.encoders import HashingEncoder
@@ -259,7 +259,7 @@ def test_the_page_shows_the_figures():
     assert "less the size of the stored vectors: 2 MiB." in page
     assert "| one query, median | 1 | 4 |" in page
     assert "| build | 1.00 |" in page
-    assert [_number(value) for value in (None, 0.01234, 12.34, 1234.5)] == ["-", "0.0123", "12.3", "1,234"]
+    assert [number(value) for value in (None, 0.01234, 12.34, 1234.5)] == ["-", "0.0123", "12.3", "1,234"]
 
 
 def test_a_file_that_is_no_report_is_refused(tmp_path):

@@ -1,0 +1,1 @@
+"""What is measured: ways from a text to the best documents."""

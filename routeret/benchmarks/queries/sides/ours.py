@@ -1,0 +1,94 @@
+"""This library's retriever, asked in several ways."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from routeret.benchmarks.queries.material import K, Material
+from routeret.benchmarks.queries.sides.side import Side
+from routeret.types import BASE, LEXICAL
+
+Precision = Literal["auto", "float32", "int8"]
+
+
+class RetrieverSide(Side):
+    """A retriever with all its experts loaded; it answers with texts, spans and the routing, as users get them."""
+
+    packages = ("routeret", "onnxruntime", "faiss-cpu")
+
+    def __init__(
+        self,
+        material: Material,
+        *,
+        index: str,
+        expert: str | None = None,
+        disable: tuple[str, ...] = (),
+        precision: Precision = "auto",
+        by_pytorch: bool = False,
+    ) -> None:
+        """Keep how it will be asked.
+
+        Args:
+            material: what all sides are measured on.
+            index: which of the indexes.
+            expert: asked alone instead of routing.
+            disable: what the routing does without.
+            precision: of the graph that runs the queries.
+            by_pytorch: whether PyTorch runs them instead.
+        """
+        super().__init__(material)
+        self._folder = material.index_folder(index)
+        self._expert = expert
+        self._disable = disable
+        self._precision: Precision = precision
+        self._by_pytorch = by_pytorch
+
+    def open(self) -> None:
+        """Open the retriever and load all that it needs."""
+        from routeret.encoders import OnnxEncoder, TorchEncoder
+        from routeret.retriever import Retriever
+
+        facts = self._material.facts
+        self._encoder = (
+            TorchEncoder(facts.model, query_prompt=facts.query_prompt, device="cpu")
+            if self._by_pytorch
+            # Without the store of vectors, so that a query that comes again is computed again.
+            else OnnxEncoder(
+                facts.model, query_prompt=facts.query_prompt, query_precision=self._precision, kept_queries=0
+            )
+        )
+        self._retriever = Retriever.open(self._folder, base=self._encoder)
+        self._retriever.warm()
+
+    def search(self, texts: Sequence[str]) -> list[list[str]]:
+        """The ids of the best documents."""
+        found = self._retriever.search_batch(texts, K, expert=self._expert, disable=self._disable)
+        return [[hit.id for hit in hits] for hits in found]
+
+    def passes(self, text: str) -> int:
+        """How many experts the router weighs for a query."""
+        if self._expert is not None:
+            return 0
+        weights = self._retriever.search(text, K, disable=self._disable).routing.weights
+        return sum(1 for name, weight in weights.items() if weight > 0 and name not in (BASE, LEXICAL))
+
+    def use_all(self, texts: Sequence[str]) -> None:
+        """Ask the router and every expert, one query at a time."""
+        super().use_all(texts)
+        for name in self._retriever.expert_names:
+            self._retriever.search(texts[0], K, expert=name)
+
+    def describe(self) -> dict[str, Any]:
+        """The versions, and the arithmetic of queries."""
+        return {**super().describe(), "precision": self._found_precision()}
+
+    def _found_precision(self) -> str:
+        from routeret.artifact import read_manifest
+        from routeret.encoders.onnx.store import FORMAT, KIND, graph_key, graphs_folder
+
+        folder = graphs_folder()
+        graph = None if folder is None else folder / graph_key(self._encoder.space)
+        if self._by_pytorch or graph is None or not graph.is_dir():
+            return "float32"
+        if self._precision != "auto":
+            return self._precision
+        return str(read_manifest(graph, kind=KIND, format_number=FORMAT, verify=False)["precision"])

@@ -1,0 +1,47 @@
+"""The sides by name."""
+
+from functools import partial
+
+from routeret.benchmarks.queries.sides.fastembed import FastembedSide
+from routeret.benchmarks.queries.sides.ours import RetrieverSide
+from routeret.benchmarks.queries.sides.sentence_transformers import OnnxBackendSide, PeftSide, PlainSide
+from routeret.benchmarks.queries.sides.side import Entry
+from routeret.types import BASE, LEXICAL
+
+PLAIN = "sentence-transformers"
+"""What all others are compared with."""
+
+ROUTED, HYBRID, LORA, ALONE = "routed", "hybrid", "lora", "base"
+
+_TORCH = ("sentence_transformers", "torch", "faiss")
+_GRAPH = ("sentence_transformers", "optimum.onnxruntime", "onnxruntime", "faiss")
+_OURS = ("onnxruntime", "faiss")
+_routed = partial(RetrieverSide, index=ROUTED)
+
+SIDES: dict[str, Entry] = {
+    PLAIN: Entry("SentenceTransformer.encode, IndexFlatIP", PlainSide, _TORCH),
+    "onnx-float32": Entry(
+        "the same, its ONNX backend, float32", partial(OnnxBackendSide, is_quantised=False), _GRAPH, is_peer=True
+    ),
+    "onnx-int8": Entry(
+        "the same, its ONNX backend, int8", partial(OnnxBackendSide, is_quantised=True), _GRAPH, is_peer=True
+    ),
+    "peft": Entry("the same, PEFT adapters switched", PeftSide, (*_TORCH, "peft")),
+    "fastembed": Entry("fastembed, IndexFlatIP", FastembedSide, ("fastembed", *_GRAPH), is_peer=True),
+    "torch": Entry("routeret, base alone, PyTorch", partial(_routed, expert=BASE, by_pytorch=True), _TORCH),
+    "float32": Entry("routeret, base alone, float32", partial(_routed, expert=BASE, precision="float32"), _OURS),
+    "int8": Entry("routeret, base alone, int8", partial(_routed, expert=BASE, precision="int8"), _OURS),
+    ALONE: Entry("routeret, base alone", partial(_routed, expert=BASE), _OURS),
+    ROUTED: Entry("routeret, routed, linear experts", partial(_routed, disable=(LEXICAL,)), _OURS),
+    HYBRID: Entry("routeret, routed, linear experts and BM25", _routed, _OURS),
+    LORA: Entry("routeret, routed, LoRA experts", partial(RetrieverSide, index=LORA, disable=(LEXICAL,)), _OURS),
+}
+"""What is timed; plain sentence-transformers first."""
+
+WITHOUT, MANY = "without", "many"
+
+HOLDERS: dict[str, Entry] = {
+    WITHOUT: Entry("routeret without experts", partial(RetrieverSide, index=WITHOUT), _OURS),
+    MANY: Entry("routeret with many experts", partial(RetrieverSide, index=MANY), _OURS),
+}
+"""Whose memory is compared."""

@@ -1,0 +1,61 @@
+"""What the pages of the benchmarks share: saved reports, and figures as Markdown."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from routeret.errors import ArtifactError
+
+NONE = "-"
+"""Stands where there is no figure."""
+
+_MIB = 2**20
+
+
+def read_report(path: Path, *, kind: str, format_number: int, command: str) -> dict[str, Any]:
+    """A saved report of a benchmark.
+
+    Args:
+        path: a JSON file.
+        kind: what it says it is.
+        format_number: of the version that is read here.
+        command: what writes such a file.
+
+    Raises:
+        ArtifactError: the file is missing, or is something else.
+    """
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} cannot be read as a report of {command}: {error}") from error
+    if not isinstance(report, dict) or (report.get("kind"), report.get("format")) != (kind, format_number):
+        raise ArtifactError(f"{path} is not a {kind} of format {format_number}; write it with {command}")
+    return report
+
+
+def machine_text(machine: Mapping[str, Any], *, seed: int) -> str:
+    """The machine and the versions of a report, in a sentence."""
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(machine["versions"].items()) if version)
+    return (
+        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB, {machine['system']}, "
+        f"Python {machine['python']}; {versions}; seed {seed}."
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first column stands left and whose others stand right."""
+    lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def number(value: float | None) -> str:
+    """Three digits that count."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def mib(value: int | None) -> str:
+    """A size in MiB, without a fraction."""
+    return NONE if value is None else f"{value / _MIB:,.0f}"
