@@ -29,6 +29,6 @@ def command(index_folder: Path, as_json: bool) -> None:
         click.echo(f"Queries are run by the graph of {', '.join(graphs)}.")
     else:
         click.echo(
-            "Queries are run without a graph: graphs are switched off, onnxruntime is not installed, or the models are on "
-            "a GPU or have parts that no graph can hold."
+            "Queries are run without a graph: graphs are switched off, onnxruntime is not installed, or the models are "
+            "on a GPU or have parts that no graph can hold."
         )

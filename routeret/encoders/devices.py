@@ -3,7 +3,8 @@
 import ctypes
 from functools import cache
 
-_DRIVERS = ("libcuda.so.1", "nvcuda.dll")
+_DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
+"""Of the devices that PyTorch calls cuda."""
 
 
 def runs_on_processor(device: str | None) -> bool:

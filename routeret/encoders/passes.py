@@ -52,23 +52,23 @@ def side_by_side(compute: Callable[[IntArray], None], passes: Iterator[IntArray]
 
     before = torch.get_num_threads()
     n_workers = min(threads, len(waiting))
-    started = threading.Barrier(n_workers + 1)
+    all_there = threading.Barrier(n_workers)
 
-    def take_one_core() -> None:
-        # PyTorch keeps a number for all threads, which each takes over when it first asks, and one of its own after.
+    def take_one_core(_: int) -> None:
+        # A thread of PyTorch takes over the number that holds for all when it first asks, and keeps its own from then.
         torch.get_num_threads()
         torch.set_num_threads(1)
-        started.wait()
+        all_there.wait()
 
-    pool = ThreadPoolExecutor(n_workers, thread_name_prefix="routeret-pass", initializer=take_one_core)
+    pool = ThreadPoolExecutor(n_workers, thread_name_prefix="routeret-pass")
     try:
-        computed = pool.map(compute, waiting)
-        started.wait()
-        # Threads that are born from now on, also those of others, take over what was there.
+        for _ in pool.map(take_one_core, range(n_workers)):
+            pass
+        # What holds for all is as before again, so that threads that are born meanwhile, for searches, take it over.
         torch.set_num_threads(before)
-        for _ in computed:
+        for _ in pool.map(compute, waiting):
             pass
     finally:
-        started.abort()
+        all_there.abort()
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

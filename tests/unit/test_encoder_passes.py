@@ -1,6 +1,7 @@
 """Texts of like length share a pass, and passes side by side compute what one after the other does."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -63,6 +64,7 @@ def test_threads_that_are_born_meanwhile_compute_with_as_many_as_before():
     of_workers, of_others = [], []
 
     def compute(rows):
+        assert len(rows) == 1
         of_workers.append(torch.get_num_threads())
         other = threading.Thread(target=lambda: of_others.append(torch.get_num_threads()))
         other.start()
@@ -78,6 +80,8 @@ def test_an_error_stops_what_waits():
 
     def compute(rows):
         started.append(rows.tolist())
+        # Long enough for whoever waits to notice.
+        time.sleep(0.001)
         raise ValueError("too large")
 
     before = torch.get_num_threads()

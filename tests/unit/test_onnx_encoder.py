@@ -210,7 +210,7 @@ def test_a_graph_folder_of_the_home_is_found(monkeypatch, tmp_path):
     assert graphs_folder() == tmp_path / "graphs"
 
 
-def test_a_user_without_a_home_has_no_graphs(e5_model, twin, monkeypatch):
+def test_a_user_without_a_home_has_no_graphs(e5_model, monkeypatch):
     monkeypatch.delenv("ROUTERET_GRAPHS")
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     # What Python gives where neither $HOME nor the system tells.
@@ -222,7 +222,7 @@ def test_a_user_without_a_home_has_no_graphs(e5_model, twin, monkeypatch):
 def test_a_cache_that_may_not_be_looked_into_holds_no_graph(tmp_path, monkeypatch):
     assert is_there(tmp_path)
 
-    def refuse(path, **settings):
+    def refuse(path, **_):
         raise PermissionError(13, "Permission denied", str(path))
 
     monkeypatch.setattr(os, "stat", refuse)
@@ -356,6 +356,15 @@ def test_a_model_that_no_graph_can_hold_is_left_to_pytorch(own_model, tmp_path, 
     monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "graphs"))
     config = json.loads((own_model / "config.json").read_text(encoding="utf-8"))
     (own_model / "config.json").write_text(json.dumps({**config, "model_type": "bert-generation"}), encoding="utf-8")
+    assert OnnxEncoder(own_model).prepare() is False
+    assert not (tmp_path / "graphs").exists()
+
+
+def test_a_pooling_that_leaves_the_prompt_out_is_left_to_pytorch(own_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "graphs"))
+    file = own_model / "1_Pooling" / "config.json"
+    config = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps({**config, "include_prompt": False}), encoding="utf-8")
     assert OnnxEncoder(own_model).prepare() is False
     assert not (tmp_path / "graphs").exists()
 

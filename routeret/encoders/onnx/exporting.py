@@ -51,6 +51,9 @@ def is_exportable(encoder: TorchEncoder) -> bool:
     kinds = {module.kind for module in modules}
     if encoder.domain is not None or kinds - _MODULES or architecture not in ARCHITECTURES:
         return False
+    if not all(module.config.get("include_prompt", True) for module in modules if module.kind == "Pooling"):
+        # Its vectors depend on where the prompt ends, which a graph is not told.
+        return False
     tokenizer: Any = encoder.fresh_model().tokenizer
     return bool(tokenizer.is_fast and tokenizer.padding_side == tokenizer.truncation_side == "right")
 
@@ -155,12 +158,8 @@ def _quantise(source: Path, target: Path) -> None:
 def _measured(encoder: TorchEncoder, folder: Path, fields: dict[str, Any]) -> dict[str, dict[str, float]]:
     """The least cosine of the graphs' vectors to PyTorch's, and the least time of a short query, in milliseconds."""
     theirs = encoder.encode_queries(_PROBES, model=encoder.fresh_model())
-    graphs = {
-        precision: QueryGraph.of(
-            folder, fields, max_tokens=encoder.max_tokens, prompt=encoder.query_prompt, precision=precision
-        )
-        for precision in LEAST_COSINE
-    }
+    opened = {precision: _opened(encoder, folder, fields, precision) for precision in LEAST_COSINE}
+    graphs = {precision: graph for precision, graph in opened.items() if graph is not None}
     cosines = {precision: _cosines(graph.vectors(_PROBES), theirs) for precision, graph in graphs.items()}
     seconds: dict[str, list[float]] = {precision: [] for precision in graphs}
     # In turns, so that what else the machine does hits all alike.
@@ -176,6 +175,19 @@ def _measured(encoder: TorchEncoder, folder: Path, fields: dict[str, Any]) -> di
         }
         for precision in graphs
     }
+
+
+def _opened(encoder: TorchEncoder, folder: Path, fields: dict[str, Any], precision: str) -> QueryGraph | None:
+    """The graph in one precision; None where this machine cannot compute in 8-bit numbers."""
+    try:
+        return QueryGraph.of(
+            folder, fields, max_tokens=encoder.max_tokens, prompt=encoder.query_prompt, precision=precision
+        )
+    except Exception:
+        # ONNX Runtime raises Exception itself where it has no such operation.
+        if precision == "float32":
+            raise
+        return None
 
 
 def _cosines(left: FloatArray, right: FloatArray) -> FloatArray:
