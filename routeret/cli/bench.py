@@ -63,9 +63,7 @@ def command() -> None:
 @options.seed
 @options.device
 @click.option("--work", type=options.folder, metavar="FOLDER", help="Where data and stores stand meanwhile.")
-@click.option(
-    "--output", "output_file", type=options.folder, callback=options.existing_parent, metavar="FILE", help="Write JSON."
-)
+@options.output_file
 @options.as_json
 def index(
     sizes: list[int],
@@ -153,9 +151,7 @@ def index(
     metavar="PYTHON",
     help="An interpreter that has what cannot be installed beside routeret.",
 )
-@click.option(
-    "--output", "output_file", type=options.folder, callback=options.existing_parent, metavar="FILE", help="Write JSON."
-)
+@options.output_file
 @options.as_json
 def query(
     corpora: tuple[Path, ...],

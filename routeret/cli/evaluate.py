@@ -50,9 +50,7 @@ if TYPE_CHECKING:
     "--systems", multiple=True, metavar="NAME...", help="Which systems; the base is always one. [default: the usual]"
 )
 @click.option("--split", default="test", show_default=True, help="Which queries.")
-@click.option(
-    "--output", "output_file", type=options.folder, callback=options.existing_parent, metavar="FILE", help="Write JSON."
-)
+@options.output_file
 @click.option("--plots", type=options.folder, metavar="FOLDER", help="Draw gains by expert and set, and costs.")
 @click.option("--save-runs", type=options.folder, metavar="FOLDER", help="Write every system's runs in TREC form.")
 @click.option("--cache", type=options.folder, metavar="FOLDER", help="Keep embeddings here for the next evaluation.")

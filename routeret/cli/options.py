@@ -60,3 +60,8 @@ def existing_parent(_: click.Context, option: click.Parameter, path: Path | None
     if path is not None and not path.parent.is_dir():
         raise click.BadParameter(f"folder {path.parent} does not exist; make it first", param=option)
     return path
+
+
+output_file = click.option(
+    "--output", "output_file", type=folder, callback=existing_parent, metavar="FILE", help="Write JSON."
+)

@@ -21,9 +21,7 @@ from routeret.cli.command import Command
 @click.option("--split", help="Which queries, in place of the file's choice.")
 @click.option("--download", is_flag=True, help="Fetch public BEIR sets whose folders are not there.")
 @click.option("--rebuild", is_flag=True, help="Build the pack again, in place of the one that is there.")
-@click.option(
-    "--output", "output_file", type=options.folder, callback=options.existing_parent, metavar="FILE", help="Write JSON."
-)
+@options.output_file
 @options.device
 @options.as_json
 def command(

@@ -348,7 +348,7 @@ def test_the_whole_benchmark(pack, datasets, graphs, tmp_path, monkeypatch):
     report = bench_queries(
         datasets,
         pack=pack,
-        sides=["float32", "base", "routed", "lora", "peft", "fastembed"],
+        sides=["float32", "routed", "lora", "fastembed"],
         n_queries=5,
         n_requests=20,
         threads=3,
@@ -357,7 +357,7 @@ def test_the_whole_benchmark(pack, datasets, graphs, tmp_path, monkeypatch):
     assert load_query_report(output) == json.loads(json.dumps(report))
     assert str(tmp_path) not in output.read_text()
     assert report["corpus"]["documents"] == 10
-    timed = {PLAIN, "float32", "base", "routed", "lora", "peft"}
+    timed = {PLAIN, "float32", "routed", "lora"}
     assert set(report["sides"]) | set(report["missing"]) == timed | {"fastembed"}
     assert timed <= set(report["sides"])
     assert report["sides"]["float32"]["single"]["found"] == 1.0

@@ -135,16 +135,21 @@ def fitted(library):
     return UtilityRouter.fit(library, ["nurse", "coder", "lawyer"], settings=RouterSettings(shrinkage=0.0))
 
 
-def test_every_corpus_plays_the_unknown_one_for_the_others_experts(library):
-    router = fitted(library)
-    found = examples(
-        library,
+def examples_of(router):
+    """What the router would have predicted for the pilots that it was fitted on."""
+    return examples(
+        router.library,
         router.expert_names,
         guess=router.guess,
         likeness=router.likeness,
         table=router.table,
         shrinkage=router.settings.shrinkage,
     )
+
+
+def test_every_corpus_plays_the_unknown_one_for_the_others_experts(library):
+    router = fitted(library)
+    found = examples_of(router)
     pairs = {(library.corpora[one.corpus].name, router.expert_names[one.expert], one.is_known) for one in found}
     assert pairs == {
         ("care", "nurse", True),
@@ -165,14 +170,7 @@ def test_a_pilot_does_not_speak_for_itself():
     first_gains = corpus("care", [X] * 12, home=("nurse",), nurse=[0.1] + [-0.1] * 11, coder=[0.0] * 12)
     only = PilotLibrary("0" * 16, (first_gains,))
     router = UtilityRouter.fit(only, ["nurse", "coder"], settings=RouterSettings(shrinkage=0.0))
-    found = examples(
-        only,
-        router.expert_names,
-        guess=router.guess,
-        likeness=router.likeness,
-        table=router.table,
-        shrinkage=router.settings.shrinkage,
-    )
+    found = examples_of(router)
     (own,) = found  # coder has no other corpus to learn from
     # 1 of 12 gained: without itself 0 of 11, without another one 1 of 11.
     np.testing.assert_allclose(own.rates[:, 0], [0.0] + [1 / 11] * 11, atol=1e-6)
@@ -182,14 +180,7 @@ def test_a_rate_that_counts_less_loses_its_pilot_alone():
     first_gains = corpus("care", [X] * 12, home=("nurse",), nurse=[0.1] + [-0.1] * 11, coder=[0.0] * 12)
     only = PilotLibrary("0" * 16, (first_gains,))
     router = UtilityRouter.fit(only, ["nurse", "coder"], settings=RouterSettings(shrinkage=4.0))
-    (own,) = examples(
-        only,
-        router.expert_names,
-        guess=router.guess,
-        likeness=router.likeness,
-        table=router.table,
-        shrinkage=router.settings.shrinkage,
-    )
+    (own,) = examples_of(router)
     # On all pairs experts gain in 1 of 24; so counts what 4 more pilots would have said: 0 or 1 and 4/24, of 15.
     np.testing.assert_allclose(own.rates[:, 0], [1 / 90] + [7 / 90] * 11, atol=1e-6)
 
