@@ -242,8 +242,8 @@ def test_a_folder_that_vanishes_before_it_is_held_is_made_again(tmp_path, docs, 
 
 @pytest.mark.usefixtures("embedded")
 def test_a_chunked_build_goes_on_by_documents(tmp_path, monkeypatch):
-    text = "One short sentence here.\n\nAnother short one here."
-    docs = write(tmp_path / "docs.jsonl", [{"id": f"d{number}", "text": text} for number in range(30)])
+    texts = [f"Short sentence {number}.\n\nAnother short one, {number}." for number in range(30)]
+    docs = write(tmp_path / "docs.jsonl", [{"id": f"d{number}", "text": text} for number, text in enumerate(texts)])
     chunker = SentenceWindows(size=30, overlap=0)
     failing = Failing(2)
     with monkeypatch.context() as patch:

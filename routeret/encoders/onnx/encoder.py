@@ -117,9 +117,9 @@ class OnnxEncoder(TorchEncoder):
         return self.query_graph is not None
 
     def on(self, device: str | None) -> TorchEncoder:
-        """The same model on a device, not yet loaded; the encoder itself where that is a processor."""
+        """The same model on a device, not yet loaded; on a processor with the graph that is open."""
         if runs_on_processor(device):
-            return self
+            return super().on(device)
         return TorchEncoder(
             self.folder,
             device=device,
