@@ -1,5 +1,7 @@
 """Pictures in files, with the drawing library that is an extra."""
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -98,3 +100,8 @@ def draw_matrix(
     axes.invert_yaxis()
     axes.tick_params(length=0)
     axes.figure.colorbar(mesh, ax=axes)
+
+
+def fingerprint(shown: Any) -> str:  # noqa: ANN401 - JSON is any value
+    """16 hexadecimal digits of what a picture shows, as JSON values; its file carries them as its description."""
+    return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:16]

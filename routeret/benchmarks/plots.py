@@ -1,7 +1,5 @@
 """The benchmark's plots, as SVG files that are the same for the same report."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -10,7 +8,7 @@ from typing import Any
 
 from routeret.benchmarks.comparing import Figures, build_seconds
 from routeret.benchmarks.stores.registry import OURS, STORES
-from routeret.drawing import save_pictures
+from routeret.drawing import fingerprint, save_pictures
 
 _COLOUR_BY_STORE = {OURS: "#1b6ca8", "flat": "#8a8a8a", "lancedb": "#d1495b", "chroma": "#edae49"}
 _LABEL_BY_STORE = {OURS: "routeret", "flat": "FAISS flat", "lancedb": "LanceDB", "chroma": "Chroma"}
@@ -59,11 +57,6 @@ PLOTS = (
     ),
 )
 """What is drawn."""
-
-
-def fingerprint(points: Points) -> str:
-    """16 hexadecimal digits of what a plot shows; its file carries them."""
-    return hashlib.sha256(json.dumps(points, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def draw(report: Mapping[str, Any], folder: Path) -> list[Path]:

@@ -262,7 +262,7 @@ class TorchEncoder:
         found: list[FloatArray] = [np.zeros((0, self.dim), dtype=np.float32)] * len(queries)
 
         def compute(rows: IntArray) -> None:
-            batch = [queries[row] for row in rows]
+            batch = [heads[row] for row in rows]
             with torch.inference_mode():
                 tokens, is_token = self.forward_tokens(asked, batch, prompt=self._query_prompt, precision="float32")
             for row, vectors, kept in zip(rows, tokens.cpu().numpy(), is_token.cpu().numpy(), strict=True):

@@ -25,7 +25,7 @@ from routeret.retriever.pool_keeping import PoolKeeper
 from routeret.retriever.results import Reranker, explained, hits_of, reranked
 from routeret.retriever.scope import Scope
 from routeret.retriever.searching import candidate_depth, lexical_ranking, query_parts
-from routeret.retriever.warming import first_searches, prepare_graphs
+from routeret.retriever.warming import prepare_graphs
 from routeret.types import BASE, LEXICAL, Document, Hits, Routing
 
 _FIRST_QUERY = "a first question"
@@ -253,7 +253,8 @@ class Retriever(PoolKeeper):
         with self._using_index.shared():
             pool = self.searcher.pool
             graphs = prepare_graphs(pool)
-        for expert in first_searches(pool):
+        # Every expert with a pass of its own, and the router.
+        for expert in (*sorted(pool.costly), None):
             self.search(_FIRST_QUERY, expert=expert)
         return graphs
 

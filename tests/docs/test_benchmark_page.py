@@ -5,8 +5,9 @@ from pathlib import Path
 from scripts import loaded
 
 from routeret.benchmarks import load_query_report, load_report, render, render_queries
-from routeret.benchmarks.plots import PLOTS, fingerprint
-from routeret.benchmarks.queries.plots import picture_fingerprint, shown
+from routeret.benchmarks.plots import PLOTS
+from routeret.benchmarks.queries.plots import shown
+from routeret.drawing import fingerprint
 from routeret.evaluation import is_stale
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ def test_the_plots_are_those_of_the_report():
         assert fingerprint(plot.points(report)) in drawn, f"{plot.name}.svg is stale; {NEXT}"
     for name, values in shown(load_query_report(made.QUERY_REPORT)).items():
         drawn = (made.PLOTS_FOLDER / f"{name}.svg").read_text(encoding="utf-8")
-        assert picture_fingerprint(values) in drawn, f"{name}.svg is stale; {NEXT}"
+        assert fingerprint(values) in drawn, f"{name}.svg is stale; {NEXT}"
 
 
 def test_no_path_of_a_machine_is_in_the_report():

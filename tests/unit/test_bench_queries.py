@@ -15,9 +15,9 @@ from routeret.benchmarks import bench_queries, load_query_report, render_queries
 from routeret.benchmarks.queries.material import Facts, write_material
 from routeret.benchmarks.queries.measuring import Singles, measure_batches, measure_singles, single_figures
 from routeret.benchmarks.queries.parts import PARTS, Watch, times_by_part
-from routeret.benchmarks.queries.plots import PICTURES, draw_queries, picture_fingerprint, shown
+from routeret.benchmarks.queries.plots import PICTURES, draw_queries, shown
 from routeret.benchmarks.queries.pools import AdapterMaker, copy_index, write_lora_twin, write_many
-from routeret.benchmarks.queries.precision import cosines_of, exact_run, precision_figures
+from routeret.benchmarks.queries.precision import exact_run, precision_figures
 from routeret.benchmarks.queries.preparing import base_of, divide
 from routeret.benchmarks.queries.process import SideProcess
 from routeret.benchmarks.queries.sides.registry import PLAIN, SIDES
@@ -26,7 +26,9 @@ from routeret.benchmarks.queries.together import ask_together
 from routeret.building import build_index
 from routeret.cli import main
 from routeret.datasets import load_dataset
+from routeret.drawing import fingerprint
 from routeret.encoders import HashingEncoder, OnnxEncoder, TorchEncoder
+from routeret.encoders.onnx.exporting import cosines_of
 from routeret.errors import ArtifactError, InputError, RouteretError
 from routeret.experts import LinearExpert, LoraExpert, load_expert
 from routeret.packs import FORMAT, KIND, read_pack
@@ -497,7 +499,7 @@ def test_pictures_are_the_same_for_the_same_report(tmp_path):
     assert [file.name for file in first] == [f"{name}.svg" for name in PICTURES]
     for name, one, other in zip(PICTURES, first, again, strict=True):
         assert one.read_bytes() == other.read_bytes()
-        assert picture_fingerprint(shown(a_report())[name]) in one.read_text(encoding="utf-8")
+        assert fingerprint(shown(a_report())[name]) in one.read_text(encoding="utf-8")
     assert shown(a_report())["one-query"]["routeret, base alone"] == [2.0, 6.0]
 
 

@@ -14,11 +14,12 @@ from routeret.benchmarks.data import BenchData, PlaceRange
 from routeret.benchmarks.given import open_vectors
 from routeret.benchmarks.making import make_real, make_synthetic
 from routeret.benchmarks.memory import folder_bytes, resident_bytes
-from routeret.benchmarks.plots import PLOTS, draw, fingerprint
+from routeret.benchmarks.plots import PLOTS, draw
 from routeret.benchmarks.stores.registry import STORES
 from routeret.benchmarks.tables import number
 from routeret.benchmarks.timing import milliseconds, spread
 from routeret.benchmarks.truth import kth_best, recall
+from routeret.drawing import fingerprint
 from routeret.encoders import HashingEncoder
 from routeret.errors import ArtifactError, InputError, SpaceMismatchError
 from routeret.index import Index

@@ -1,7 +1,5 @@
 """Pictures of what a query costs, as SVG files that are the same for the same report."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import Any
 from routeret.benchmarks.queries.page import TITLE_BY_ROUTING
 from routeret.benchmarks.queries.parts import PARTS
 from routeret.benchmarks.queries.sides.registry import SIDES
-from routeret.drawing import save_pictures
+from routeret.drawing import fingerprint, save_pictures
 
 _OURS, _OTHERS = "#1b6ca8", "#8a8a8a"
 _COLOURS = ("#1b6ca8", "#d1495b", "#edae49", "#66a182", "#7768ae", "#2e4057", "#8d96a3", "#c38d94", "#c8c8c8")
@@ -34,11 +32,6 @@ def shown(report: Mapping[str, Any]) -> dict[str, Values]:
     return dict(zip(PICTURES, (spreads, routed), strict=True))
 
 
-def picture_fingerprint(values: Values) -> str:
-    """16 hexadecimal digits of what a picture shows; its file carries them."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def draw_queries(report: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write all pictures; gives their files.
 
@@ -51,9 +44,7 @@ def draw_queries(report: Mapping[str, Any], folder: Path) -> list[Path]:
     """
     values = shown(report)
     drawings = {name: partial(one, values=values[name]) for name, one in zip(PICTURES, (_bars, _stack), strict=True)}
-    return save_pictures(
-        drawings, folder, descriptions={name: picture_fingerprint(one) for name, one in values.items()}
-    )
+    return save_pictures(drawings, folder, descriptions={name: fingerprint(one) for name, one in values.items()})
 
 
 def _bars(figure: Any, *, values: Values) -> None:  # noqa: ANN401 - matplotlib is optional

@@ -9,6 +9,7 @@ import numpy as np
 from routeret.benchmarks.given import IndexVectors
 from routeret.benchmarks.queries.material import K
 from routeret.datasets import Dataset
+from routeret.encoders.onnx.exporting import cosines_of
 from routeret.measures import NDCG, mean_measures, measure
 from routeret.protocols import Encoder
 from routeret.types import FloatArray, Run
@@ -69,10 +70,3 @@ def exact_run(query_ids: Sequence[str], queries: FloatArray, ids: Sequence[str],
         query_id: {ids[row]: float(scores[query, row]) for row in order[query].tolist()}
         for query, query_id in enumerate(query_ids)
     }
-
-
-def cosines_of(left: FloatArray, right: FloatArray) -> FloatArray:
-    """The cosine of every row of one with that of the other, shape (n_rows,)."""
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    cosines: FloatArray = np.einsum("nd,nd->n", left, right) / lengths
-    return cosines

@@ -160,7 +160,7 @@ def _measured(encoder: TorchEncoder, folder: Path, fields: dict[str, Any]) -> di
     theirs = encoder.encode_queries(_PROBES, model=encoder.fresh_model())
     opened = {precision: _opened(encoder, folder, fields, precision) for precision in LEAST_COSINE}
     graphs = {precision: graph for precision, graph in opened.items() if graph is not None}
-    cosines = {precision: _cosines(graph.vectors(_PROBES), theirs) for precision, graph in graphs.items()}
+    cosines = {precision: cosines_of(graph.vectors(_PROBES), theirs) for precision, graph in graphs.items()}
     seconds: dict[str, list[float]] = {precision: [] for precision in graphs}
     # In turns, so that what else the machine does hits all alike.
     for _ in range(_ROUNDS):
@@ -190,7 +190,8 @@ def _opened(encoder: TorchEncoder, folder: Path, fields: dict[str, Any], precisi
         return None
 
 
-def _cosines(left: FloatArray, right: FloatArray) -> FloatArray:
+def cosines_of(left: FloatArray, right: FloatArray) -> FloatArray:
+    """The cosine of every row of one with that of the other, shape (n_rows,)."""
     lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     cosines: FloatArray = np.einsum("nd,nd->n", left, right) / lengths
     return cosines

@@ -208,10 +208,18 @@ class QueryGraph:
             parts_a, parts_b = [np.zeros((n_in, 0), np.float32)], [np.zeros((0, n_out), np.float32)]
             for adapter in acting:
                 is_adapted = name in adapter.targets
-                a = adapter.weights[f"{name}.lora_A.weight"].T if is_adapted else np.zeros((n_in, adapter.rank))
-                b = adapter.weights[f"{name}.lora_B.weight"].T if is_adapted else np.zeros((adapter.rank, n_out))
-                parts_a.append(a.astype(np.float32))
-                parts_b.append(b.astype(np.float32))
+                a = (
+                    adapter.weights[f"{name}.lora_A.weight"].T
+                    if is_adapted
+                    else np.zeros((n_in, adapter.rank), np.float32)
+                )
+                b = (
+                    adapter.weights[f"{name}.lora_B.weight"].T
+                    if is_adapted
+                    else np.zeros((adapter.rank, n_out), np.float32)
+                )
+                parts_a.append(a)
+                parts_b.append(b)
             matrices[f"A{place}"] = np.concatenate(parts_a, axis=1)
             matrices[f"B{place}"] = np.concatenate(parts_b, axis=0)
         return matrices
