@@ -17,6 +17,7 @@ from routeret.index import ChangeReport, Exported
 from routeret.index.row_format import Storage
 from routeret.retriever import Retriever
 from routeret.retriever.creating import create_folder, model_name, pack_and_base
+from routeret.retriever.warming import prepare_graphs
 
 
 def build_index(
@@ -50,8 +51,8 @@ def build_index(
         space_fusion: how the scores of several spaces become one; see :meth:`Retriever.create`.
         prefix_ids: make every id ``<corpus>/<id>``.
         tune: learn a map of queries from the documents, without labels; see :meth:`Retriever.tune_unlabelled`.
-        prepare: prepare this machine for searching it, see :meth:`Retriever.warm`; where that fails, the report says
-            why, and the index is built all the same.
+        prepare: first export the graphs that run the models on a processor, see :meth:`Retriever.warm`; where that
+            fails, the report says why, and the index is built all the same.
         device: where the model runs.
         download: fetch a model that is not on this machine.
         show_progress: draw a progress bar on stderr.
@@ -80,12 +81,14 @@ def build_index(
         unfinished_index(path, create=create, resume=True) as folder,
         Retriever.open(folder, base=encoder, chunker=chunker) as retriever,
     ):
+        # Before the documents, which the graph may write faster.
+        unprepared = _unprepared(retriever) if prepare else None
         # Of what an interrupted build has kept, documents may have gone from their sources or changed since.
         change = retriever.sync(found.joined(path.name), total=len(found), show_progress=show_progress)
         retriever.compact()
         report = BuildReport.of(change, index=path, n_documents=len(retriever), n_by_corpus=found.n_by_corpus)
         tuned = retriever.tune_unlabelled(show_progress=show_progress) if tune else None
-        return replace(report, tuned=tuned, unprepared=_unprepared(retriever) if prepare else None)
+        return replace(report, tuned=tuned, unprepared=unprepared)
 
 
 def import_index(
@@ -167,9 +170,9 @@ def _require_unset(path: Path, value_by_option: Mapping[str, object]) -> None:
 
 
 def _unprepared(retriever: Retriever) -> str | None:
-    """Prepare this machine for searching; gives why that failed. Without it, searches are slower and the same."""
+    """Export the graphs of the models; gives why that failed. Without them, searches are slower and the same."""
     try:
-        retriever.warm()
+        prepare_graphs(retriever.searcher.pool)
     except (ArtifactError, MissingExtraError) as error:
         return str(error)
     return None

@@ -17,9 +17,9 @@ class Adapter:
         rank: how many rows an A and how many columns a B has.
         alpha: the change is scaled by alpha / rank.
         targets: names of the layers inside the transformer, each whole.
-        weights: float32, by the names that peft gives them: for every target ``<target>.lora_A.weight``, shape (rank,
-            n_inputs), and ``<target>.lora_B.weight``, shape (n_outputs, rank). Kept to float16 precision, so that an
-            adapter that is saved and loaded answers as the one that was measured.
+        weights: by the names that peft gives them: for every target ``<target>.lora_A.weight``, shape (rank, n_inputs),
+            and ``<target>.lora_B.weight``, shape (n_outputs, rank). Kept in float16, so that an adapter that is saved
+            and loaded answers as the one that was measured.
     """
 
     rank: int
@@ -50,8 +50,7 @@ class Adapter:
                 raise InputError(f"{name} has shape {matrix.shape}, expected a matrix of rank {self.rank}")
         with np.errstate(over="ignore"):
             rounded = {
-                name: np.asarray(matrix).astype(np.float16, copy=False).astype(np.float32)
-                for name, matrix in sorted(self.weights.items())
+                name: np.asarray(matrix).astype(np.float16, copy=False) for name, matrix in sorted(self.weights.items())
             }
         if unbounded := [name for name, matrix in rounded.items() if not np.isfinite(matrix).all()]:
             raise InputError(f"{unbounded[0]} is not finite in float16; train the adapter again, with a lower rate")

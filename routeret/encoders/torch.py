@@ -170,12 +170,20 @@ class TorchEncoder:
         Raises:
             InputError: something other than a list of documents came, or the device is not there.
         """
-        join = self.space.joined
-        texts = [join(title=document.title, text=document.text) for document in checked_documents(documents)]
+        texts = self.document_texts(documents)
         if not texts:
             return EncodedDocuments(np.zeros((0, self.dim), dtype=np.float32), np.zeros(0, dtype=np.bool_))
         model, precision = self._document_model()
         return EncodedDocuments(*self._encode(model, texts, prompt=self._document_prompt, precision=precision))
+
+    def document_texts(self, documents: Sequence[Document]) -> list[str]:
+        """What is read of some documents, without the prompt.
+
+        Raises:
+            InputError: something other than a list of documents came.
+        """
+        join = self.space.joined
+        return [join(title=one.title, text=one.text) for one in checked_documents(documents)]
 
     def encode_document_tokens(self, documents: Sequence[Document]) -> tuple[EncodedDocuments, list[FloatArray]]:
         """What :meth:`encode_documents` gives, and the documents' token vectors, by the same pass of the model.
@@ -192,7 +200,7 @@ class TorchEncoder:
 
         self._require_token_vectors()
         encoder = self.for_documents()
-        texts = [self.space.joined(title=one.title, text=one.text) for one in checked_documents(documents)]
+        texts = self.document_texts(documents)
         vectors: FloatArray = np.zeros((len(texts), self.dim), dtype=np.float32)
         found = [vectors[:0]] * len(texts)
         if not texts:
@@ -303,13 +311,19 @@ class TorchEncoder:
         threads = torch.get_num_threads() if model.device.type == "cpu" else 1
         side_by_side(compute, passes, threads=threads)
 
+    @property
+    def halves_documents(self) -> bool:
+        """Whether documents are written in bfloat16; loads the model."""
+        import torch
+
+        return _arithmetic(self._precision, self._loaded().device) == torch.bfloat16
+
     def _document_model(self) -> tuple["SentenceTransformer", Precision]:
         """The model that writes documents, and the arithmetic that it is asked for."""
         import torch
 
         model = self._loaded()
-        is_halved = _arithmetic(self._precision, model.device) == torch.bfloat16
-        if not is_halved or self.domain is not None or not hasattr(model[0], "auto_model"):
+        if not self.halves_documents or self.domain is not None or not hasattr(model[0], "auto_model"):
             return model, self._precision
         with self._loading:
             if self._halved is None:
@@ -448,9 +462,12 @@ class TorchEncoder:
 
     def model_sharing_weights(self) -> "SentenceTransformer":
         """A copy of the model whose modules may be replaced, with the very weights and the tokenizer of this one."""
-        model = self._loaded()
-        shared = [*model.parameters(), *model.buffers(), model.tokenizer]
-        return copy.deepcopy(model, {id(one): one for one in shared})
+        return _sharing_weights(self._loaded())
+
+    def document_model_sharing_weights(self) -> "SentenceTransformer":
+        """The same of the model that writes documents, whose weights are bfloat16 where the encoder computes in it."""
+        model, _ = self._document_model()
+        return _sharing_weights(model)
 
     def _features(self, model: "SentenceTransformer", texts: list[str], *, prompt: str) -> dict[str, Any]:
         """What the transformer reads for a batch of texts."""
@@ -467,6 +484,11 @@ class TorchEncoder:
     def _load(self) -> "SentenceTransformer":
         """The model with its weights, on its device."""
         return _load(self.folder, device=self._device)
+
+
+def _sharing_weights(model: "SentenceTransformer") -> "SentenceTransformer":
+    shared = [*model.parameters(), *model.buffers(), model.tokenizer]
+    return copy.deepcopy(model, {id(one): one for one in shared})
 
 
 def _load(folder: Path, *, device: str | None) -> "SentenceTransformer":

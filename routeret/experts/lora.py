@@ -189,7 +189,7 @@ class LoraExpert:
             "inference_mode": True,
         }
         write_json(folder / _ADAPTER / _CONFIG, config)
-        arrays = {f"{_PREFIX}{name}": matrix.astype(np.float16) for name, matrix in adapter.weights.items()}
+        arrays = {f"{_PREFIX}{name}": matrix for name, matrix in adapter.weights.items()}
         write_file(folder / _ADAPTER / _WEIGHTS, save(arrays, metadata={"format": "pt"}))
 
     @classmethod

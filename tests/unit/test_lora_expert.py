@@ -77,8 +77,8 @@ def test_an_adapter_does_what_its_product_added_to_the_weights_does(base):
     modules = dict(transformer_of(merged).named_modules())
     with torch.no_grad():
         for name in LAYERS:
-            change = one.weights[f"{name}.lora_B.weight"] @ one.weights[f"{name}.lora_A.weight"]
-            modules[name].weight += torch.from_numpy(ALPHA / RANK * change)
+            b, a = (one.weights[f"{name}.lora_{letter}.weight"].astype(np.float32) for letter in "BA")
+            modules[name].weight += torch.from_numpy(ALPHA / RANK * b @ a)
     expected = base.encode_queries(list(TEXTS), model=merged)
     written = AdaptedQueries(base, one).encode_queries(list(TEXTS))
     np.testing.assert_allclose(written, expected, atol=1e-5)

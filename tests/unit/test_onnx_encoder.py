@@ -16,6 +16,7 @@ from routeret.encoders.adapter import Adapter
 from routeret.encoders.onnx.exporting import ARCHITECTURES
 from routeret.encoders.onnx.store import graph_key, graphs_folder, is_there
 from routeret.errors import ArtifactError, InputError
+from routeret.types import Document
 
 TEXTS = ["bank card", "ü", "", " ", "the river returns all of its water to the bank and pays a tax", "BANK card", "🌧 7"]
 
@@ -102,11 +103,10 @@ def test_other_things_than_texts_are_refused(encoder):
         encoder.encode_queries(["bank", 7])
 
 
-def test_documents_are_written_as_before(encoder, twin):
-    from routeret.types import Document
-
+def test_pytorch_writes_documents_as_without_a_graph(graphs, e5_model, twin, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
     documents = [Document("a", "the river returns"), Document("b", "bank", title="card")]
-    ours, theirs = encoder.encode_documents(documents), twin.encode_documents(documents)
+    ours, theirs = OnnxEncoder(e5_model, runtime="torch").encode_documents(documents), twin.encode_documents(documents)
     np.testing.assert_array_equal(ours.vectors, theirs.vectors)
 
 
@@ -292,6 +292,7 @@ def test_a_query_needs_no_torch(graphs, e5_model):
         ({"query_precision": "int4"}, "found query_precision 'int4', expected auto, float32 or int8"),
         ({"threads": 0}, "found threads 0, expected at least 1"),
         ({"kept_queries": -1}, "found kept_queries -1, expected at least 0"),
+        ({"runtime": "tvm"}, "found runtime 'tvm', expected auto, openvino or torch"),
     ],
 )
 def test_settings_out_of_range(e5_model, settings, message):

@@ -1,25 +1,32 @@
 """A sentence-transformers model whose queries are run by ONNX Runtime where its graph has been exported."""
 
-import threading
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from routeret.encoders.devices import runs_on_processor
+from routeret.encoders.onnx.document_graph import DocumentGraph
+from routeret.encoders.onnx.opened import Opened
 from routeret.encoders.onnx.query_graph import QueryGraph
 from routeret.encoders.onnx.remembering import remember_hash, remembered_hash
+from routeret.encoders.onnx.runtime import Runtime
 from routeret.encoders.onnx.store import VARIABLE, graph_key, graphs_folder, is_there
 from routeret.encoders.torch import Precision, TorchEncoder
 from routeret.errors import ArtifactError, InputError, RouteretError
+from routeret.optional import require
+from routeret.types import Document, EncodedDocuments
 
 QueryPrecision = Literal["auto", "float32", "int8"]
+RuntimeName = Literal["auto", "openvino", "torch"]
 
 
 class OnnxEncoder(TorchEncoder):
-    """A model on a processor. PyTorch writes documents; queries are run by a graph, once :meth:`prepare` has made it.
+    """A model on a processor, whose texts are run by a graph once :meth:`prepare` has made it.
 
-    Base and adapters share the graph, see :mod:`routeret.encoders.onnx.query_graph`. Until there is one, PyTorch runs
-    queries too. Several threads may share one encoder.
+    Base and adapters share the graph, see :mod:`routeret.encoders.onnx.query_graph`. ONNX Runtime runs few queries;
+    many at once, and documents, are run by OpenVINO or PyTorch in bfloat16. Until there is a graph, PyTorch runs
+    everything. Several threads may share one encoder.
     """
 
     def __init__(
@@ -33,6 +40,7 @@ class OnnxEncoder(TorchEncoder):
         batch_size: int | None = None,
         precision: Precision = "auto",
         query_precision: QueryPrecision = "auto",
+        runtime: RuntimeName = "auto",
         threads: int | None = None,
         kept_queries: int = 1024,
         download: bool = False,
@@ -40,7 +48,7 @@ class OnnxEncoder(TorchEncoder):
         """Find the model and read its configuration.
 
         Args:
-            model: see :class:`~routeret.encoders.TorchEncoder`, as for all that follow but four.
+            model: see :class:`~routeret.encoders.TorchEncoder`, as for all that follow but five.
             device: ``"cpu"`` or None.
             max_tokens: longer texts are cut.
             query_prompt: text put before every query.
@@ -49,7 +57,10 @@ class OnnxEncoder(TorchEncoder):
             precision: arithmetic of the document tower.
             query_precision: arithmetic of the graph: ``"float32"``; ``"int8"``, by blocks of 32 weights; ``"auto"``
                 takes the faster one, as measured on this machine when the graph was made, of those whose vectors have
-                a cosine of 0.999 or more to float32.
+                a cosine of 0.999 or more to float32, and bfloat16 for many queries in one call where the processor
+                computes in it.
+            runtime: what documents, and many queries in one call, are run by: ``"torch"``, ``"openvino"``, or
+                ``"auto"``, which takes OpenVINO where it is installed and the processor computes in bfloat16.
             threads: processor threads that one pass may use; None takes as many as there are cores, up to 4.
             kept_queries: of how many queries, those that came last, the vectors are kept, so that asking again costs
                 no pass.
@@ -59,6 +70,7 @@ class OnnxEncoder(TorchEncoder):
             ModelNotFoundError: the model is nowhere on this machine.
             InputError: an argument is outside what the model offers.
             ArtifactError: the model's folder is damaged.
+            MissingExtraError: OpenVINO was asked for and is not installed.
         """
         super().__init__(
             model,
@@ -77,22 +89,45 @@ class OnnxEncoder(TorchEncoder):
         if threads is not None and threads < 1:
             raise InputError(f"found threads {threads}, expected at least 1")
         self._query_precision: QueryPrecision = query_precision
+        if runtime not in ("auto", "openvino", "torch"):
+            raise InputError(f"found runtime {runtime!r}, expected auto, openvino or torch")
+        if runtime == "openvino":
+            require("openvino", extra="openvino")
+            if precision == "float32":
+                raise InputError("found precision 'float32' and runtime 'openvino', which is asked for bfloat16")
+        self._runtime: RuntimeName = runtime
         if kept_queries < 0:
             raise InputError(f"found kept_queries {kept_queries}, expected at least 0")
         self._threads = threads
         self._kept_queries = kept_queries
-        self._graph: QueryGraph | None = None
-        self._has_looked = False
-        self._opening = threading.Lock()
+        self._query_graph = Opened(self._opened_for_queries)
+        self._document_graph = Opened(self._opened_for_documents)
+        self._for_many = Opened(self._opened_for_many)
 
     @property
     def query_graph(self) -> QueryGraph | None:
         """What runs queries; None where no graph has been exported on this machine. Opened at the first call."""
-        with self._opening:
-            if not self._has_looked:
-                self._graph = self._opened()
-                self._has_looked = True
-            return self._graph
+        return self._query_graph.get()
+
+    @property
+    def document_graph(self) -> DocumentGraph | None:
+        """What runs documents; None where PyTorch does. Opened at the first call.
+
+        Raises:
+            ArtifactError: OpenVINO was asked for, and the graph is damaged or its vectors are not PyTorch's.
+        """
+        return self._document_graph.get()
+
+    def encode_documents(self, documents: Sequence[Document]) -> EncodedDocuments:
+        """Vectors of the documents, float32, shape (n_documents, dim), in their order, and which were cut.
+
+        Raises:
+            InputError: something other than a list of documents came.
+        """
+        graph = self.document_graph
+        if graph is None:
+            return super().encode_documents(documents)
+        return EncodedDocuments(*graph.vectors(self.document_texts(documents)))
 
     def prepare(self) -> bool:
         """Export the graph, unless this machine has it; takes some ten seconds, once a model and machine.
@@ -111,9 +146,9 @@ class OnnxEncoder(TorchEncoder):
         if folder is None or not (is_there(folder) or self._is_exported(folder)):
             return False
         remember_hash(self._folder)
-        with self._opening:
-            # Another process may have exported it since this one looked.
-            self._has_looked = self._graph is not None
+        # Another process may have exported it since this one looked.
+        for one in (self._query_graph, self._document_graph, self._for_many):
+            one.look_again()
         return self.query_graph is not None
 
     def on(self, device: str | None) -> TorchEncoder:
@@ -158,9 +193,14 @@ class OnnxEncoder(TorchEncoder):
         folder = graphs_folder()
         return None if folder is None else folder / graph_key(self.space)
 
-    def _opened(self) -> QueryGraph | None:
+    def _exported_folder(self) -> Path | None:
+        """The folder of the graph; None where there is none yet."""
         folder = self._graph_folder()
-        if folder is None or not is_there(folder):
+        return folder if folder is not None and is_there(folder) else None
+
+    def _opened_for_queries(self) -> QueryGraph | None:
+        folder = self._exported_folder()
+        if folder is None:
             return None
         return QueryGraph.open(
             folder,
@@ -169,4 +209,33 @@ class OnnxEncoder(TorchEncoder):
             precision=self._query_precision,
             threads=self._threads,
             kept_queries=self._kept_queries,
+            for_many=self._for_many.get,
         )
+
+    def _opened_for_documents(self) -> DocumentGraph | None:
+        folder = self._exported_folder()
+        if folder is None or self._runtime == "torch" or self._precision == "float32":
+            return None
+        from routeret.encoders.onnx.openvino_runtime import is_worthwhile
+
+        if self._runtime == "auto" and not is_worthwhile():
+            return None
+        try:
+            return DocumentGraph.open(
+                folder, max_tokens=self._max_tokens, prompt=self._document_prompt, threads=self._threads
+            )
+        except ArtifactError:
+            if self._runtime == "openvino":
+                raise
+            return None
+
+    def _opened_for_many(self) -> Runtime | None:
+        if self._query_precision != "auto" or self._precision == "float32":
+            return None
+        if self.document_graph is not None:
+            return self.document_graph.runtime
+        if not self.halves_documents:
+            return None
+        from routeret.encoders.onnx.torch_runtime import TorchRuntime
+
+        return TorchRuntime(self)

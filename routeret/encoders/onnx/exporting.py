@@ -8,40 +8,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from routeret.artifact import new_folder, write_manifest
 from routeret.encoders.model_folder import read_model_folder
-from routeret.encoders.onnx.query_graph import OUTPUT, SCALE, TOKENIZER, QueryGraph
-from routeret.encoders.onnx.store import FORMAT, KIND
+from routeret.encoders.onnx.onnx_runtime import OUTPUT, SCALE, matrix_names
+from routeret.encoders.onnx.probes import LEAST_COSINE, PROBES, cosines_of
+from routeret.encoders.onnx.query_graph import QueryGraph
+from routeret.encoders.onnx.store import FORMAT, KIND, TOKENIZER, graph_file
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import ArtifactError
 from routeret.optional import require
-from routeret.types import FloatArray
 
 ARCHITECTURES = frozenset({"bert", "distilbert", "mpnet", "roberta", "xlm-roberta"})
 """``model_type`` of the transformers that a graph can hold."""
 
-LEAST_COSINE = {"float32": 0.9999, "int8": 0.999}
-"""The least cosine between a graph's vector of a query and PyTorch's. Below 0.999 it would be another space's."""
-
+PRECISIONS = ("float32", "int8")
 _MODULES = frozenset({"Transformer", "Pooling", "Dense", "Dropout", "Normalize"})
 _QUANTISED_BLOCK = 32
 """Weights that share a scale. Blocks of 128 are a little faster and three times less exact."""
 _EXAMPLE_RANK = 3
 _ROUNDS = 30
-_PROBES = (
-    "tax",
-    "how do I reset a forgotten password",
-    "ÜBER den Zustand der Brücke, 2nd ed. (1987)",
-    "東京の天気 🌧 tomorrow",
-    "nurse, intensive care unit; night shift",
-    "Does a low dose of aspirin lower the risk of a second stroke in adults older than sixty years?",
-    "select name from clients where city = 'Oslo' order by id desc limit 10;",
-    "blue cotton shirt with long sleeves, size M",
-    " ".join(["The committee met again and postponed the decision about the harbour."] * 12),
-)
-"""Short and long, several scripts, a code; what graph and PyTorch are compared on."""
 
 
 def is_exportable(encoder: TorchEncoder) -> bool:
@@ -104,11 +89,11 @@ def _export(encoder: TorchEncoder, folder: Path) -> dict[str, Any]:
 
     model = encoder.fresh_model()
     tokenizer: Any = model.tokenizer
-    module = GraphModule(encoder, model).eval()
+    module = GraphModule(encoder, model, attention="eager").eval()
     (folder / TOKENIZER).write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
     inputs = [name for name in tokenizer.model_input_names if name in tokenizer(["a text"], return_tensors="np")]
     example, shapes = _example(module, inputs)
-    names = [*inputs, SCALE, *(f"{letter}{place}" for letter in "AB" for place in range(len(module.layers)))]
+    names = [*inputs, SCALE, *matrix_names(len(module.layers))]
     with _quiet(), torch.inference_mode():
         program: Any = torch.onnx.export(
             module,
@@ -120,8 +105,8 @@ def _export(encoder: TorchEncoder, folder: Path) -> dict[str, Any]:
             verbose=False,
         )
         # Weights in a file of their own are mapped when a graph is opened, not read and copied.
-        program.save(str(folder / "float32.onnx"), external_data=True)
-        _quantise(folder / "float32.onnx", folder / "int8.onnx")
+        program.save(str(graph_file(folder, "float32")), external_data=True)
+        _quantise(graph_file(folder, "float32"), graph_file(folder, "int8"))
     return {"inputs": inputs, "padding": tokenizer.pad_token_id, "dim": encoder.dim, "layers": module.layers}
 
 
@@ -157,16 +142,16 @@ def _quantise(source: Path, target: Path) -> None:
 
 def _measured(encoder: TorchEncoder, folder: Path, fields: dict[str, Any]) -> dict[str, dict[str, float]]:
     """The least cosine of the graphs' vectors to PyTorch's, and the least time of a short query, in milliseconds."""
-    theirs = encoder.encode_queries(_PROBES, model=encoder.fresh_model())
-    opened = {precision: _opened(encoder, folder, fields, precision) for precision in LEAST_COSINE}
+    theirs = encoder.encode_queries(PROBES, model=encoder.fresh_model())
+    opened = {precision: _opened(encoder, folder, fields, precision) for precision in PRECISIONS}
     graphs = {precision: graph for precision, graph in opened.items() if graph is not None}
-    cosines = {precision: cosines_of(graph.vectors(_PROBES), theirs) for precision, graph in graphs.items()}
+    cosines = {precision: cosines_of(graph.vectors(PROBES), theirs) for precision, graph in graphs.items()}
     seconds: dict[str, list[float]] = {precision: [] for precision in graphs}
     # In turns, so that what else the machine does hits all alike.
     for _ in range(_ROUNDS):
         for precision, graph in graphs.items():
             start = time.perf_counter()
-            graph.vectors([_PROBES[1]])
+            graph.vectors([PROBES[1]])
             seconds[precision].append(time.perf_counter() - start)
     return {
         precision: {
@@ -188,13 +173,6 @@ def _opened(encoder: TorchEncoder, folder: Path, fields: dict[str, Any], precisi
         if precision == "float32":
             raise
         return None
-
-
-def cosines_of(left: FloatArray, right: FloatArray) -> FloatArray:
-    """The cosine of every row of one with that of the other, shape (n_rows,)."""
-    lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
-    cosines: FloatArray = np.einsum("nd,nd->n", left, right) / lengths
-    return cosines
 
 
 @contextmanager

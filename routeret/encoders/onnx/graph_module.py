@@ -1,7 +1,8 @@
 """What is exported: a base's transformer, with room for low-rank adapters, and what follows it."""
 
+import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -19,17 +20,19 @@ class GraphModule(torch.nn.Module):
         layers: name, n_inputs and n_outputs of every layer that adapters may change.
     """
 
-    def __init__(self, encoder: TorchEncoder, model: "SentenceTransformer") -> None:
+    def __init__(
+        self, encoder: TorchEncoder, model: "SentenceTransformer", *, attention: Literal["eager", "sdpa"]
+    ) -> None:
         """Change the model's layers.
 
         Args:
             encoder: made the model.
-            model: of weights of its own; is changed.
+            model: of modules of its own; is changed.
+            attention: written out as plain products, which an exported graph runs faster on few tokens, or fused.
         """
         super().__init__()
         transformer = transformer_of(model)
-        # Written out, attention becomes plain products, which run faster on few tokens than a fused one.
-        transformer.config._attn_implementation = "eager"  # type: ignore[union-attr]
+        transformer.config._attn_implementation = attention  # type: ignore[union-attr]
         self.model = model
         self._encoder = encoder
         self._given = _GivenMatrices()
@@ -48,7 +51,7 @@ class GraphModule(torch.nn.Module):
         down: Sequence[torch.Tensor],
         up: Sequence[torch.Tensor],
     ) -> torch.Tensor:
-        """Vectors, float32, shape (n_texts, dim).
+        """Vectors, float32, shape (n_texts, dim). Several threads may call it.
 
         Args:
             tokens: what the transformer reads, each of shape (n_texts, n_tokens).
@@ -57,13 +60,13 @@ class GraphModule(torch.nn.Module):
             up: B of every layer, shape (n_ranks, n_outputs).
         """
         self._given.scale, self._given.down, self._given.up = scale, down, up
-        states = transformer_of(self.model)(**tokens).last_hidden_state
+        states = transformer_of(self.model)(**tokens).last_hidden_state.float()
         features = {"token_embeddings": states, "attention_mask": tokens["attention_mask"]}
         return self._encoder.pooled(self.model, features)
 
 
-class _GivenMatrices:
-    """What the layers of one call add."""
+class _GivenMatrices(threading.local):
+    """What the layers of one call add; of every thread its own."""
 
     scale: torch.Tensor
     down: Sequence[torch.Tensor]

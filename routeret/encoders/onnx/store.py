@@ -9,6 +9,7 @@ from routeret.space import Space
 
 FORMAT = 1
 KIND = "query graph"
+TOKENIZER = "tokenizer.json"
 VARIABLE = "ROUTERET_GRAPHS"
 """The environment variable that names another folder, or ``off``."""
 
@@ -43,3 +44,8 @@ def graph_key(space: Space) -> str:
     """32 hexadecimal digits of what decides a graph: the model and what follows it; no prompt and no token limit."""
     parts = [FORMAT, space.model, space.pooling, space.dim, space.unit_length]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
+
+
+def graph_file(folder: Path, precision: str) -> Path:
+    """The file of a graph's arithmetic."""
+    return folder / f"{precision}.onnx"

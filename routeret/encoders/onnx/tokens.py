@@ -2,6 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from routeret.types import BoolArray
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
 
 _CHARACTERS_PER_TOKEN = 64
 """A text is first read up to this many characters per token of the limit: a tokenizer reads a text to its end before
@@ -29,10 +37,19 @@ class Tokens:
 
     def read(self, texts: Sequence[str]) -> list[list[int]]:
         """Token numbers of every text, at most the limit."""
+        return [one.ids for one in self._encoded(texts)]
+
+    def read_and_tell_cut(self, texts: Sequence[str]) -> tuple[list[list[int]], BoolArray]:
+        """Token numbers of every text, at most the limit, and bool, shape (n_texts,): whether the limit cut it."""
+        encoded = self._encoded(texts)
+        is_cut: BoolArray = np.array([bool(one.overflowing) for one in encoded], dtype=np.bool_)
+        return [one.ids for one in encoded], is_cut
+
+    def _encoded(self, texts: Sequence[str]) -> list["Encoding"]:
         prompt = self._prompt
         n_characters = self._max_tokens * _CHARACTERS_PER_TOKEN
-        read = [one.ids for one in self._tokenizer.encode_batch_fast([prompt + text[:n_characters] for text in texts])]
+        encoded = self._tokenizer.encode_batch_fast([prompt + text[:n_characters] for text in texts])
         for place, text in enumerate(texts):
-            if len(text) > n_characters and len(read[place]) < self._max_tokens:
-                read[place] = self._tokenizer.encode(prompt + text).ids
-        return read
+            if len(text) > n_characters and not encoded[place].overflowing:
+                encoded[place] = self._tokenizer.encode(prompt + text)
+        return encoded

@@ -1,0 +1,81 @@
+"""The exported graph of a base, run for documents."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from routeret.artifact import read_manifest
+from routeret.encoders.onnx.onnx_runtime import OnnxRuntime
+from routeret.encoders.onnx.openvino_runtime import OpenvinoRuntime
+from routeret.encoders.onnx.probes import LEAST_COSINE, PROBES, cosines_of
+from routeret.encoders.onnx.runtime import Runtime
+from routeret.encoders.onnx.store import FORMAT, KIND, TOKENIZER, graph_file
+from routeret.encoders.onnx.text_passes import GraphFacts, vectors_of
+from routeret.encoders.onnx.tokens import Tokens
+from routeret.errors import ArtifactError, MissingExtraError
+from routeret.types import BoolArray, FloatArray
+
+
+class DocumentGraph:
+    """An opened graph that several threads may run."""
+
+    def __init__(self, runtime: Runtime, tokens: Tokens, facts: GraphFacts) -> None:
+        """Keep what :meth:`open` has read.
+
+        Args:
+            runtime: computes.
+            tokens: reads texts.
+            facts: of the graph.
+        """
+        self._runtime = runtime
+        self._tokens = tokens
+        self._facts = facts
+
+    @property
+    def runtime(self) -> Runtime:
+        """What computes."""
+        return self._runtime
+
+    @classmethod
+    def open(cls, folder: Path, *, max_tokens: int, prompt: str, threads: int | None) -> "DocumentGraph":
+        """The graph of a folder, run by OpenVINO, once its vectors were found to be those of the space.
+
+        Args:
+            folder: :func:`~routeret.encoders.onnx.exporting.export_query_graph` wrote it.
+            max_tokens: longer texts are cut.
+            prompt: put before every text.
+            threads: how many passes run at once; None takes as many as there are cores, up to 4.
+
+        Raises:
+            ArtifactError: the folder is damaged, or the vectors differ from the graph's in float32.
+            MissingExtraError: OpenVINO is not installed.
+        """
+        facts = GraphFacts.of(read_manifest(folder, kind=KIND, format_number=FORMAT, verify=False))
+        file = graph_file(folder, "float32")
+        try:
+            runtime = OpenvinoRuntime(file, facts, threads=threads)
+            tokens = Tokens(folder / TOKENIZER, max_tokens=max_tokens, prompt=prompt)
+            probes = tokens.read(PROBES)
+            exact = vectors_of(probes, OnnxRuntime(file, facts.layers), facts)
+            least = float(cosines_of(vectors_of(probes, runtime, facts), exact).min())
+        except (MissingExtraError, MemoryError):
+            raise
+        except Exception as error:
+            # Tokenizers and both runtimes raise Exception itself for a file that they cannot read.
+            raise ArtifactError(
+                f"{folder} cannot be run by OpenVINO: {error}; remove the folder, preparing writes it again"
+            ) from error
+        if least < LEAST_COSINE["bfloat16"]:
+            raise ArtifactError(
+                f"OpenVINO writes vectors of a cosine of {least:.5f} to the exact ones of {folder}, expected at least "
+                f"{LEAST_COSINE['bfloat16']}; use PyTorch, runtime='torch'"
+            )
+        return cls(runtime, tokens, facts)
+
+    def vectors(self, texts: Sequence[str]) -> tuple[FloatArray, BoolArray]:
+        """Vectors of documents, float32, shape (n_texts, dim), in their order, and whether the limit cut each.
+
+        Args:
+            texts: of the documents, without the prompt.
+        """
+        token_lists, is_cut = self._tokens.read_and_tell_cut(texts)
+        return vectors_of(token_lists, self._runtime, self._facts), is_cut

@@ -1,0 +1,155 @@
+"""Running an exported graph by OpenVINO, which computes many tokens in bfloat16 without PyTorch."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from routeret.encoders.adapter import Adapter
+from routeret.encoders.onnx.adapter_matrices import AdapterMatrices, acting_in, scales
+from routeret.encoders.onnx.onnx_runtime import SCALE, default_threads, matrix_names
+from routeret.encoders.onnx.text_passes import GraphFacts
+from routeret.optional import is_installed, require
+from routeret.types import FloatArray, IntArray
+
+_TOKENS_PER_STEP = 8
+"""Rows are filled up to a multiple of so many tokens: of every new shape OpenVINO prepares its products anew."""
+
+
+class OpenvinoRuntime:
+    """A graph on the processor, a pass on every core; see :class:`~routeret.encoders.onnx.runtime.Runtime`."""
+
+    tokens_per_pass = 512
+
+    def __init__(self, file: Path, facts: GraphFacts, *, threads: int | None = None) -> None:
+        """Compile the graph without its adapters; with them it is compiled when one first acts.
+
+        Args:
+            file: a graph in float32, with its weights beside it.
+            facts: of the graph.
+            threads: how many passes run at once, each on a core; None takes as many as there are cores, up to 4.
+
+        Raises:
+            MissingExtraError: OpenVINO is not installed.
+        """
+        openvino: Any = require("openvino", extra="openvino")
+        self._core: Any = openvino.Core()
+        self._file = file
+        self._facts = facts
+        self._n_at_once = threads or default_threads()
+        self._base = _Requests(self._compiled(self._without_adapters()))
+        self._adapted: _Requests | None = None
+        self._compiling = threading.Lock()
+        self._matrices = AdapterMatrices(facts.layers, self._as_tensors)
+
+    def vectors(self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None]) -> FloatArray:
+        """Vectors of one pass, float32, shape (n_rows, dim).
+
+        Args:
+            inputs: what the transformer reads, each of shape (n_rows, n_tokens), by its name.
+            adapters: what every row passes through, None for the base alone.
+
+        Raises:
+            InputError: an adapter does not fit the layers of the base.
+        """
+        acting = acting_in(adapters)
+        given: dict[str, Any] = {name: self._filled(name, array) for name, array in inputs.items()}
+        if not acting:
+            return self._base.run(given)
+        given |= {SCALE: scales(adapters, acting)} | self._matrices.of(acting)
+        return self._with_adapters().run(given)
+
+    def each(self, compute: Callable[[IntArray], None], passes: Iterator[IntArray]) -> None:
+        """Compute a pass on every core, the longest first.
+
+        Args:
+            compute: one pass; several run at once.
+            passes: which texts each holds, the shortest first.
+        """
+        waiting = list(passes)[::-1]
+        if min(len(waiting), self._n_at_once) < 2:
+            for rows in waiting:
+                compute(rows)
+            return
+        with ThreadPoolExecutor(self._n_at_once, thread_name_prefix="routeret-pass") as pool:
+            for _ in pool.map(compute, waiting):
+                pass
+
+    def _with_adapters(self) -> "_Requests":
+        with self._compiling:
+            if self._adapted is None:
+                self._adapted = _Requests(self._compiled(self._core.read_model(str(self._file))))
+            return self._adapted
+
+    def _without_adapters(self) -> Any:  # noqa: ANN401 - openvino has no types
+        """The graph without what adapters add, which would cost a pass of the base as much again."""
+        model = self._core.read_model(str(self._file))
+        matrices = set(matrix_names(len(self._facts.layers)))
+        given = [one for one in model.get_parameters() if one.get_friendly_name() in matrices | {SCALE}]
+        for parameter in given:
+            if parameter.get_friendly_name().startswith("B"):
+                _bypass(parameter)
+        for parameter in given:
+            model.remove_parameter(parameter)
+        model.validate_nodes_and_infer_types()
+        return model
+
+    def _compiled(self, model: Any) -> Any:  # noqa: ANN401 - openvino has no types
+        is_halved = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if is_halved else "f32",
+            "INFERENCE_NUM_THREADS": self._n_at_once,
+            "NUM_STREAMS": self._n_at_once,
+        }
+        return self._core.compile_model(model, "CPU", settings)
+
+    def _filled(self, name: str, array: IntArray) -> IntArray:
+        missing = -array.shape[1] % _TOKENS_PER_STEP
+        fill = self._facts.padding if name == "input_ids" else 0
+        return np.pad(array, ((0, 0), (0, missing)), constant_values=fill)
+
+    def _as_tensors(self, down: list[FloatArray], up: list[FloatArray]) -> dict[str, FloatArray]:
+        arrays = [np.ascontiguousarray(one) for one in (*down, *up)]
+        return dict(zip(matrix_names(len(down)), arrays, strict=True))
+
+
+class _Requests:
+    """Runs a compiled graph; a call takes a request that is idle, or makes one."""
+
+    def __init__(self, compiled: Any) -> None:  # noqa: ANN401 - openvino has no types
+        self._compiled = compiled
+        self._idle: list[Any] = []
+
+    def run(self, given: dict[str, Any]) -> FloatArray:
+        with self._request() as request:
+            vectors: FloatArray = request.infer(given, share_inputs=True)[0].copy()
+        return vectors
+
+    @contextmanager
+    def _request(self) -> Iterator[Any]:
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._compiled.create_infer_request()
+        yield request
+        self._idle.append(request)
+
+
+def _bypass(parameter: Any) -> None:  # noqa: ANN401 - openvino has no types
+    """Let a layer go without what the matrix B of its adapters adds."""
+    (product,) = {one.get_node() for one in parameter.output(0).get_target_inputs()}
+    (addition,) = {one.get_node() for one in product.output(0).get_target_inputs()}
+    (own,) = (one for one in addition.input_values() if one.get_node() != product)
+    addition.output(0).replace(own)
+
+
+def is_worthwhile() -> bool:
+    """Whether OpenVINO is installed and computes in bfloat16 here; without it PyTorch is as fast."""
+    if not is_installed("openvino"):
+        return False
+    openvino: Any = require("openvino", extra="openvino")
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

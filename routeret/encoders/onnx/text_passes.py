@@ -1,0 +1,79 @@
+"""Texts through a runtime: their tokens, in passes of like length."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from routeret.encoders.adapter import Adapter
+from routeret.encoders.onnx.adapter_matrices import Layer
+from routeret.encoders.onnx.runtime import Runtime
+from routeret.encoders.passes import passes_of
+from routeret.types import FloatArray, IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class GraphFacts:
+    """What an exported graph reads and writes.
+
+    Attributes:
+        inputs: names of what it reads of a text: token numbers, which are tokens, kinds.
+        padding: the token number that fills short rows.
+        dim: length of a vector.
+        layers: that adapters may change.
+    """
+
+    inputs: tuple[str, ...]
+    padding: int
+    dim: int
+    layers: tuple[Layer, ...]
+
+    @classmethod
+    def of(cls, manifest: dict[str, Any]) -> "GraphFacts":
+        """What the manifest of a graph's folder tells."""
+        layers = tuple((str(name), int(n_in), int(n_out)) for name, n_in, n_out in manifest["layers"])
+        return cls(tuple(manifest["inputs"]), int(manifest["padding"]), int(manifest["dim"]), layers)
+
+
+def vectors_of(
+    token_lists: Sequence[list[int]],
+    runtime: Runtime,
+    facts: GraphFacts,
+    *,
+    adapters: Sequence[Adapter | None] | None = None,
+) -> FloatArray:
+    """Vectors of some texts, float32, shape (n_texts, dim), in their order.
+
+    Args:
+        token_lists: token numbers of every text.
+        runtime: computes the passes.
+        facts: of the graph.
+        adapters: what every text passes through; None for the base alone.
+
+    Raises:
+        InputError: an adapter does not fit the layers of the base.
+    """
+    vectors: FloatArray = np.zeros((len(token_lists), facts.dim), dtype=np.float32)
+    chosen = [None] * len(token_lists) if adapters is None else adapters
+
+    def compute(rows: IntArray) -> None:
+        inputs = _inputs([token_lists[row] for row in rows], facts)
+        vectors[rows] = runtime.vectors(inputs, [chosen[row] for row in rows])
+
+    lengths = np.array([len(one) for one in token_lists], dtype=np.int64)
+    runtime.each(compute, passes_of(lengths, most_tokens=runtime.tokens_per_pass))
+    return vectors
+
+
+def _inputs(token_lists: Sequence[list[int]], facts: GraphFacts) -> dict[str, IntArray]:
+    shape = (len(token_lists), max(len(one) for one in token_lists))
+    arrays = {
+        "input_ids": np.full(shape, facts.padding, dtype=np.int64),
+        "attention_mask": np.zeros(shape, dtype=np.int64),
+        "token_type_ids": np.zeros(shape, dtype=np.int64),
+    }
+    for row, ids in enumerate(token_lists):
+        arrays["input_ids"][row, : len(ids)] = ids
+        arrays["attention_mask"][row, : len(ids)] = 1
+    return {name: arrays[name] for name in facts.inputs}

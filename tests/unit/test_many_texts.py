@@ -1,0 +1,185 @@
+"""Documents and many queries at once, by OpenVINO and by PyTorch in bfloat16: the vectors of the graph in float32."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from routeret.encoders import OnnxEncoder, TorchEncoder
+from routeret.encoders.onnx import document_graph, openvino_runtime
+from routeret.encoders.onnx.adapter_matrices import scales
+from routeret.encoders.onnx.onnx_runtime import OnnxRuntime
+from routeret.encoders.onnx.query_graph import MANY
+from routeret.encoders.onnx.torch_runtime import TorchRuntime
+from routeret.errors import ArtifactError, InputError, MissingExtraError
+from routeret.types import Document
+from tests.unit.test_onnx_encoder import adapter, cosines
+
+WORDS = ("bank", "card", "river", "water", "tax", "return")
+QUERIES = [" ".join(WORDS[: 1 + place % 6]) + f" {place}" for place in range(MANY)]
+DOCUMENTS = [
+    Document("short", "bank"),
+    Document("titled", "the river returns all of its water", title="river"),
+    Document("empty", ""),
+    Document("long", "tax return " * 200),
+    Document("one megabyte", "b" * 1_000_000),
+]
+
+
+@pytest.fixture
+def opened(graphs, e5_model, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
+
+    def open_it(runtime, **settings):
+        if runtime == "openvino":
+            pytest.importorskip("openvino")
+        return OnnxEncoder(e5_model, runtime=runtime, **settings)
+
+    return open_it
+
+
+@pytest.fixture(scope="module")
+def twin(e5_model):
+    return TorchEncoder(e5_model, device="cpu", precision="float32")
+
+
+def runtime_of(encoder, name):
+    """What runs many queries: OpenVINO, or PyTorch also where the processor has no bfloat16."""
+    return encoder.document_graph.runtime if name == "openvino" else TorchRuntime(encoder)
+
+
+def through(encoder, runtime, queries, adapters=None):
+    graph = encoder.query_graph
+    graph._for_many = lambda: runtime
+    return graph.vectors(queries, adapters=adapters)
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_many_queries_have_the_vectors_of_few(opened, twin, name):
+    encoder = opened(name)
+    found = through(encoder, runtime_of(encoder, name), QUERIES)
+    assert found.dtype == np.float32
+    assert cosines(found, twin.encode_queries(QUERIES)).min() > 0.999
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_rows_of_several_adapters_and_of_the_base_share_passes(opened, twin, name):
+    exact, encoder = opened("torch", query_precision="float32"), opened(name)
+    law, tax = adapter(twin, alpha=2.0), adapter(twin, rank=3, alpha=1.5, seed=1, first=4)
+    chosen = [(None, law, tax)[place % 3] for place in range(MANY)]
+    expected = exact.query_graph.vectors(QUERIES, adapters=chosen)
+    found = through(encoder, runtime_of(encoder, name), QUERIES, chosen)
+    assert cosines(found, expected).min() > 0.998
+    base = exact.query_graph.vectors(QUERIES)
+    adapted = [place for place, one in enumerate(chosen) if one is not None]
+    assert cosines(base, expected)[adapted].max() < 0.99
+
+
+@pytest.mark.parametrize("name", ["openvino", "torch"])
+def test_several_threads_share_a_runtime(opened, twin, name):
+    encoder, law = opened(name), adapter(twin)
+    runtime = runtime_of(encoder, name)
+    chosen = [law if place % 2 else None for place in range(MANY)]
+    alone, adapted = through(encoder, runtime, QUERIES), through(encoder, runtime, QUERIES, chosen)
+    with ThreadPoolExecutor(4) as pool:
+        of_base = [pool.submit(encoder.query_graph._computed, QUERIES) for _ in range(8)]
+        of_adapters = [pool.submit(encoder.query_graph.vectors, QUERIES, adapters=chosen) for _ in range(8)]
+    for one in of_base:
+        np.testing.assert_allclose(one.result(), alone, atol=1e-6)
+    for one in of_adapters:
+        np.testing.assert_allclose(one.result(), adapted, atol=1e-6)
+
+
+def test_what_runs_few_queries_runs_many_where_it_is_named(opened):
+    for precision in ("float32", "int8"):
+        assert opened("auto", query_precision=precision)._for_many.get() is None
+    assert opened("auto", precision="float32")._for_many.get() is None
+
+
+@pytest.mark.parametrize(("n_queries", "expected"), [(MANY - 1, 0), (MANY, 1)])
+def test_the_number_of_queries_decides(opened, n_queries, expected):
+    encoder, asked = opened("torch", kept_queries=0), []
+    graph = encoder.query_graph
+    graph._for_many = lambda: asked.append("many")
+    # Where nothing else runs many queries, what runs few does.
+    assert graph.vectors(QUERIES[:n_queries]).shape == (n_queries, 32)
+    assert len(asked) == expected
+
+
+def test_documents_have_the_vectors_that_pytorch_writes(opened, twin):
+    ours, theirs = opened("openvino").encode_documents(DOCUMENTS), twin.encode_documents(DOCUMENTS)
+    assert cosines(ours.vectors, theirs.vectors).min() > 0.999
+    np.testing.assert_array_equal(ours.truncated, theirs.truncated)
+    assert ours.truncated.tolist() == [False, True, False, True, False]
+    assert opened("openvino").encode_documents([]).vectors.shape == (0, 32)
+
+
+def test_a_document_of_just_the_limit_is_not_cut(opened):
+    encoder = opened("openvino", max_tokens=6, document_prompt="")
+    found = encoder.encode_documents(
+        [Document("4", "bank card river water"), Document("5", "bank card river water tax")]
+    )
+    assert found.truncated.tolist() == [False, True]
+
+
+def test_documents_need_no_torch(graphs, e5_model):
+    pytest.importorskip("openvino")
+    code = (
+        "import sys; from routeret.encoders import OnnxEncoder; from routeret.types import Document\n"
+        f"found = OnnxEncoder({str(e5_model)!r}, runtime='openvino').encode_documents([Document('a', 'bank')])\n"
+        "print(found.vectors.shape, 'torch' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"ROUTERET_GRAPHS": str(graphs)}
+    )
+    assert found.stdout.strip() == "(1, 32) False"
+
+
+def test_without_a_graph_pytorch_writes_documents(e5_model, monkeypatch, tmp_path):
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "none"))
+    assert OnnxEncoder(e5_model, runtime="openvino").document_graph is None
+
+
+def test_exact_documents_are_not_written_by_openvino(opened):
+    assert opened("auto", precision="float32").document_graph is None
+    pytest.importorskip("openvino")
+    with pytest.raises(InputError, match="precision 'float32' and runtime 'openvino'"):
+        opened("openvino", precision="float32")
+
+
+def test_openvino_that_is_not_installed_is_named(opened, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    assert opened("auto").document_graph is None
+    with pytest.raises(MissingExtraError, match=r"routeret\[openvino\]"):
+        OnnxEncoder(opened("auto").folder, runtime="openvino")
+
+
+def test_vectors_of_another_space_are_refused(opened, monkeypatch):
+    encoder = opened("openvino")
+    # Every cosine is at most 1.
+    monkeypatch.setitem(document_graph.LEAST_COSINE, "bfloat16", 1.01)
+    with pytest.raises(ArtifactError, match=r"OpenVINO writes vectors of a cosine of 0\.9.*expected at least 1\.01"):
+        encoder.encode_documents(DOCUMENTS)
+    monkeypatch.setattr(openvino_runtime, "is_worthwhile", lambda: True)
+    assert opened("auto").document_graph is None
+
+
+def test_a_rank_counts_in_the_rows_of_its_adapter(twin):
+    law, tax = adapter(twin, rank=2, alpha=6.0), adapter(twin, rank=1, alpha=0.5)
+    found = scales([law, None, tax], (law, tax))
+    np.testing.assert_array_equal(found[:, 0], [[3, 3, 0], [0, 0, 0], [0, 0, 0.5]])
+
+
+def test_padding_changes_nothing(opened):
+    encoder = opened("openvino")
+    assert isinstance(encoder.query_graph._runtime, OnnxRuntime)
+    runtime = encoder.document_graph.runtime
+    whole = {"input_ids": np.array([[2, 5, 6, 7, 8, 9, 10, 3]]), "token_type_ids": np.zeros((1, 8), dtype=np.int64)}
+    whole["attention_mask"] = np.ones((1, 8), dtype=np.int64)
+    cut = {name: array[:, :5] for name, array in whole.items()}
+    filled = {name: np.where(np.arange(8) < 5, array, 0) for name, array in whole.items()}
+    np.testing.assert_allclose(runtime.vectors(cut, [None]), runtime.vectors(filled, [None]), atol=1e-6)
