@@ -6,7 +6,7 @@ from typing import Any
 
 from routeret.encoders.devices import runs_on_processor
 from routeret.encoders.hashing import HASHING_DIM, HashingEncoder
-from routeret.encoders.onnx import OnnxEncoder
+from routeret.encoders.onnx import OnnxEncoder, StackedEncoder
 from routeret.encoders.resolve import DEFAULT_BASE, find_model
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import InputError
@@ -17,6 +17,7 @@ __all__ = [
     "DEFAULT_BASE",
     "HashingEncoder",
     "OnnxEncoder",
+    "StackedEncoder",
     "TorchEncoder",
     "find_model",
     "load_encoder",
@@ -63,7 +64,8 @@ def named_encoder(
 ) -> TorchEncoder | HashingEncoder:
     """Give the encoder of a model that can be named again, with settings of its own.
 
-    On a processor it runs queries by a graph where one has been exported, see :class:`OnnxEncoder`.
+    On a processor it runs queries by a graph where one has been exported, see :class:`OnnxEncoder`; on a GPU it runs
+    those of several adapters in one pass, see :class:`StackedEncoder`.
 
     Args:
         model: a folder or the name of a model; ``"hashing"`` or ``"hashing-<dim>"`` for the one without a model.
@@ -89,8 +91,9 @@ def named_encoder(
         "download": download,
     }
     if domain is None:
-        by_graph = runs_on_processor(device) and is_installed("onnxruntime")
-        return OnnxEncoder(model, **settings) if by_graph else TorchEncoder(model, **settings)
+        if not runs_on_processor(device):
+            return StackedEncoder(model, **settings)
+        return OnnxEncoder(model, **settings) if is_installed("onnxruntime") else TorchEncoder(model, **settings)
     # Importing it loads PyTorch.
     from routeret.encoders.moe import MoeEncoder
 

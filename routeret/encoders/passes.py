@@ -7,6 +7,21 @@ import numpy as np
 
 from routeret.types import IntArray
 
+_TOKENS_PER_PASS = {"cpu": 1024}
+_TOKENS_PER_PASS_ELSEWHERE = 32_768
+
+
+def tokens_per_pass(device: str) -> int:
+    """Rows times the longest of them, at most, that PyTorch computes best at once on a kind of device."""
+    return _TOKENS_PER_PASS.get(device, _TOKENS_PER_PASS_ELSEWHERE)
+
+
+def passes_at_once(device: str) -> int:
+    """How many passes PyTorch computes best side by side on a kind of device."""
+    import torch
+
+    return torch.get_num_threads() if device == "cpu" else 1
+
 
 def passes_of(lengths: IntArray, *, most_tokens: int, most_rows: int | None = None) -> Iterator[IntArray]:
     """The texts of every pass; those of like length share one, so that little is computed on padding.

@@ -18,7 +18,7 @@ import numpy as np
 from routeret.encoders.content import model_hash
 from routeret.encoders.inputs import checked_documents, checked_texts
 from routeret.encoders.model_folder import read_model_folder
-from routeret.encoders.passes import passes_of, side_by_side
+from routeret.encoders.passes import passes_at_once, passes_of, side_by_side, tokens_per_pass
 from routeret.encoders.resolve import find_model
 from routeret.errors import InputError
 from routeret.space import NO_TOKEN_LIMIT, Space
@@ -36,8 +36,6 @@ _DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d+)?")
 _CHARACTERS_PER_TOKEN = 64
 """A text is first read up to this many characters per token of the limit; see :meth:`TorchEncoder._heads`."""
 _TEXTS_PER_TOKENIZER_CALL = 256
-_TOKENS_PER_PASS = {"cpu": 1024}
-_TOKENS_PER_PASS_ELSEWHERE = 32_768
 
 
 class TorchEncoder:
@@ -300,16 +298,13 @@ class TorchEncoder:
 
     def _each_pass(self, model: "SentenceTransformer", lengths: IntArray, compute: Callable[[IntArray], None]) -> None:
         """Compute the passes that texts of these lengths need."""
-        import torch
-
-        most_tokens = _TOKENS_PER_PASS.get(model.device.type, _TOKENS_PER_PASS_ELSEWHERE)
+        most_tokens = tokens_per_pass(model.device.type)
         counted = np.minimum(lengths, self._max_tokens)
         if self._batch_size is None:
             passes = passes_of(counted, most_tokens=most_tokens)
         else:
             passes = passes_of(counted, most_tokens=NO_TOKEN_LIMIT, most_rows=self._batch_size)
-        threads = torch.get_num_threads() if model.device.type == "cpu" else 1
-        side_by_side(compute, passes, threads=threads)
+        side_by_side(compute, passes, threads=passes_at_once(model.device.type))
 
     @property
     def halves_documents(self) -> bool:

@@ -6,8 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+import torch
 
-from routeret.encoders import OnnxEncoder, TorchEncoder
+from routeret.encoders import OnnxEncoder, StackedEncoder, TorchEncoder, load_encoder
+from routeret.encoders.adapted import AdaptedQueries
 from routeret.encoders.onnx import document_graph, openvino_runtime
 from routeret.encoders.onnx.adapter_matrices import scales
 from routeret.encoders.onnx.onnx_runtime import OnnxRuntime
@@ -68,7 +70,7 @@ def test_many_queries_have_the_vectors_of_few(opened, twin, name):
 @pytest.mark.parametrize("name", ["openvino", "torch"])
 def test_rows_of_several_adapters_and_of_the_base_share_passes(opened, twin, name):
     exact, encoder = opened("torch", query_precision="float32"), opened(name)
-    law, tax = adapter(twin, alpha=2.0), adapter(twin, rank=3, alpha=1.5, seed=1, first=4)
+    law, tax = adapter(twin, alpha=0.5), adapter(twin, rank=3, alpha=1.5, seed=1, first=4)
     chosen = [(None, law, tax)[place % 3] for place in range(MANY)]
     expected = exact.query_graph.vectors(QUERIES, adapters=chosen)
     found = through(encoder, runtime_of(encoder, name), QUERIES, chosen)
@@ -76,6 +78,18 @@ def test_rows_of_several_adapters_and_of_the_base_share_passes(opened, twin, nam
     base = exact.query_graph.vectors(QUERIES)
     adapted = [place for place, one in enumerate(chosen) if one is not None]
     assert cosines(base, expected)[adapted].max() < 0.99
+
+
+def test_in_float32_passes_of_pytorch_are_exact(opened, twin):
+    encoder = opened("torch")
+    runtime = TorchRuntime(twin)
+    law, tax = adapter(twin), adapter(twin, rank=3, alpha=1.5, seed=1, first=4)
+    chosen = [(None, law, tax)[place % 3] for place in range(MANY)]
+    expected = twin.encode_queries(QUERIES)
+    for one in (law, tax):
+        rows = [row for row, found in enumerate(chosen) if found is one]
+        expected[rows] = AdaptedQueries(twin, one).encode_queries([QUERIES[row] for row in rows])
+    np.testing.assert_allclose(through(encoder, runtime, QUERIES, chosen), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["openvino", "torch"])
@@ -183,3 +197,55 @@ def test_padding_changes_nothing(opened):
     cut = {name: array[:, :5] for name, array in whole.items()}
     filled = {name: np.where(np.arange(8) < 5, array, 0) for name, array in whole.items()}
     np.testing.assert_allclose(runtime.vectors(cut, [None]), runtime.vectors(filled, [None]), atol=1e-6)
+
+
+# --- the same arithmetic without an export, as a GPU runs it ---------------------------------------------------------
+
+
+def test_base_and_adapters_share_passes_without_an_export(e5_model, twin):
+    encoder = StackedEncoder(e5_model, device="cpu", precision="bfloat16")
+    law = adapter(twin, alpha=0.5)
+    graph = encoder.query_graph
+    assert graph is not None
+    assert cosines(encoder.encode_queries(QUERIES), twin.encode_queries(QUERIES)).min() > 0.999
+    mixed = graph.vectors(QUERIES, adapters=[law if place % 2 else None for place in range(MANY)])
+    expected = twin.encode_queries(QUERIES)
+    expected[1::2] = AdaptedQueries(twin, law).encode_queries(QUERIES[1::2])
+    assert cosines(mixed, expected).min() > 0.998
+    assert encoder.encode_queries([]).shape == (0, 32)
+
+
+def test_a_query_that_comes_again_is_not_computed_again(e5_model, monkeypatch):
+    encoder = StackedEncoder(e5_model, device="cpu", precision="bfloat16")
+    first = encoder.encode_queries(QUERIES[:3])
+    monkeypatch.setattr(TorchRuntime, "vectors", lambda *_: pytest.fail("computed again"))
+    np.testing.assert_array_equal(encoder.encode_queries(QUERIES[:3]), first)
+
+
+def test_float32_is_left_to_pytorch(e5_model, twin):
+    encoder = StackedEncoder(e5_model, device="cpu", precision="float32")
+    assert encoder.query_graph is None
+    np.testing.assert_array_equal(encoder.encode_queries(QUERIES), twin.encode_queries(QUERIES))
+
+
+def test_a_copy_for_another_device_has_a_graph_of_its_own(e5_model):
+    encoder = StackedEncoder(e5_model, device="cpu", precision="bfloat16")
+    other = encoder.on("cpu")
+    assert encoder.query_graph is not None
+    assert other.query_graph is not encoder.query_graph
+    assert other._model is not encoder._model
+
+
+def test_a_gpu_gets_the_encoder_without_an_export(e5_model):
+    assert type(load_encoder(e5_model, device="cuda")) is StackedEncoder
+    assert type(load_encoder(e5_model, device="cpu").on("cuda")) is StackedEncoder
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_writes_what_the_processor_writes(e5_model, twin):
+    law = adapter(twin, alpha=0.5)
+    encoder = StackedEncoder(e5_model, device="cuda")
+    assert cosines(encoder.encode_queries(QUERIES), twin.encode_queries(QUERIES)).min() > 0.999
+    adapted = AdaptedQueries(encoder, law).encode_queries(QUERIES)
+    assert cosines(adapted, AdaptedQueries(twin, law).encode_queries(QUERIES)).min() > 0.998

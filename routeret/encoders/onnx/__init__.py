@@ -1,5 +1,6 @@
-"""Queries run by ONNX Runtime: one graph for a base and all adapters of it, exported once a model and machine."""
+"""One graph for a base and all adapters of it: exported once a model and machine, and run by what is fastest there."""
 
 from routeret.encoders.onnx.encoder import OnnxEncoder
+from routeret.encoders.onnx.stacked_encoder import StackedEncoder
 
-__all__ = ["OnnxEncoder"]
+__all__ = ["OnnxEncoder", "StackedEncoder"]

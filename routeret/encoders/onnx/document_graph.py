@@ -53,7 +53,7 @@ class DocumentGraph:
         file = graph_file(folder, "float32")
         try:
             runtime = OpenvinoRuntime(file, facts, threads=threads)
-            tokens = Tokens(folder / TOKENIZER, max_tokens=max_tokens, prompt=prompt)
+            tokens = Tokens((folder / TOKENIZER).read_text(encoding="utf-8"), max_tokens=max_tokens, prompt=prompt)
             probes = tokens.read(PROBES)
             exact = vectors_of(probes, OnnxRuntime(file, facts.layers), facts)
             least = float(cosines_of(vectors_of(probes, runtime, facts), exact).min())

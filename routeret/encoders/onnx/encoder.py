@@ -11,6 +11,7 @@ from routeret.encoders.onnx.opened import Opened
 from routeret.encoders.onnx.query_graph import QueryGraph
 from routeret.encoders.onnx.remembering import remember_hash, remembered_hash
 from routeret.encoders.onnx.runtime import Runtime
+from routeret.encoders.onnx.stacked_encoder import StackedEncoder
 from routeret.encoders.onnx.store import VARIABLE, graph_key, graphs_folder, is_there
 from routeret.encoders.torch import Precision, TorchEncoder
 from routeret.errors import ArtifactError, InputError, RouteretError
@@ -155,7 +156,7 @@ class OnnxEncoder(TorchEncoder):
         """The same model on a device, not yet loaded; on a processor with the graph that is open."""
         if runs_on_processor(device):
             return super().on(device)
-        return TorchEncoder(
+        return StackedEncoder(
             self.folder,
             device=device,
             max_tokens=self._max_tokens,
@@ -174,10 +175,11 @@ class OnnxEncoder(TorchEncoder):
         """Export the graph; gives whether there is one, which is not where the model has parts that it cannot hold."""
         from routeret.encoders.onnx.exporting import export_query_graph, is_exportable
 
-        if not is_exportable(self):
+        model = self.fresh_model()
+        if not is_exportable(self, model):
             return False
         try:
-            export_query_graph(self, folder)
+            export_query_graph(self, model, folder)
         except RouteretError:
             raise
         except Exception as error:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from routeret.artifact import new_folder, write_manifest
 from routeret.encoders.model_folder import read_model_folder
@@ -17,6 +17,10 @@ from routeret.encoders.onnx.store import FORMAT, KIND, TOKENIZER, graph_file
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import ArtifactError
 from routeret.optional import require
+from routeret.types import FloatArray
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 ARCHITECTURES = frozenset({"bert", "distilbert", "mpnet", "roberta", "xlm-roberta"})
 """``model_type`` of the transformers that a graph can hold."""
@@ -29,8 +33,13 @@ _EXAMPLE_RANK = 3
 _ROUNDS = 30
 
 
-def is_exportable(encoder: TorchEncoder) -> bool:
-    """Whether a graph can hold all parts of a model, and reads texts as the model does."""
+def is_exportable(encoder: TorchEncoder, model: "SentenceTransformer") -> bool:
+    """Whether a graph can hold all parts of a model, and reads texts as the model does.
+
+    Args:
+        encoder: of the model.
+        model: that the encoder made.
+    """
     modules = read_model_folder(encoder.folder).modules
     architecture = modules[0].config.get("architecture", {}).get("model_type")
     kinds = {module.kind for module in modules}
@@ -39,17 +48,18 @@ def is_exportable(encoder: TorchEncoder) -> bool:
     if not all(module.config.get("include_prompt", True) for module in modules if module.kind == "Pooling"):
         # Its vectors depend on where the prompt ends, which a graph is not told.
         return False
-    tokenizer: Any = encoder.fresh_model().tokenizer
+    tokenizer: Any = model.tokenizer
     return bool(tokenizer.is_fast and tokenizer.padding_side == tokenizer.truncation_side == "right")
 
 
-def export_query_graph(encoder: TorchEncoder, folder: Path) -> None:
+def export_query_graph(encoder: TorchEncoder, model: "SentenceTransformer", folder: Path) -> None:
     """Write a new folder, whole or not at all: the graph in two precisions, its tokenizer, and how they compare.
 
     Another process may write the same folder meanwhile; then its folder stays.
 
     Args:
         encoder: of a model for which :func:`is_exportable`.
+        model: that the encoder made, with weights of its own; is changed.
         folder: need not exist.
 
     Raises:
@@ -60,8 +70,9 @@ def export_query_graph(encoder: TorchEncoder, folder: Path) -> None:
         require(library, extra="cpu")
     try:
         with new_folder(folder) as temporary:
-            fields = _export(encoder, temporary)
-            measured = _measured(encoder, temporary, fields)
+            exact = encoder.encode_queries(PROBES, model=model)
+            fields = _export(encoder, model, temporary)
+            measured = _measured(encoder, temporary, fields, exact)
             good = [name for name, one in measured.items() if one["least_cosine"] >= LEAST_COSINE[name]]
             if "float32" not in good:
                 raise ArtifactError(
@@ -77,8 +88,8 @@ def export_query_graph(encoder: TorchEncoder, folder: Path) -> None:
             raise
 
 
-def _export(encoder: TorchEncoder, folder: Path) -> dict[str, Any]:
-    """Write tokenizer and graphs.
+def _export(encoder: TorchEncoder, model: "SentenceTransformer", folder: Path) -> dict[str, Any]:
+    """Write tokenizer and graphs; changes the model.
 
     Returns:
         The fields of the manifest that tell what the graph reads.
@@ -87,11 +98,10 @@ def _export(encoder: TorchEncoder, folder: Path) -> dict[str, Any]:
 
     from routeret.encoders.onnx.graph_module import GraphModule
 
-    model = encoder.fresh_model()
     tokenizer: Any = model.tokenizer
     module = GraphModule(encoder, model, attention="eager").eval()
     (folder / TOKENIZER).write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
-    inputs = [name for name in tokenizer.model_input_names if name in tokenizer(["a text"], return_tensors="np")]
+    inputs = inputs_of(tokenizer)
     example, shapes = _example(module, inputs)
     names = [*inputs, SCALE, *matrix_names(len(module.layers))]
     with _quiet(), torch.inference_mode():
@@ -108,6 +118,11 @@ def _export(encoder: TorchEncoder, folder: Path) -> dict[str, Any]:
         program.save(str(graph_file(folder, "float32")), external_data=True)
         _quantise(graph_file(folder, "float32"), graph_file(folder, "int8"))
     return {"inputs": inputs, "padding": tokenizer.pad_token_id, "dim": encoder.dim, "layers": module.layers}
+
+
+def inputs_of(tokenizer: Any) -> list[str]:  # noqa: ANN401 - tokenizers of many kinds
+    """The names of what a transformer reads of a text."""
+    return [name for name in tokenizer.model_input_names if name in tokenizer(["a text"], return_tensors="np")]
 
 
 def _example(module: Any, inputs: list[str]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:  # noqa: ANN401 - imported late
@@ -140,12 +155,13 @@ def _quantise(source: Path, target: Path) -> None:
     quantizer.model.save_model_to_file(str(target), use_external_data_format=True)
 
 
-def _measured(encoder: TorchEncoder, folder: Path, fields: dict[str, Any]) -> dict[str, dict[str, float]]:
+def _measured(
+    encoder: TorchEncoder, folder: Path, fields: dict[str, Any], exact: FloatArray
+) -> dict[str, dict[str, float]]:
     """The least cosine of the graphs' vectors to PyTorch's, and the least time of a short query, in milliseconds."""
-    theirs = encoder.encode_queries(PROBES, model=encoder.fresh_model())
     opened = {precision: _opened(encoder, folder, fields, precision) for precision in PRECISIONS}
     graphs = {precision: graph for precision, graph in opened.items() if graph is not None}
-    cosines = {precision: cosines_of(graph.vectors(PROBES), theirs) for precision, graph in graphs.items()}
+    cosines = {precision: cosines_of(graph.vectors(PROBES), exact) for precision, graph in graphs.items()}
     seconds: dict[str, list[float]] = {precision: [] for precision in graphs}
     # In turns, so that what else the machine does hits all alike.
     for _ in range(_ROUNDS):

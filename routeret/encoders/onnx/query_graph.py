@@ -116,7 +116,7 @@ class QueryGraph:
         """The graph of a folder whose manifest is known; :meth:`open` is the way in."""
         facts = GraphFacts.of(manifest)
         runtime = OnnxRuntime(graph_file(folder, precision), facts.layers, threads=threads)
-        tokens = Tokens(folder / TOKENIZER, max_tokens=max_tokens, prompt=prompt)
+        tokens = Tokens((folder / TOKENIZER).read_text(encoding="utf-8"), max_tokens=max_tokens, prompt=prompt)
         return cls(runtime, tokens, facts, kept_queries=kept_queries, for_many=for_many)
 
     def vectors(self, texts: Sequence[str], *, adapters: Sequence[Adapter | None] | None = None) -> FloatArray:

@@ -1,7 +1,6 @@
-"""Texts to token numbers, by the tokenizer that a graph was exported with; without transformers or PyTorch."""
+"""Texts to token numbers, by the tokenizer of a graph; without transformers or PyTorch."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,17 +18,17 @@ it cuts, so one of many megabytes would take gigabytes."""
 class Tokens:
     """A tokenizer with a limit; several threads may share one."""
 
-    def __init__(self, file: Path, *, max_tokens: int, prompt: str) -> None:
+    def __init__(self, tokenizer: str, *, max_tokens: int, prompt: str) -> None:
         """Read the tokenizer.
 
         Args:
-            file: ``tokenizer.json``.
+            tokenizer: what stands in ``tokenizer.json``.
             max_tokens: longer texts are cut; special tokens and prompt count.
             prompt: put before every text.
         """
         from tokenizers import Tokenizer
 
-        self._tokenizer = Tokenizer.from_file(str(file))
+        self._tokenizer = Tokenizer.from_str(tokenizer)
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_tokens)
         self._max_tokens = max_tokens

@@ -1,11 +1,11 @@
-"""Running what a graph computes by PyTorch in bfloat16, which is the fastest for many tokens."""
+"""Running what a graph computes by PyTorch in bfloat16: on a GPU, and on a processor where there are many tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from routeret.encoders.adapter import Adapter
-from routeret.encoders.onnx.adapter_matrices import AdapterMatrices, acting_in, scales
-from routeret.encoders.passes import side_by_side
+from routeret.encoders.onnx.adapter_matrices import AdapterMatrices, Layer, acting_in, scales
+from routeret.encoders.passes import passes_at_once, side_by_side, tokens_per_pass
 from routeret.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -19,19 +19,24 @@ if TYPE_CHECKING:
 class TorchRuntime:
     """The model that writes documents, with room for adapters; see :class:`~routeret.encoders.onnx.runtime.Runtime`."""
 
-    tokens_per_pass = 1024
-
     def __init__(self, encoder: "TorchEncoder") -> None:
         """Load the model, unless it writes documents already.
 
         Args:
-            encoder: of a processor that computes in bfloat16.
+            encoder: of a device that computes in bfloat16; it decides the arithmetic.
         """
         from routeret.encoders.onnx.graph_module import GraphModule
 
         self._module = GraphModule(encoder, encoder.document_model_sharing_weights(), attention="sdpa").eval()
-        self._dtype = next(self._module.parameters()).dtype
+        first = next(self._module.parameters())
+        self._dtype, self._device = first.dtype, first.device
+        self.tokens_per_pass = tokens_per_pass(first.device.type)
         self._matrices: AdapterMatrices[Matrices] = AdapterMatrices(self._module.layers, self._as_tensors)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """That adapters may change."""
+        return self._module.layers
 
     def vectors(self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None]) -> FloatArray:
         """Vectors of one pass, float32, shape (n_rows, dim).
@@ -47,25 +52,25 @@ class TorchRuntime:
 
         acting = acting_in(adapters)
         down, up = self._matrices.of(acting)
-        scale = torch.from_numpy(scales(adapters, acting)).to(self._dtype)
+        scale = torch.from_numpy(scales(adapters, acting)).to(self._device, self._dtype)
         with torch.inference_mode():
-            tokens = {name: torch.from_numpy(array) for name, array in inputs.items()}
-            vectors: FloatArray = self._module(tokens, scale, down, up).numpy()
+            tokens = {name: torch.from_numpy(array).to(self._device) for name, array in inputs.items()}
+            vectors: FloatArray = self._module(tokens, scale, down, up).cpu().numpy()
         return vectors
 
     def each(self, compute: Callable[[IntArray], None], passes: Iterator[IntArray]) -> None:
-        """Compute as many passes at once as PyTorch may use threads.
+        """Compute as many passes at once as PyTorch may use threads on a processor, elsewhere one after the other.
 
         Args:
             compute: one pass; several run at once.
             passes: which texts each holds, the shortest first.
         """
-        import torch
-
-        side_by_side(compute, passes, threads=torch.get_num_threads())
+        side_by_side(compute, passes, threads=passes_at_once(self._device.type))
 
     def _as_tensors(self, down: list[FloatArray], up: list[FloatArray]) -> "Matrices":
         import torch
 
-        a, b = ([torch.from_numpy(one.copy()).to(self._dtype) for one in matrices] for matrices in (down, up))
+        a, b = (
+            [torch.from_numpy(one.copy()).to(self._device, self._dtype) for one in matrices] for matrices in (down, up)
+        )
         return a, b
