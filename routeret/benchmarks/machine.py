@@ -7,6 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _PACKAGES = ("routeret", "numpy", "faiss-cpu", "faiss-gpu", "lancedb", "chromadb")
 
 
@@ -24,6 +25,11 @@ def machine_facts(packages: Sequence[str] = _PACKAGES) -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": {name: installed_version(name) for name in packages},
     }
+
+
+def thread_limits() -> dict[str, str | None]:
+    """What the environment says of how many threads arithmetic may use; None where it says nothing."""
+    return {name: os.environ.get(name) for name in _LIMITS}
 
 
 def installed_version(name: str) -> str | None:

@@ -43,6 +43,23 @@ def machine_text(machine: Mapping[str, Any], *, seed: int) -> str:
     )
 
 
+def missing_text(missing: Mapping[str, str], title_by_side: Mapping[str, str]) -> list[str]:
+    """What was not measured and why, as one part of a page; none where all was.
+
+    Args:
+        missing: reasons by side.
+        title_by_side: how the sides are called, in their order.
+    """
+    named = [f"- {title}: {missing[name]}" for name, title in title_by_side.items() if name in missing]
+    return ["\n".join(["Not measured:", "", *named])] if named else []
+
+
+def limits_text(limits: Mapping[str, str | None]) -> str:
+    """Limits of threads behind a sentence, with the full stop."""
+    named = [f"{name}={value}" for name, value in limits.items() if value]
+    return f"; {', '.join(named)}." if named else "."
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table whose first column stands left and whose others stand right."""
     lines = [header, ["---", *("---:" for _ in header[1:])], *rows]

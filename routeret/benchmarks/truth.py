@@ -1,10 +1,10 @@
-"""Exact search over a file of vectors, and recall against it."""
+"""Exact search over vectors, and recall against it."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from routeret.types import BoolArray, FloatArray, IntArray
+from routeret.types import BoolArray, FloatArray, IntArray, Run
 
 _ROUNDING = 1e-6
 """Two products of the same vectors may differ by this; a document as good as the k-th is a hit."""
@@ -52,3 +52,23 @@ def recall(found: Sequence[IntArray], queries: FloatArray, *, vectors: FloatArra
             scores = vectors[np.unique(rows)] @ query
             shares.append(min(k, int((scores >= bound - _ROUNDING).sum())) / k)
     return float(np.mean(shares)) if shares else 1.0
+
+
+def exact_run(
+    query_ids: Sequence[str], queries: FloatArray, ids: Sequence[str], documents: FloatArray, *, k: int
+) -> Run:
+    """The k documents with the largest products with every query.
+
+    Args:
+        query_ids: names of the queries.
+        queries: float32, shape (n_queries, dim).
+        ids: names of the documents.
+        documents: float32, shape (n_documents, dim).
+        k: how many, at most.
+    """
+    scores = queries @ documents.T
+    order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    return {
+        query_id: {ids[row]: float(scores[query, row]) for row in order[query].tolist()}
+        for query, query_id in enumerate(query_ids)
+    }

@@ -20,6 +20,14 @@ def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+_peers = click.option(
+    "--peers",
+    type=options.folder,
+    metavar="PYTHON",
+    help="An interpreter that has what cannot be installed beside routeret.",
+)
+
+
 @click.group("bench")
 def command() -> None:
     """Measure the index and its queries on this machine, beside others."""
@@ -145,12 +153,7 @@ def index(
     help="Made by several threads at once.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=8, show_default=True, help="How many those are.")
-@click.option(
-    "--peers",
-    type=options.folder,
-    metavar="PYTHON",
-    help="An interpreter that has what cannot be installed beside routeret.",
-)
+@_peers
 @options.output_file
 @options.as_json
 def query(
@@ -193,3 +196,78 @@ def query(
         output.print_json(report)
     else:
         click.echo(render_queries(report))
+
+
+@command.command(
+    cls=Command,
+    examples=[
+        "routeret bench build --corpus sets/*",
+        "routeret bench build --corpus sets/nfcorpus --sides float32,auto --documents 256",
+        "routeret bench build --corpus sets/* --documents 4096 --peers peers/bin/python --output bench.json",
+    ],
+)
+@click.option(
+    "--corpus",
+    "corpora",
+    type=options.folder,
+    multiple=True,
+    required=True,
+    metavar="FOLDER...",
+    help="BEIR folders whose documents are embedded, the same number of each; repeatable.",
+)
+@click.option("--base", metavar="MODEL", help="The model, by name or folder. [default: all-MiniLM-L6-v2]")
+@click.option(
+    "--sides",
+    default=None,
+    metavar="NAME,NAME...",
+    help="What is measured beside sentence-transformers. [default: all]",
+)
+@click.option(
+    "--documents",
+    "n_documents",
+    type=click.IntRange(min=1),
+    help="How many are embedded, at most. [default: 512]",
+)
+@options.seed
+@_peers
+@options.output_file
+@options.as_json
+def build(
+    corpora: tuple[Path, ...],
+    base: str | None,
+    sides: str | None,
+    n_documents: int | None,
+    seed: int,
+    peers: Path | None,
+    output_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Measure what building an index costs, beside other ways to embed the same texts.
+
+    All sides embed the same blocks of documents in turn, each in a process of its own; their vectors are compared, and
+    what dev queries find with them. Then whole builds: an index with texts and full text, beside
+    SentenceTransformer.encode into a faiss file. The sides: sentence-transformers loaded in bfloat16 (plain-bfloat16)
+    or with its ONNX backend (onnx-float32, onnx-int8), fastembed; and routeret by PyTorch (float32, or auto: bfloat16
+    where the processor has it) or by OpenVINO where it is installed (openvino).
+
+    For sentence-transformers' ONNX backend and fastembed give --peers: routeret bench query --help.
+    """
+    from routeret.benchmarks import bench_builds, render_builds
+    from routeret.benchmarks.building.running import DEFAULT_DOCUMENTS
+    from routeret.benchmarks.building.sides.registry import SIDES
+    from routeret.encoders import DEFAULT_BASE
+
+    report = bench_builds(
+        corpora,
+        base=base or DEFAULT_BASE,
+        sides=tuple(SIDES) if sides is None else _names(sides),
+        n_documents=n_documents or DEFAULT_DOCUMENTS,
+        seed=seed,
+        peers=peers,
+        output=output_file,
+        show_progress=True,
+    )
+    if as_json:
+        output.print_json(report)
+    else:
+        click.echo(render_builds(report))

@@ -57,6 +57,7 @@ def test_the_commands():
         ("train", "tower"),
         ("bench", "index"),
         ("bench", "query"),
+        ("bench", "build"),
         *(("pack", name) for name in ("list", "info", "build")),
         *(("experts", name) for name in ("list", "add", "remove")),
     }

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from scripts import loaded
 
-from routeret.benchmarks import load_query_report, load_report, render, render_queries
+from routeret.benchmarks import load_build_report, load_query_report, load_report, render, render_queries
+from routeret.benchmarks.building.plots import shown_builds
 from routeret.benchmarks.plots import PLOTS
 from routeret.benchmarks.queries.plots import shown
 from routeret.drawing import fingerprint
@@ -23,6 +24,7 @@ def test_the_page_is_that_of_the_report():
     assert not is_stale(made.PAGE, made.MARKER, content=render(load_report(made.REPORT))), f"stale; {NEXT}"
     content = render_queries(load_query_report(made.QUERY_REPORT))
     assert not is_stale(made.PAGE, made.QUERY_MARKER, content=content), f"stale; {NEXT}"
+    assert not is_stale(made.PAGE, made.BUILD_MARKER, content=made.build_section()), f"stale; {NEXT}"
 
 
 def test_the_plots_are_those_of_the_report():
@@ -31,12 +33,16 @@ def test_the_plots_are_those_of_the_report():
     for plot in PLOTS:
         drawn = (made.PLOTS_FOLDER / f"{plot.name}.svg").read_text(encoding="utf-8")
         assert fingerprint(plot.points(report)) in drawn, f"{plot.name}.svg is stale; {NEXT}"
-    for name, values in shown(load_query_report(made.QUERY_REPORT)).items():
+    pictures = shown(load_query_report(made.QUERY_REPORT))
+    if made.BUILD_REPORT.is_file():
+        pictures |= shown_builds(load_build_report(made.BUILD_REPORT))
+    for name, values in pictures.items():
         drawn = (made.PLOTS_FOLDER / f"{name}.svg").read_text(encoding="utf-8")
         assert fingerprint(values) in drawn, f"{name}.svg is stale; {NEXT}"
 
 
 def test_no_path_of_a_machine_is_in_the_report():
     made = maker()
-    text = made.REPORT.read_text(encoding="utf-8") + made.QUERY_REPORT.read_text(encoding="utf-8")
+    reports = (made.REPORT, made.QUERY_REPORT, made.BUILD_REPORT)
+    text = "".join(file.read_text(encoding="utf-8") for file in reports if file.is_file())
     assert not [folder for folder in ("/tmp", "/home", "/root", "/work") if folder in text]  # noqa: S108 - words

@@ -12,23 +12,26 @@ from tiny_packs import QUERIES, documents_of, write_dataset
 import routeret.benchmarks
 from routeret.artifact import write_manifest
 from routeret.benchmarks import bench_queries, load_query_report, render_queries
-from routeret.benchmarks.queries.material import Facts, write_material
+from routeret.benchmarks.models.facts import ModelFacts
+from routeret.benchmarks.process import SideProcess
+from routeret.benchmarks.queries.material import write_material
 from routeret.benchmarks.queries.measuring import Singles, measure_batches, measure_singles, single_figures
-from routeret.benchmarks.queries.parts import PARTS, Watch, times_by_part
+from routeret.benchmarks.queries.parts import EXPERTS, PARTS, times_by_part
 from routeret.benchmarks.queries.plots import PICTURES, draw_queries, shown
 from routeret.benchmarks.queries.pools import AdapterMaker, copy_index, write_lora_twin, write_many
-from routeret.benchmarks.queries.precision import exact_run, precision_figures
+from routeret.benchmarks.queries.precision import precision_figures
 from routeret.benchmarks.queries.preparing import base_of, divide
-from routeret.benchmarks.queries.process import SideProcess
 from routeret.benchmarks.queries.sides.registry import PLAIN, SIDES
-from routeret.benchmarks.queries.sides.side import Entry
 from routeret.benchmarks.queries.together import ask_together
+from routeret.benchmarks.sides import Entry
+from routeret.benchmarks.truth import exact_run
+from routeret.benchmarks.watching import Watch
 from routeret.building import build_index
 from routeret.cli import main
 from routeret.datasets import load_dataset
 from routeret.drawing import fingerprint
 from routeret.encoders import HashingEncoder, OnnxEncoder, TorchEncoder
-from routeret.encoders.onnx.exporting import cosines_of
+from routeret.encoders.onnx.probes import cosines_of
 from routeret.errors import ArtifactError, InputError, RouteretError
 from routeret.experts import LinearExpert, LoraExpert, load_expert
 from routeret.packs import FORMAT, KIND, read_pack
@@ -132,7 +135,7 @@ def test_too_few_queries_are_refused(tmp_path):
 
 def test_a_part_does_not_count_what_is_inside_it():
     now = iter([0.0, 1.0, 3.0, 3.5, 7.5, 8.0, 9.0, 10.0])
-    watch = Watch(lambda: next(now))
+    watch = Watch(PARTS, whole={EXPERTS}, clock=lambda: next(now))
     with watch.part("rest"):  # from 0
         with watch.part("search"):  # from 1
             with watch.part("experts"), watch.part("base pass"):  # from 3, from 3.5
@@ -258,7 +261,8 @@ def test_a_base_without_a_graph_is_refused(pack):
 def test_the_best_documents_are_found_exactly():
     documents = np.array([[1, 0], [0, 1], [0.6, 0.8]], dtype=np.float32)
     queries = np.array([[1, 0], [0, 2]], dtype=np.float32)
-    run = exact_run(["q", "r"], queries, ["a", "b", "c"], documents)
+    run = exact_run(["q", "r"], queries, ["a", "b", "c"], documents, k=10)
+    assert list(exact_run(["q"], queries[:1], ["a", "b", "c"], documents, k=2)["q"]) == ["a", "c"]
     assert list(run["q"]) == ["a", "c", "b"]
     assert run["r"] == pytest.approx({"b": 2.0, "c": 1.6, "a": 0.0})
     np.testing.assert_allclose(cosines_of(queries, documents[[1, 1]]), [0, 1])
@@ -304,12 +308,12 @@ def test_a_side_tells_what_it_lacks():
 def test_a_process_that_fails_says_why(tmp_path):
     write_material(
         tmp_path,
-        Facts(model=str(tmp_path / "gone"), dim=2, pooling="mean", unit_length=True, query_prompt=""),
+        ModelFacts(model=str(tmp_path / "gone"), dim=2, max_tokens=16, pooling="mean", unit_length=True),
         texts={},
         ids=["a"],
         vectors=np.ones((1, 2), np.float32),
     )
-    process = SideProcess("base", tmp_path)
+    process = SideProcess("base", tmp_path, worker="routeret.benchmarks.queries.worker")
     with pytest.raises(RouteretError, match=r"(?s)opening of side 'base' ended with code 1:.*ModelNotFoundError"):
         process.opened()
     assert "gone" in process.last_line()

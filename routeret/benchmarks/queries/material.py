@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from routeret.artifact import write_json
+from routeret.benchmarks.models.facts import ModelFacts
 from routeret.types import FloatArray
 
 K = 10
@@ -20,32 +21,13 @@ _IDS = "ids.json"
 _VECTORS = "vectors.npy"
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What a side has to know of the model.
-
-    Attributes:
-        model: the folder of the model.
-        dim: length of a vector.
-        pooling: how token vectors become one.
-        unit_length: whether vectors are brought to length 1.
-        query_prompt: text put before every query.
-    """
-
-    model: str
-    dim: int
-    pooling: str
-    unit_length: bool
-    query_prompt: str
-
-
 class Material:
     """The folder: the model's facts, the queries of every measurement, documents' vectors and ids, indexes."""
 
     def __init__(self, folder: Path) -> None:
         """Open what :func:`write_material` wrote."""
         self.folder = folder
-        self.facts = Facts(**_read(folder / _FACTS))
+        self.facts = ModelFacts(**_read(folder / _FACTS))
 
     def texts(self) -> dict[str, list[str]]:
         """The queries by what they are for; no query is in two of them."""
@@ -72,7 +54,7 @@ class Material:
 
 
 def write_material(
-    folder: Path, facts: Facts, *, texts: Mapping[str, Sequence[str]], ids: Sequence[str], vectors: FloatArray
+    folder: Path, facts: ModelFacts, *, texts: Mapping[str, Sequence[str]], ids: Sequence[str], vectors: FloatArray
 ) -> Material:
     """Write what is measured on.
 

@@ -1,6 +1,6 @@
 """The measurements: all sides in turn, a few queries each, so that whatever slows the machine hits all alike."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from routeret.benchmarks.queries.process import SideProcess
+from routeret.benchmarks.process import SideProcess
 from routeret.benchmarks.timing import spread
-from routeret.progress import track
+from routeret.benchmarks.turns import blocks_of, turns
 
 BLOCK = 10
 """Queries that a side answers before the next side's turn."""
@@ -50,8 +50,8 @@ def measure_singles(
         show_progress: draw a progress bar on stderr.
     """
     found = {name: Singles() for name in sides}
-    turns = _turns(sides, _blocks(texts, BLOCK), seed, "Single queries", show_progress=show_progress)
-    for turn, (part, name) in enumerate(turns):
+    drawn = turns(sides, blocks_of(texts, BLOCK), seed=seed, description="Single queries", show_progress=show_progress)
+    for turn, (part, name) in enumerate(drawn):
         answer = sides[name].ask("singles", texts=part, first=f"{first} {turn}")
         found[name].ms += answer["ms"]
         found[name].ids += answer["ids"]
@@ -63,8 +63,8 @@ def measure_batches(
 ) -> dict[str, dict[str, float]]:
     """Batches of :data:`BATCH` queries, by side: queries a second by the median batch, and how many batches."""
     found: dict[str, list[float]] = {name: [] for name in sides}
-    turns = _turns(sides, _blocks(texts, BATCH), seed, "Batches", show_progress=show_progress)
-    for turn, (part, name) in enumerate(turns):
+    drawn = turns(sides, blocks_of(texts, BATCH), seed=seed, description="Batches", show_progress=show_progress)
+    for turn, (part, name) in enumerate(drawn):
         found[name].append(sides[name].ask("batch", texts=part, first=f"batch {turn} {first}")["ms"] / len(part))
     return {name: {"queries_per_s": 1000 / median(ms), "n": len(ms)} for name, ms in found.items()}
 
@@ -82,7 +82,7 @@ def measure_threads(side: SideProcess, texts: Sequence[str], *, threads: int) ->
     ms: list[float] = []
     errors: list[str] = []
     size = max(1, -(-len(texts) // _ROUNDS))
-    for part in _blocks(texts, size):
+    for part in blocks_of(texts, size):
         few = part[: max(1, len(part) // _ALONE_SHARE)]
         for n_threads, requests, rates in ((1, few, alone), (threads, part, together)):
             answer = side.ask("together", texts=requests, threads=n_threads)
@@ -132,17 +132,3 @@ def _shared(found: Sequence[Sequence[str]], plain: Sequence[Sequence[str]]) -> f
     """The mean share of what plain finds that was found too."""
     shares = [len(set(one) & set(other)) / len(other) for one, other in zip(found, plain, strict=True) if other]
     return float(np.mean(shares)) if shares else 1.0
-
-
-def _blocks(texts: Sequence[str], size: int) -> list[list[str]]:
-    return [list(texts[start : start + size]) for start in range(0, len(texts), size)]
-
-
-def _turns(
-    sides: Processes, blocks: Sequence[list[str]], seed: int, description: str, *, show_progress: bool
-) -> Iterator[tuple[list[str], str]]:
-    """Every block with every side, in a new order for every block."""
-    rng = np.random.default_rng(seed)
-    names = list(sides)
-    turns = [(part, names[number]) for part in blocks for number in rng.permutation(len(names)).tolist()]
-    yield from track(turns, description=description, unit="turn", show=show_progress)

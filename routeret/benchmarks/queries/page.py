@@ -6,7 +6,15 @@ from typing import Any
 
 from routeret.benchmarks.queries.parts import PARTS
 from routeret.benchmarks.queries.sides.registry import ALONE, HYBRID, LORA, ROUTED, SIDES
-from routeret.benchmarks.tables import machine_text, markdown_table, mib, number, read_report
+from routeret.benchmarks.tables import (
+    limits_text,
+    machine_text,
+    markdown_table,
+    mib,
+    missing_text,
+    number,
+    read_report,
+)
 
 KIND = "routeret query benchmark"
 FORMAT = 1
@@ -30,7 +38,8 @@ def render_queries(report: Figures) -> str:
     """The report as Markdown; what was not measured is left out."""
     parts = [machine_text(report["machine"], seed=report["settings"]["seed"]), _about(report)]
     sides = {name: report["sides"][name] for name in SIDES if name in report["sides"]}
-    parts += [_sides(sides), *_missing(report["missing"]), *_groups(sides), *_routing(sides)]
+    titles = {name: entry.title for name, entry in SIDES.items()}
+    parts += [_sides(sides), *missing_text(report["missing"], titles), *_groups(sides), *_routing(sides)]
     parts += [*_threads(report), *_parts(report), *_start(report), *_memory(report), *_precision(report)]
     return "\n\n".join(parts)
 
@@ -44,11 +53,10 @@ def ratio(sides: Figures, name: str, other: str) -> float | None:
 
 def _about(report: Figures) -> str:
     corpus, settings = report["corpus"], report["settings"]
-    limits = [f"{name}={value}" for name, value in settings["thread_limits"].items() if value]
     return (
         f"{corpus['documents']:,} documents of {', '.join(corpus['datasets'])} with {corpus['dim']} dimensions, "
         f"{corpus['queries']:,} of their queries for {settings['k']} documents each; experts and router of "
-        f"{settings['pack']}; LoRA of rank {settings['rank']}" + (f"; {', '.join(limits)}." if limits else ".")
+        f"{settings['pack']}; LoRA of rank {settings['rank']}{limits_text(settings['thread_limits'])}"
     )
 
 
@@ -74,11 +82,6 @@ def _sides(sides: Figures) -> str:
 def _title(name: str, side: Figures) -> str:
     arithmetic = f" ({side['precision']})" if name in (ALONE, ROUTED, HYBRID, LORA) else ""
     return SIDES[name].title + arithmetic
-
-
-def _missing(missing: Mapping[str, str]) -> list[str]:
-    named = [f"- {SIDES[name].title}: {missing[name]}" for name in SIDES if name in missing]
-    return ["\n".join(["Not measured:", "", *named])] if named else []
 
 
 def _groups(sides: Figures) -> list[str]:

@@ -1,11 +1,8 @@
 """Where the time of one query goes: the parts of a search, each without the parts inside it."""
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import wraps
-from importlib import import_module
-from typing import Any
+from collections.abc import Callable, Sequence
+
+from routeret.benchmarks.watching import Watch, watched
 
 TOKENS, BASE, FIRST, ROUTING, EXPERTS, WORDS, SEARCH, HITS, REST = PARTS = (
     "tokens",
@@ -36,39 +33,6 @@ _PLACES = (
 """Module, name in it and part of what is watched."""
 
 
-class Watch:
-    """Adds up the time of parts, each without those inside it; of one thread."""
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Start with nothing.
-
-        Args:
-            clock: gives seconds.
-        """
-        self._clock = clock
-        self._within: list[str] = []
-        self._since = 0.0
-        self.ms_by_part: dict[str, float] = dict.fromkeys(PARTS, 0.0)
-
-    @contextmanager
-    def part(self, name: str) -> Iterator[None]:
-        """Count the time of the block for a part. Whatever experts do is theirs, also a pass of the model."""
-        self._count()
-        self._within.append(EXPERTS if EXPERTS in self._within else name)
-        try:
-            yield
-        finally:
-            self._count()
-            self._within.pop()
-
-    def _count(self) -> None:
-        """Give the time since the last change to the part that is going on."""
-        now = self._clock()
-        if self._within:
-            self.ms_by_part[self._within[-1]] += 1000 * (now - self._since)
-        self._since = now
-
-
 def times_by_part(ask: Callable[[str], object], texts: Sequence[str]) -> dict[str, list[float]]:
     """Milliseconds of every part, a number a query.
 
@@ -78,36 +42,10 @@ def times_by_part(ask: Callable[[str], object], texts: Sequence[str]) -> dict[st
     """
     found: dict[str, list[float]] = {name: [] for name in PARTS}
     for text in texts:
-        watch = Watch()
-        with _watched(watch), watch.part(REST):
+        # Whatever experts do is theirs, also a pass of the model.
+        watch = Watch(PARTS, whole={EXPERTS})
+        with watched(watch, _PLACES), watch.part(REST):
             ask(text)
         for name, taken in watch.ms_by_part.items():
             found[name].append(taken)
     return found
-
-
-@contextmanager
-def _watched(watch: Watch) -> Iterator[None]:
-    """Let a watch count what the places of a search take, inside the block."""
-    before = []
-    try:
-        for module, path, part in _PLACES:
-            owner: Any = import_module(module)
-            *outer, name = path.split(".")
-            for one in outer:
-                owner = getattr(owner, one)
-            before.append((owner, name, getattr(owner, name)))
-            setattr(owner, name, _counted(getattr(owner, name), watch, part))
-        yield
-    finally:
-        for owner, name, call in reversed(before):
-            setattr(owner, name, call)
-
-
-def _counted(call: Callable[..., Any], watch: Watch, part: str) -> Callable[..., Any]:
-    @wraps(call)
-    def counted(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - as what is wrapped
-        with watch.part(part):
-            return call(*arguments, **named)
-
-    return counted

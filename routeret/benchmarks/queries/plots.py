@@ -5,13 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from routeret.benchmarks.charts import draw_bars, draw_stacks
 from routeret.benchmarks.queries.page import TITLE_BY_ROUTING
 from routeret.benchmarks.queries.parts import PARTS
 from routeret.benchmarks.queries.sides.registry import SIDES
 from routeret.drawing import fingerprint, save_pictures
-
-_OURS, _OTHERS = "#1b6ca8", "#8a8a8a"
-_COLOURS = ("#1b6ca8", "#d1495b", "#edae49", "#66a182", "#7768ae", "#2e4057", "#8d96a3", "#c38d94", "#c8c8c8")
 
 PICTURES = ("one-query", "parts-of-a-query")
 """The names of the files, without their ending."""
@@ -49,27 +47,11 @@ def draw_queries(report: Mapping[str, Any], folder: Path) -> list[Path]:
 
 def _bars(figure: Any, *, values: Values) -> None:  # noqa: ANN401 - matplotlib is optional
     """The median of every side, with a line to its 99th percentile."""
-    axes = figure.add_subplot()
-    for row, (title, (median, high)) in enumerate(values.items()):
-        axes.barh(row, median, color=_OURS if title.startswith("routeret") else _OTHERS)
-        axes.plot([median, high], [row, row], color="black", linewidth=1)
-        axes.text(high, row, f" {median:.3g}", va="center", fontsize=7)
-    axes.set_yticks(range(len(values)), list(values), fontsize=7)
-    axes.invert_yaxis()
-    axes.margins(x=0.12)
-    axes.set(xlabel="ms: median, and a line to the 99th percentile", title="One query")
+    lines = {title: (median, median, high) for title, (median, high) in values.items()}
+    draw_bars(figure, lines, label="ms: median, and a line to the 99th percentile", title="One query")
 
 
 def _stack(figure: Any, *, values: Values) -> None:  # noqa: ANN401 - matplotlib is optional
     """The parts of a query one behind the other, a bar for each kind of expert."""
-    axes = figure.add_subplot()
-    rows = list(values)
-    ends = [0.0] * len(rows)
-    for part, colour in zip(PARTS, _COLOURS, strict=True):
-        widths = [values[title][part] for title in rows]
-        axes.barh(rows, widths, left=ends, color=colour, label=part)
-        ends = [end + width for end, width in zip(ends, widths, strict=True)]
-    axes.invert_yaxis()
-    axes.set(xlabel="ms, median of every part", title="Where the time of one query goes")
-    if rows:
-        figure.legend(fontsize=7, ncols=5, loc="outside lower center")
+    label, title = "ms, median of every part", "Where the time of one query goes"
+    draw_stacks(figure, values, parts=PARTS, label=label, title=title)

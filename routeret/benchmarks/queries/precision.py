@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from routeret.benchmarks.given import IndexVectors
 from routeret.benchmarks.queries.material import K
+from routeret.benchmarks.truth import exact_run
 from routeret.datasets import Dataset
-from routeret.encoders.onnx.exporting import cosines_of
+from routeret.encoders.onnx.probes import cosines_of
 from routeret.measures import NDCG, mean_measures, measure
 from routeret.protocols import Encoder
-from routeret.types import FloatArray, Run
 
 SPLIT = "dev"
 """Test queries are not looked at for a choice."""
@@ -40,7 +38,7 @@ def precision_figures(
         ids = [document.id.removeprefix(f"{dataset.name}/") for document in documents]
         cosines = cosines_of(written["float32"], written["int8"])
         ndcg = {
-            name: mean_measures(measure(exact_run(list(queries), one, ids, stored), qrels))[NDCG]
+            name: mean_measures(measure(exact_run(list(queries), one, ids, stored, k=K), qrels))[NDCG]
             for name, one in written.items()
         }
         found.append(
@@ -53,20 +51,3 @@ def precision_figures(
             }
         )
     return found
-
-
-def exact_run(query_ids: Sequence[str], queries: FloatArray, ids: Sequence[str], documents: FloatArray) -> Run:
-    """The documents with the largest products with every query.
-
-    Args:
-        query_ids: names of the queries.
-        queries: float32, shape (n_queries, dim).
-        ids: names of the documents.
-        documents: float32, shape (n_documents, dim).
-    """
-    scores = queries @ documents.T
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :K]
-    return {
-        query_id: {ids[row]: float(scores[query, row]) for row in order[query].tolist()}
-        for query, query_id in enumerate(query_ids)
-    }

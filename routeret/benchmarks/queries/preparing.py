@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from routeret.benchmarks.queries.material import Facts, Material, write_material
+from routeret.benchmarks.models.facts import ModelFacts
+from routeret.benchmarks.queries.material import Material, write_material
 from routeret.benchmarks.queries.measuring import BATCH
 from routeret.benchmarks.queries.pools import AdapterMaker, copy_index, linear_experts, write_lora_twin, write_many
 from routeret.benchmarks.queries.sides.registry import LORA, MANY, ROUTED, WITHOUT
@@ -80,14 +81,7 @@ def make_material(
     with Index.open(index) as opened:
         rows = opened.live_rows
         ids, vectors = opened.ids(opened.row_documents[rows]), opened.vectors(rows)
-    facts = Facts(
-        model=str(base.folder),
-        dim=base.dim,
-        pooling=base.space.pooling,
-        unit_length=base.space.unit_length,
-        query_prompt=base.query_prompt,
-    )
-    material = write_material(folder, facts, texts=texts, ids=ids, vectors=vectors)
+    material = write_material(folder, ModelFacts.of(base), texts=texts, ids=ids, vectors=vectors)
     maker = AdapterMaker.of(base)
     write_lora_twin(material.pack_folder(LORA), pack, maker)
     write_many(material.pack_folder(MANY), pack, maker)

@@ -2,14 +2,14 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from os import environ
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from routeret.artifact import write_json
-from routeret.benchmarks.machine import machine_facts
+from routeret.benchmarks.machine import machine_facts, thread_limits
+from routeret.benchmarks.opening import chosen_sides, opened_sides, require_interpreter
+from routeret.benchmarks.process import SideProcess
 from routeret.benchmarks.queries.material import K, Material
 from routeret.benchmarks.queries.measuring import (
     BATCH,
@@ -22,17 +22,15 @@ from routeret.benchmarks.queries.page import FORMAT, KIND
 from routeret.benchmarks.queries.pools import N_MANY, RANK
 from routeret.benchmarks.queries.precision import precision_figures
 from routeret.benchmarks.queries.preparing import base_of, make_material
-from routeret.benchmarks.queries.process import SideProcess
 from routeret.benchmarks.queries.sides.registry import HOLDERS, HYBRID, LORA, MANY, PLAIN, ROUTED, SIDES, WITHOUT
 from routeret.benchmarks.queries.starting import cold_starts
 from routeret.datasets import load_dataset
 from routeret.encoders import OnnxEncoder
-from routeret.errors import InputError, MissingExtraError, RouteretError
+from routeret.errors import InputError, MissingExtraError
 from routeret.packs import DEFAULT_PACK, read_pack
-from routeret.progress import track
 
 _PACKAGES = ("routeret", "sentence-transformers", "transformers", "torch", "onnxruntime", "peft", "numpy", "faiss-cpu")
-_LIMITS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_WORKER = "routeret.benchmarks.queries.worker"
 _STARTS = 5
 _HELD = 50
 """Queries that are asked before memory is looked at."""
@@ -102,7 +100,7 @@ def bench_queries(
             "format": FORMAT,
             "machine": machine_facts(_PACKAGES),
             "settings": {"seed": seed, "k": K, "batch": BATCH, "rank": RANK, "pack": chosen.name}
-            | {"thread_limits": {name: environ.get(name) for name in _LIMITS}},
+            | {"thread_limits": thread_limits()},
             "corpus": {
                 "datasets": [dataset.name for dataset in datasets],
                 "documents": len(material.ids()),
@@ -131,15 +129,12 @@ def _checked(
     for name, count in counts.items():
         if count < 1:
             raise InputError(f"{name} is {count}, expected at least 1")
-    unknown = [name for name in sides if name not in SIDES]
-    if unknown:
-        raise InputError(f"side {unknown[0]!r} is unknown; give some of: {', '.join(SIDES)}")
-    if peers is not None and not peers.is_file():
-        raise InputError(f"there is no interpreter {str(peers)!r}; give the path of one, for example peers/bin/python")
+    names = chosen_sides(sides, SIDES, plain=PLAIN)
+    require_interpreter(peers)
     lacking = SIDES[PLAIN].missing() or SIDES[ROUTED].missing()
     if lacking is not None:
         raise MissingExtraError(f"module {lacking!r} is not installed; run: pip install 'routeret[cpu]'")
-    return [PLAIN, *(name for name in SIDES if name != PLAIN and name in sides)]
+    return names
 
 
 def _measured(
@@ -148,7 +143,10 @@ def _measured(
     """The parts of the report that processes give, one after the other."""
     texts = material.texts()
     first = texts["first"][0]
-    with _opened(material, names, peers=peers, show_progress=show_progress) as (sides, told, missing):
+    with opened_sides(
+        SIDES, names, worker=_WORKER, folder=material.folder, peers=peers, show_progress=show_progress
+    ) as opened:
+        sides, told = opened.processes, opened.told
         singles = measure_singles(sides, texts["singles"], first=first, seed=seed, show_progress=show_progress)
         routing = [name for name in (ROUTED, HYBRID, LORA) if name in sides]
         passes = {name: sides[name].ask("passes", texts=texts["singles"])["passes"] for name in routing}
@@ -158,7 +156,7 @@ def _measured(
         for one in batches.values():
             one["times_plain"] = one["queries_per_s"] / plain
         yield {
-            "missing": missing,
+            "missing": opened.missing,
             "sides": {name: {**told[name], "single": figures[name], "batch": batches[name]} for name in sides},
         }
         yield {"parts": {name: _parts(sides[name].ask("parts", texts=texts["parts"])["parts"]) for name in routing}}
@@ -166,46 +164,6 @@ def _measured(
             yield {"threads": measure_threads(sides[ROUTED], texts["requests"], threads=threads)}
     yield {"start": cold_starts(material.index_folder(ROUTED), texts["parts"][:_STARTS])}
     yield {"memory": _memory(material, texts["parts"][:_HELD])}
-
-
-@contextmanager
-def _opened(
-    material: Material, names: Sequence[str], *, peers: Path | None, show_progress: bool
-) -> Iterator[tuple[dict[str, SideProcess], dict[str, dict[str, Any]], dict[str, str]]]:
-    """The open sides, what each tells of itself, and why others are missing; all end with the block."""
-    sides: dict[str, SideProcess] = {}
-    told: dict[str, dict[str, Any]] = {}
-    missing: dict[str, str] = {}
-    try:
-        for name in track(names, description="Opening", unit="side", show=show_progress):
-            is_peer = SIDES[name].is_peer
-            process = SideProcess(name, material.folder, python=peers if is_peer else None)
-            try:
-                answer = process.opened()
-            except RouteretError:
-                if not is_peer:
-                    raise
-                missing[name] = f"it could not be opened: {process.last_line()}"
-            else:
-                if "missing" in answer:
-                    missing[name] = _reason(answer["missing"], is_peer=is_peer)
-            if name in missing:
-                process.close()
-            else:
-                sides[name], told[name] = process, answer
-        yield sides, told, missing
-    finally:
-        for process in sides.values():
-            process.close()
-
-
-def _reason(module: str, *, is_peer: bool) -> str:
-    advice = (
-        "install it in an environment of its own, with faiss-cpu and sentence-transformers, and give --peers"
-        if is_peer
-        else "install it"
-    )
-    return f"module {module!r} is not installed; {advice}"
 
 
 def _parts(ms_by_part: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -218,7 +176,7 @@ def _memory(material: Material, texts: Sequence[str]) -> dict[str, Any]:
     found = {}
     # An index keeps what the first process computes of its documents; the second one reads it, as all later ones do.
     for name in (*HOLDERS, *HOLDERS):
-        process = SideProcess(name, material.folder)
+        process = SideProcess(name, material.folder, worker=_WORKER)
         process.opened()
         found[name] = process.ask("memory", texts=texts)
         process.close()

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from routeret.benchmarks.queries.material import K
-from routeret.benchmarks.queries.sides.side import Side
+from routeret.benchmarks.queries.sides.side import QuerySide
 from routeret.optional import require
 from routeret.types import FloatArray
 
 
-class FlatSide(Side):
+class FlatSide(QuerySide):
     """Every query against every vector; answers with ids and nothing more."""
 
     def open(self) -> None:

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from routeret.benchmarks.queries.material import K, Material
-from routeret.benchmarks.queries.sides.side import Side
+from routeret.benchmarks.queries.sides.side import QuerySide
 from routeret.types import BASE, LEXICAL
 
 Precision = Literal["auto", "float32", "int8"]
 
 
-class RetrieverSide(Side):
+class RetrieverSide(QuerySide):
     """A retriever with all its experts loaded; it answers with texts, spans and the routing, as users get them."""
 
     packages = ("routeret", "onnxruntime", "faiss-cpu")

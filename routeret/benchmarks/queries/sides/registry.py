@@ -2,10 +2,12 @@
 
 from functools import partial
 
+from routeret.benchmarks.queries.material import Material
 from routeret.benchmarks.queries.sides.fastembed import FastembedSide
 from routeret.benchmarks.queries.sides.ours import RetrieverSide
 from routeret.benchmarks.queries.sides.sentence_transformers import OnnxBackendSide, PeftSide, PlainSide
-from routeret.benchmarks.queries.sides.side import Entry
+from routeret.benchmarks.queries.sides.side import QuerySide
+from routeret.benchmarks.sides import Entry
 from routeret.types import BASE, LEXICAL
 
 PLAIN = "sentence-transformers"
@@ -16,9 +18,11 @@ ROUTED, HYBRID, LORA, ALONE = "routed", "hybrid", "lora", "base"
 _TORCH = ("sentence_transformers", "torch", "faiss")
 _GRAPH = ("sentence_transformers", "optimum.onnxruntime", "onnxruntime", "faiss")
 _OURS = ("onnxruntime", "faiss")
+QueryEntry = Entry[Material, QuerySide]
+
 _routed = partial(RetrieverSide, index=ROUTED)
 
-SIDES: dict[str, Entry] = {
+SIDES: dict[str, QueryEntry] = {
     PLAIN: Entry("SentenceTransformer.encode, IndexFlatIP", PlainSide, _TORCH),
     "onnx-float32": Entry(
         "the same, its ONNX backend, float32", partial(OnnxBackendSide, is_quantised=False), _GRAPH, is_peer=True
@@ -40,7 +44,7 @@ SIDES: dict[str, Entry] = {
 
 WITHOUT, MANY = "without", "many"
 
-HOLDERS: dict[str, Entry] = {
+HOLDERS: dict[str, QueryEntry] = {
     WITHOUT: Entry("routeret without experts", partial(RetrieverSide, index=WITHOUT), _OURS),
     MANY: Entry("routeret with many experts", partial(RetrieverSide, index=MANY), _OURS),
 }

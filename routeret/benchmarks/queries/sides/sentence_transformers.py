@@ -1,20 +1,16 @@
 """sentence-transformers: by PyTorch, by its own ONNX backend, and with adapters of PEFT switched for every query."""
 
-import platform
 import zlib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from routeret.benchmarks.models.sentence_transformers import by_graph, encoded, loaded, quantisation
 from routeret.benchmarks.queries.material import Material
 from routeret.benchmarks.queries.sides.flat import FlatSide
 from routeret.types import FloatArray
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-_EXPORT = "sentence-transformers-onnx"
-_FLOAT32 = "onnx/model.onnx"
 
 
 class PlainSide(FlatSide):
@@ -27,20 +23,12 @@ class PlainSide(FlatSide):
         self._model = self._loaded()
 
     def _loaded(self) -> "SentenceTransformer":
-        from sentence_transformers import SentenceTransformer
-
-        return SentenceTransformer(self._material.facts.model, device="cpu", local_files_only=True)
+        return loaded(self._material.facts)
 
     def vectors(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of queries."""
         facts = self._material.facts
-        vectors: FloatArray = self._model.encode(
-            list(texts),
-            prompt=facts.query_prompt or None,
-            normalize_embeddings=facts.unit_length,
-            show_progress_bar=False,
-        )
-        return vectors
+        return encoded(self._model, texts, prompt=facts.query_prompt, unit_length=facts.unit_length)
 
 
 class OnnxBackendSide(PlainSide):
@@ -59,13 +47,11 @@ class OnnxBackendSide(PlainSide):
         self._is_quantised = is_quantised
 
     def _loaded(self) -> "SentenceTransformer":
-        folder = exported(self._material)
-        file = quantised(folder) if self._is_quantised else _FLOAT32
-        return _with_graph(folder, file_name=Path(file).name)
+        return by_graph(self._material.facts, self._material.folder, is_quantised=self._is_quantised)
 
     def describe(self) -> dict[str, Any]:
         """The versions, and how it was quantised."""
-        kind = {"quantisation": _quantisation()} if self._is_quantised else {}
+        kind = {"quantisation": quantisation()} if self._is_quantised else {}
         return {**super().describe(), **kind}
 
 
@@ -106,39 +92,3 @@ class PeftSide(PlainSide):
     def describe(self) -> dict[str, Any]:
         """The versions, and how many adapters there are."""
         return {**super().describe(), "adapters": len(self._names)}
-
-
-def exported(material: Material) -> Path:
-    """The folder of the model as sentence-transformers exports it, written by the first side that asks."""
-    folder = material.folder / _EXPORT
-    if not (folder / _FLOAT32).is_file():
-        _with_graph(Path(material.facts.model), export=True).save_pretrained(str(folder))
-    return folder
-
-
-def quantised(folder: Path) -> str:
-    """The file of an exported model whose weights sentence-transformers has made 8-bit numbers."""
-    from sentence_transformers.backend import export_dynamic_quantized_onnx_model
-
-    kind = _quantisation()
-    file = f"onnx/model_qint8_{kind}.onnx"
-    if not (folder / file).is_file():
-        model = _with_graph(folder, file_name=Path(_FLOAT32).name)
-        export_dynamic_quantized_onnx_model(model, quantization_config=kind, model_name_or_path=str(folder))
-    return file
-
-
-def _with_graph(folder: Path, **settings: Any) -> "SentenceTransformer":  # noqa: ANN401 - of several types
-    from sentence_transformers import SentenceTransformer
-
-    return SentenceTransformer(str(folder), device="cpu", backend="onnx", model_kwargs=settings, local_files_only=True)
-
-
-def _quantisation() -> str:
-    """Of the configurations that sentence-transformers has, the one for this processor."""
-    if platform.machine() in ("aarch64", "arm64"):
-        return "arm64"
-    file = Path("/proc/cpuinfo")
-    flags = file.read_text(encoding="utf-8").split() if file.is_file() else []
-    known = (("avx512_vnni", "avx512_vnni"), ("avx512f", "avx512"))
-    return next((kind for flag, kind in known if flag in flags), "avx2")

@@ -9,20 +9,20 @@ from typing import IO, Any
 
 from routeret.errors import RouteretError
 
-_WORKER = "routeret.benchmarks.queries.worker"
-_PACKAGE_FOLDER = Path(__file__).parents[3]
+_PACKAGE_FOLDER = Path(__file__).parents[2]
 _ERROR_LINES = 15
 
 
 class SideProcess:
-    """Talks to :mod:`routeret.benchmarks.queries.worker` by lines of JSON."""
+    """Talks by lines of JSON to a module that calls :func:`routeret.benchmarks.serving.serve`."""
 
-    def __init__(self, name: str, folder: Path, *, python: Path | None = None) -> None:
+    def __init__(self, name: str, folder: Path, *, worker: str, python: Path | None = None) -> None:
         """Start the process; :meth:`opened` waits until it is ready.
 
         Args:
             name: of the side.
             folder: the material's; the process writes its errors into a file there.
+            worker: the module, which is given name and folder.
             python: the interpreter; None takes this one.
         """
         self._name = name
@@ -32,7 +32,7 @@ class SideProcess:
             environment["PYTHONPATH"] = str(_PACKAGE_FOLDER)
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                [str(python or sys.executable), "-m", _WORKER, name, str(folder)],
+                [str(python or sys.executable), "-m", worker, name, str(folder)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -1,0 +1,1 @@
+"""A model as the libraries run it that others are measured beside."""
