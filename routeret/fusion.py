@@ -47,16 +47,14 @@ def mix_queries(vectors: Sequence[FloatArray], *, weights: FloatArray) -> FloatA
     total = weights.sum(axis=1)
     if len(weights) and (weights.min() < 0 or total.min() <= 0):
         raise InputError("a query has a weight below 0, or no weight at all; expected weights that sum to 1")
-    mixed = np.zeros(vectors[0].shape, dtype=np.float64)
-    for column, array in enumerate(vectors):
-        mixed += weights[:, column, None].astype(np.float64) * array
-    lengths = np.linalg.norm(mixed, axis=1)
-    heaviest = weights.argmax(axis=1)
-    alone = weights.max(axis=1, initial=0) >= (1 - NEGLIGIBLE) * total
+    by_query = np.asarray(vectors, dtype=np.float64).transpose(1, 0, 2)
+    mixed: NDArray[np.float64] = (weights[:, None].astype(np.float64) @ by_query)[:, 0]
+    lengths = np.sqrt((mixed * mixed).sum(axis=1))
+    alone = weights.max(axis=1) >= (1 - NEGLIGIBLE) * total
     kept = alone | (lengths <= 1e-6 * total)
     unit: FloatArray = (mixed / np.where(kept, 1.0, lengths)[:, None]).astype(np.float32)
-    for query in np.flatnonzero(kept):
-        unit[query] = vectors[heaviest[query]][query]
+    for query in np.flatnonzero(kept).tolist():
+        unit[query] = vectors[int(weights[query].argmax())][query]
     return unit
 
 

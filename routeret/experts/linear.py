@@ -87,7 +87,15 @@ class LinearExpert:
             InputError: the shapes do not fit, or a strength is below 0 or not finite.
         """
         base = checked_base(queries, strengths=strengths, dim=self.space.dim, expert=self.name)
-        return applied(base, base @ self.weight.T, strengths=strengths, unit_length=self.space.unit_length)
+        return applied(base, self.shift(base), strengths=strengths, unit_length=self.space.unit_length)
+
+    def shift(self, base: FloatArray) -> FloatArray:
+        """What it adds to queries at strength 1, float32, shape (n_queries, dim).
+
+        Args:
+            base: float32, shape (n_queries, dim); the base's query embeddings.
+        """
+        return base @ self.weight.T
 
     def save(self, folder: Path | str, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write a new folder, whole or not at all.

@@ -15,12 +15,11 @@ def applied(base: FloatArray, shift: FloatArray, *, strengths: FloatArray, unit_
         strengths: float32, shape (n_queries,); a query at 0 keeps its base vector to the last bit.
         unit_length: bring the others to length 1.
     """
-    vectors: FloatArray = (base + strengths[:, None].astype(np.float32) * shift).astype(np.float32)
+    vectors = np.asarray(base + strengths[:, None].astype(np.float32, copy=False) * shift, dtype=np.float32)
     if unit_length:
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        lengths = np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
         vectors /= np.maximum(lengths, np.finfo(np.float32).tiny)
-    off = strengths == 0
-    vectors[off] = base[off]
+    np.copyto(vectors, base, where=strengths[:, None] == 0)
     return vectors
 
 
@@ -41,7 +40,8 @@ def checked_base(queries: QueryBatch, *, strengths: FloatArray, dim: int, expert
         raise InputError(f"queries have shape {base.shape}, expert {expert!r} reads (n, {dim})")
     if strengths.shape != (len(base),):
         raise InputError(f"strengths have shape {strengths.shape}, expected ({len(base)},): one a query")
-    if not (np.isfinite(strengths).all() and (strengths >= 0).all()):
+    # Whatever is compared with NaN is False.
+    if not (strengths.min(initial=0) >= 0 and strengths.max(initial=0) < np.inf):
         raise InputError(f"strengths lie in {strengths.min()} to {strengths.max()}, expected at least 0")
     return base
 

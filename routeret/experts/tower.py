@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from routeret.artifact import naming_damage
 from routeret.encoders import HashingEncoder, TorchEncoder, named_encoder
@@ -14,6 +13,7 @@ from routeret.errors import InputError, SpaceMismatchError
 from routeret.experts.folder import read_known, write_expert
 from routeret.experts.names import require_expert_name
 from routeret.experts.sketch import TrainingSketch, short_keys
+from routeret.index.structures.best import exact_scores
 from routeret.index.tokens import TokenStorage, require_token_storage
 from routeret.late_interaction import PooledTargets, TokenTargets, soft_late_interaction
 from routeret.space import NO_TOKEN_LIMIT, Space
@@ -32,10 +32,9 @@ _DOCUMENTS = "documents.safetensors"
 def inner_products(query: FloatArray, documents: FloatArray) -> FloatArray:
     """Inner products of document vectors, shape (n_documents, dim), with a query's; float32, shape (n_documents,).
 
-    In double precision, as search structures score, so that a score does not depend on how its document came.
+    As search structures score, so that a score does not depend on how its document came.
     """
-    products: NDArray[np.float64] = np.einsum("nd,d->n", documents.astype(np.float64), query.astype(np.float64))
-    return products.astype(np.float32)
+    return exact_scores(documents, query)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

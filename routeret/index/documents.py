@@ -135,6 +135,12 @@ class DocumentReader:
         found = self._store.spans(checked)
         return [found[row][1:] for row in checked]
 
+    def located(self, rows: IntArray | Sequence[int]) -> list[tuple[Document, tuple[int, int]]]:
+        """The documents of some rows, in the order asked for, and start and end of each row's span in the text."""
+        checked = self._checked(rows, end=self.n_rows, what="row").tolist()
+        found = self._store.located(checked)
+        return [found[row] for row in checked]
+
     def documents(self, numbers: IntArray | Sequence[int]) -> list[Document]:
         """The documents of some numbers, in the order asked for."""
         live = self._live(numbers)

@@ -194,6 +194,18 @@ class Store:
             for number, document_id, title, text, metadata in rows
         }
 
+    def located(self, rows: Sequence[int]) -> dict[int, tuple[Document, tuple[int, int]]]:
+        """The document that a span is of, and start and end of the span in characters of its text, by row."""
+        columns = "row, start, end, number, id, title, text, metadata"
+        query = f"SELECT {columns} FROM spans JOIN documents ON number = document WHERE row IN"
+        documents: dict[int, Document] = {}
+        found = {}
+        for row, start, end, number, document_id, title, text, metadata in self._select_in(query, rows):
+            if number not in documents:
+                documents[number] = Document(id=document_id, title=title, text=text, metadata=json.loads(metadata))
+            found[row] = documents[number], (start, end)
+        return found
+
     def ids(self, numbers: Sequence[int]) -> dict[int, str]:
         """Id by number."""
         return dict(self._select_in("SELECT number, id FROM documents WHERE number IN", numbers))

@@ -10,11 +10,14 @@ from routeret.types import BoolArray, FloatArray
 
 def adapting(routing: RoutingBatch, pool: Pool) -> BoolArray:
     """Which expert changes which query in the base's space, shape (n_queries, n_experts)."""
-    return _acting(routing) & ~_is_tower(routing, pool)
+    acts = _acting(routing)
+    return acts & ~_is_tower(routing, pool) if pool.tower_by_name else acts
 
 
 def shares(routing: RoutingBatch, pool: Pool) -> FloatArray:
     """What the towers count in every query's ranking, shape (n_queries, n_experts); 0 for other experts."""
+    if not pool.tower_by_name:
+        return np.zeros(routing.strengths.shape, dtype=np.float32)
     acts = _acting(routing) & _is_tower(routing, pool)
     found: FloatArray = np.where(acts, routing.weights[:, 1:] * np.minimum(routing.strengths, 1), 0)
     return found.astype(np.float32)

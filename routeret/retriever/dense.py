@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 
@@ -23,6 +23,9 @@ compare, however many documents are asked for."""
 _DEEPEST = 16
 """How many times as many documents as are wanted are looked at, at most, where some are lowered."""
 
+_DEEPER = 4
+"""How many times as many are looked at next; every time, all documents are searched again."""
+
 _INTERACTION_CANDIDATES = 500
 """How many documents are scored by late interaction, at least."""
 
@@ -36,26 +39,23 @@ class SpaceQueries:
 
     Attributes:
         space: one of the index's.
-        queries: those with a share, in order, with how they are compared with documents.
+        queries: those with a share, perhaps with others, and how they are compared with documents.
+        places: int64, shape (n_queries,); where every query of the block that has a share stands among ``queries``.
         shares: float32, shape (n_queries,); what this space counts in every query's ranking, 0 to 1.
     """
 
     space: Space
     queries: TowerQueries
+    places: IntArray
     shares: FloatArray
-
-    @cached_property
-    def _places(self) -> IntArray:
-        """Where every query of the block stands among those with a share."""
-        return np.cumsum(self.shares > NEGLIGIBLE) - 1
 
     def vectors(self, queries: IntArray) -> FloatArray:
         """The vectors of some queries of the block that have a share."""
-        return self.queries.vectors[self._places[queries]]
+        return self.queries.vectors[self.places[queries]]
 
     def score(self, query: int, scope: Scope, documents: IntArray) -> ScoredDocuments:
         """The exact scores of some documents, ascending, for a query of the block that has a share."""
-        score = partial(self._row_scores, scope.index, int(self._places[query]))
+        score = partial(self._row_scores, scope.index, int(self.places[query]))
         return score_documents(scope, documents, score=score)
 
     def _row_scores(self, index: Reader, place: int, rows: IntArray) -> FloatArray:
@@ -99,12 +99,11 @@ class DenseSearch:
             fusion: how the scores of several spaces become one.
             standing: lowers documents by the corpora they stand in; None lowers none.
         """
-        first = 1 - np.sum([one.shares for one in others], axis=0, dtype=np.float32)
-        shares = np.clip(np.broadcast_to(first, (len(vectors),)), 0, 1).astype(np.float32)
+        taken = sum((one.shares for one in others), np.zeros(len(vectors), dtype=np.float32))
+        shares: FloatArray = np.maximum(1 - taken, 0)
+        first = SpaceQueries(scope.index.space, TowerQueries(vectors), np.arange(len(vectors)), shares)
         self._scope = scope
-        has_share = shares > NEGLIGIBLE
-        first_space = SpaceQueries(scope.index.space, TowerQueries(vectors[has_share]), shares)
-        self._parts = (first_space, *others)
+        self._parts = (first, *others)
         self._base = base
         self._is_base = is_base
         self._fusion = fusion
@@ -119,38 +118,38 @@ class DenseSearch:
             queries: their numbers in the block.
             depth: how many documents; more than there are gives all of them.
         """
-        if self._standing is None:
+        standing = self._standing
+        if standing is None:
             return self._ranking(queries, depth)
-        ranking = Ranking.empty(len(queries), min(depth, len(self._scope)))
-        may_be_lowered = self._standing.acts[queries]
-        alone = np.flatnonzero(~may_be_lowered)
-        if len(alone):
-            ranking.put(alone, self._ranking(queries[alone], depth))
-        open_lines = np.flatnonzero(may_be_lowered)
-        wanted = max(2 * depth, _CANDIDATES)
-        while len(open_lines) and ranking.depth:
-            found = self._ranking(queries[open_lines], wanted)
-            lowered = self._standing.lowered(found, queries[open_lines]).part(np.arange(len(open_lines)), ranking.depth)
-            ranking.put(open_lines, lowered)
+        return Ranking.divided(
+            standing.acts[queries],
+            lambda lines: self._lowered_ranking(standing, queries[lines], depth, max(2 * depth, _CANDIDATES)),
+            lambda lines: self._ranking(queries[lines], depth),
+        )
+
+    def _lowered_ranking(self, standing: DocumentStanding, queries: IntArray, depth: int, n_found: int) -> Ranking:
+        """The best documents of some queries after those among the first ``n_found`` that stand lower are lowered."""
+        found = self._ranking(queries, n_found)
+        ranking = standing.lowered(found, queries).first(depth)
+        most = _DEEPEST * max(depth, _CANDIDATES)
+        if found.depth < len(self._scope) and n_found < most:
             # What was not found scores no more than the last that was, lowered or not.
-            is_open = lowered.scores[:, -1] < found.scores[:, -1]
-            if found.depth == len(self._scope) or wanted >= _DEEPEST * max(depth, _CANDIDATES):
-                break
-            open_lines = open_lines[is_open]
-            wanted *= 2
+            open_lines = np.flatnonzero(ranking.scores[:, -1] < found.scores[:, -1])
+            if len(open_lines):
+                deeper = min(_DEEPER * n_found, most)
+                ranking.put(open_lines, self._lowered_ranking(standing, queries[open_lines], depth, deeper))
         return ranking
 
     def _ranking(self, queries: IntArray, depth: int) -> Ranking:
         """The best documents of some queries before any is lowered."""
         depth = min(depth, len(self._scope))
-        ranking = Ranking.empty(len(queries), depth)
-        fused = self._is_fused[queries]
-        alone = np.flatnonzero(~fused)
-        if len(alone):
-            ranking.put(alone, self._of_first_space(queries[alone], depth))
-        if fused.any():
-            self._put_fused(ranking, np.flatnonzero(fused), queries[fused])
-        return ranking
+        if len(self._parts) == 1:
+            return self._of_first_space(queries, depth)
+        return Ranking.divided(
+            self._is_fused[queries],
+            lambda lines: self._of_all_spaces(queries[lines], depth),
+            lambda lines: self._of_first_space(queries[lines], depth),
+        )
 
     def extended(self, query: int, ranking: Ranking, *, line: int, documents: IntArray) -> ScoredDocuments:
         """The documents of a ranking and some more, all with their scores for a query.
@@ -159,9 +158,9 @@ class DenseSearch:
             query: its number in the block.
             ranking: what :meth:`ranking` gave.
             line: of the query in it.
-            documents: further document numbers; those that the ranking holds already come once.
+            documents: further document numbers, each once; those that the ranking holds already come once.
         """
-        extra = np.setdiff1d(documents, ranking.documents[line])
+        extra = np.sort(documents[np.isin(documents, ranking.documents[line], assume_unique=True, invert=True)])
         if self._is_fused[query]:
             return self._lowered(query, self._fused(query, np.union1d(ranking.documents[line], extra)))
         more = self._lowered(query, self._parts[0].score(query, self._scope, extra))
@@ -179,19 +178,21 @@ class DenseSearch:
 
     def _of_first_space(self, queries: IntArray, depth: int) -> Ranking:
         """What the vectors of the first space find; queries that are the base's own share its search."""
-        ranking = Ranking.empty(len(queries), depth)
         first = self._parts[0]
-        shared = self._is_base[queries] & (self._base.depth >= depth)
-        if shared.any():
-            ranking.put(np.flatnonzero(shared), self._base.part(queries[shared], depth))
-        own = np.flatnonzero(~shared)
-        if len(own):
-            ranking.put(own, dense_ranking(self._scope, first.vectors(queries[own]), depth, space=first.space))
-        return ranking
 
-    def _put_fused(self, ranking: Ranking, lines: IntArray, queries: IntArray) -> None:
+        def searched(lines: IntArray) -> Ranking:
+            return dense_ranking(self._scope, first.vectors(queries[lines]), depth, space=first.space)
+
+        return Ranking.divided(
+            self._is_base[queries] & (self._base.depth >= depth),
+            lambda lines: self._base.part(queries[lines], depth),
+            searched,
+        )
+
+    def _of_all_spaces(self, queries: IntArray, depth: int) -> Ranking:
         """Rank the candidates of every space of some queries by the fused scores of all spaces."""
-        depth = min(max(ranking.depth, _CANDIDATES), len(self._scope))
+        ranking = Ranking.empty(len(queries), depth)
+        depth = min(max(depth, _CANDIDATES), len(self._scope))
         candidates: list[list[IntArray]] = [[] for _ in queries]
         for part in self._parts:
             has_share = np.flatnonzero(part.shares[queries] > NEGLIGIBLE)
@@ -204,13 +205,14 @@ class DenseSearch:
                 found = dense_ranking(self._scope, part.vectors(queries[has_share]), wanted, space=part.space)
             for place, documents in zip(has_share.tolist(), found.documents, strict=True):
                 candidates[place].append(documents)
-        for line, query, found_by_space in zip(lines.tolist(), queries.tolist(), candidates, strict=True):
+        for line, (query, found_by_space) in enumerate(zip(queries.tolist(), candidates, strict=True)):
             self._samples[query] = np.concatenate([found[:_CANDIDATES] for found in found_by_space])
             scored = self._fused(query, np.unique(np.concatenate(found_by_space)))
             order = np.lexsort((scored.documents, -scored.scores))[: ranking.depth]
             ranking.documents[line] = scored.documents[order]
             ranking.rows[line] = scored.rows[order]
             ranking.scores[line] = scored.scores[order]
+        return ranking
 
     def _fused(self, query: int, documents: IntArray) -> ScoredDocuments:
         """The fused scores of some documents for one query; the space that counts most names their best spans.

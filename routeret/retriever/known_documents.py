@@ -15,6 +15,9 @@ from routeret.ranges import expanded
 from routeret.space import Space
 from routeret.types import BoolArray, HashArray, IntArray
 
+MOST_AHEAD = 100_000
+"""How many documents are looked up before anybody asks for them, at most: about a second's work."""
+
 _AT_ONCE = 1024
 
 
@@ -121,6 +124,11 @@ class KnownDocuments:
         if not is_kept.all():
             self._look_up(np.unique(numbers[~is_kept]))
         return np.unpackbits(self._kept[numbers], axis=-1, count=self._knowledge.n_experts).view(np.bool_)
+
+    def look_ahead(self) -> None:
+        """Look up the first documents that are there now, so that no query has to wait for it."""
+        numbers = np.flatnonzero(self._index.live_documents)[:MOST_AHEAD]
+        self._look_up(numbers[~self._is_kept[numbers]])
 
     def _look_up(self, numbers: IntArray) -> None:
         """Keep who knows some documents that nobody has asked for, each once."""

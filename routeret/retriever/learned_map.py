@@ -81,7 +81,10 @@ def shift_of(
         learned: float32, shape (dim, dim); None where no map was learned.
         computed: gives the map that is computed of the documents, float32, shape (dim, dim), or None.
     """
-    share = np.clip(lexical / TEACHER_WEIGHT, 0, 1) if learned is not None else np.ones(len(vectors))
+    if learned is None:
+        weight = computed()
+        return np.zeros_like(vectors) if weight is None else vectors @ weight.T
+    share = np.clip(lexical / TEACHER_WEIGHT, 0, 1)
     shift = np.zeros_like(vectors)
     of_documents = computed() if (share > 0).any() else None
     for weight, counts in ((learned, 1 - share), (of_documents, share)):

@@ -19,24 +19,24 @@ def mixed_queries(batch: QueryBatch, routing: RoutingBatch, pool: Pool) -> Float
         pool: holds the routing's experts.
     """
     acts = adapting(routing, pool)
+    if not acts.any():
+        return batch.base
     weights = np.where(acts, routing.weights[:, 1:], 0)
-    arrays = [batch.base]
     # What does not act counts as the base, and where towers have it all, the base stands for the empty space.
-    rest = np.maximum(1 - weights.sum(axis=1) - shares(routing, pool).sum(axis=1), 0)
-    columns = [np.where(rest + weights.sum(axis=1) > NEGLIGIBLE, rest, 1)]
+    acting_weight = weights.sum(axis=1)
+    rest = np.maximum(1 - acting_weight - shares(routing, pool).sum(axis=1), 0)
+    of_base = np.where(rest + acting_weight > NEGLIGIBLE, rest, 1)
     acting = np.flatnonzero(acts.any(axis=0))
     queries_of = [np.flatnonzero(acts[:, column]) for column in acting]
     asked = [
         Asked(
             pool.adapter_by_name[routing.experts[column]],
-            QueryBatch(tuple(batch.texts[query] for query in queries), batch.base[queries]),
+            QueryBatch(tuple(batch.texts[query] for query in queries.tolist()), batch.base[queries]),
             routing.strengths[queries, column],
         )
-        for column, queries in zip(acting, queries_of, strict=True)
+        for column, queries in zip(acting.tolist(), queries_of, strict=True)
     ]
-    for column, queries, written in zip(acting, queries_of, encode_together(asked), strict=True):
-        vectors = batch.base.copy()
-        vectors[queries] = written
-        arrays.append(vectors)
-        columns.append(weights[:, column])
-    return mix_queries(arrays, weights=np.stack(columns, axis=1).astype(np.float32))
+    vectors = np.repeat(batch.base[None], 1 + len(asked), axis=0)
+    for place, (queries, written) in enumerate(zip(queries_of, encode_together(asked), strict=True)):
+        vectors[1 + place, queries] = written
+    return mix_queries(list(vectors), weights=np.concatenate([of_base[:, None], weights[:, acting]], axis=1))

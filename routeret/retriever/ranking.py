@@ -11,7 +11,7 @@ from routeret.experts.tower import inner_products
 from routeret.ranges import expanded
 from routeret.retriever.scope import Scope
 from routeret.space import Space
-from routeret.types import FloatArray, IntArray
+from routeret.types import BoolArray, FloatArray, IntArray
 
 NONE = -1
 """Stands for no document, behind the last one that was found."""
@@ -43,10 +43,37 @@ class Ranking:
             scores=np.zeros((n_queries, depth), dtype=np.float32),
         )
 
+    @classmethod
+    def divided(
+        cls, is_first: BoolArray, first: Callable[[IntArray], "Ranking"], second: Callable[[IntArray], "Ranking"]
+    ) -> "Ranking":
+        """One ranking of queries of two kinds; who finds one kind is not asked where all are of the other.
+
+        Args:
+            is_first: shape (n_queries,), at least one; which queries are of the first kind.
+            first: ranks those of the first kind, by their places among all, shape (n,).
+            second: ranks the others, to the same depth.
+        """
+        n_first = int(np.count_nonzero(is_first))
+        if n_first == len(is_first):
+            return first(np.arange(n_first))
+        if n_first == 0:
+            return second(np.arange(len(is_first)))
+        places, others = np.flatnonzero(is_first), np.flatnonzero(~is_first)
+        found = second(others)
+        ranking = cls.empty(len(is_first), found.depth)
+        ranking.put(others, found)
+        ranking.put(places, first(places))
+        return ranking
+
     @property
     def depth(self) -> int:
         """How many documents a query has at most."""
         return int(self.documents.shape[1])
+
+    def first(self, depth: int) -> "Ranking":
+        """The first documents of every query, in the same memory."""
+        return Ranking(self.documents[:, :depth], self.rows[:, :depth], self.scores[:, :depth])
 
     def part(self, queries: IntArray, depth: int) -> "Ranking":
         """The first documents of some queries."""
@@ -113,6 +140,9 @@ def score_documents(scope: Scope, documents: IntArray, *, score: Callable[[IntAr
         score: gives the scores, float32, shape (n,), of the spans in some rows of the index.
     """
     index = scope.index
+    if scope.has_one_span_a_document:
+        # Every way of making a document's score of its spans gives that of the only one.
+        return ScoredDocuments(documents, documents, score(documents))
     starts, ends = index.rows_of(documents)
     counts = ends - starts
     owners = np.repeat(documents, counts)

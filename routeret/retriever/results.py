@@ -44,18 +44,16 @@ def hits_of(index: Index, ranking: Ranking, texts: Sequence[str], routings: Sequ
         texts: the queries.
         routings: one a query.
     """
-    numbers = np.unique(ranking.documents[ranking.documents != NONE])
-    rows = np.unique(ranking.rows[ranking.rows != NONE])
-    document_by_number = dict(zip(numbers.tolist(), index.documents(numbers), strict=True))
-    span_by_row = dict(zip(rows.tolist(), index.spans(rows), strict=True))
+    columns = [values.tolist() for values in (ranking.rows, ranking.scores)]
+    rows = sorted({row for line in columns[0] for row in line if row != NONE})
+    located = dict(zip(rows, index.located(rows), strict=True))
     found = []
-    for query, text in enumerate(texts):
+    for text, routing, *lines in zip(texts, routings, *columns, strict=True):
         items = []
-        columns = (values[query].tolist() for values in (ranking.documents, ranking.rows, ranking.scores))
-        for number, row, score in zip(*columns, strict=True):
-            if number == NONE:
+        for row, score in zip(*lines, strict=True):
+            if row == NONE:
                 break
-            document = document_by_number[number]
+            document, span = located[row]
             items.append(
                 Hit(
                     id=document.id,
@@ -63,10 +61,10 @@ def hits_of(index: Index, ranking: Ranking, texts: Sequence[str], routings: Sequ
                     title=document.title,
                     text=document.text,
                     metadata=document.metadata,
-                    span=span_by_row[row],
+                    span=span,
                 )
             )
-        found.append(Hits(query=text, items=tuple(items), routing=routings[query]))
+        found.append(Hits(query=text, items=tuple(items), routing=routing))
     return found
 
 

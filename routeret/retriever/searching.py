@@ -192,8 +192,8 @@ class Searcher:
         documents = block.first_hits
         if documents.shape[1] == 0 or not experts:
             return np.zeros((len(block), len(experts)), dtype=np.float32)
-        shares: FloatArray = self._known_by(documents, experts).mean(axis=1, dtype=np.float32)
-        return shares
+        counts: FloatArray = self._known_by(documents, experts).sum(axis=1, dtype=np.float32)
+        return counts / np.float32(documents.shape[1])
 
     def query_vectors(self, batch: QueryBatch, routing: RoutingBatch) -> FloatArray:
         """The query vectors that a routing makes in the base's space, float32, shape (n_queries, dim).
@@ -239,18 +239,12 @@ class Searcher:
             fusion=self._pool.space_fusion,
             standing=standing,
         )
-        ranking = Ranking.empty(len(block), min(k, len(block.scope)))
-        has_lexical = routing.lexical > NEGLIGIBLE
-        for fused in (False, True):
-            queries = np.flatnonzero(has_lexical == fused)
-            if len(queries) == 0:
-                continue
-            found = search.ranking(queries, candidate_depth(k) if fused else k)
-            if fused:
-                weights = routing.lexical[queries]
-                found = block.lexical.fuse(found, search, queries=queries, weights=weights, depth=k)
-            ranking.put(queries, found)
-        return ranking
+
+        def fused(queries: IntArray) -> Ranking:
+            found = search.ranking(queries, candidate_depth(k))
+            return block.lexical.fuse(found, search, queries=queries, weights=routing.lexical[queries], depth=k)
+
+        return Ranking.divided(routing.lexical > NEGLIGIBLE, fused, lambda queries: search.ranking(queries, k))
 
     def standing(self, block: Block, routing: RoutingBatch) -> DocumentStanding | None:
         """What documents are lowered by for a block of queries; None where none may be."""
@@ -273,13 +267,15 @@ class Searcher:
 
     def _other_spaces(self, batch: QueryBatch, routing: RoutingBatch) -> list[SpaceQueries]:
         """The queries in the spaces of the towers that count for some of them."""
+        if not self._pool.tower_by_name:
+            return []
         counted = shares(routing, self._pool)
         spaces = []
         for column in np.flatnonzero((counted > NEGLIGIBLE).any(axis=0)):
             tower = self._pool.tower_by_name[routing.experts[column]]
-            queries = np.flatnonzero(counted[:, column] > NEGLIGIBLE)
-            encoded = tower.encode_queries([batch.texts[query] for query in queries])
-            spaces.append(SpaceQueries(tower.space, encoded, counted[:, column]))
+            has_share = counted[:, column] > NEGLIGIBLE
+            encoded = tower.encode_queries([batch.texts[query] for query in np.flatnonzero(has_share)])
+            spaces.append(SpaceQueries(tower.space, encoded, np.cumsum(has_share) - 1, counted[:, column]))
         return spaces
 
     def _require_known(self, names: Sequence[str]) -> None:

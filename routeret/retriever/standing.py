@@ -1,6 +1,7 @@
 """Lowers documents of training corpora that a query does not look like, beside those of corpora that it does."""
 
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class DocumentStanding:
         counts[found] = standing.of(found[0], self._stands(first_hits[found]))
         self._best: FloatArray = counts.max(axis=1, initial=-np.inf)
 
-    @property
+    @cached_property
     def acts(self) -> BoolArray:
         """For which queries some document may be lowered, shape (n_queries,)."""
         return np.isfinite(self._best)

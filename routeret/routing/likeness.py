@@ -73,7 +73,7 @@ class CorpusLikeness:
             return np.zeros((len(queries), 0), dtype=np.float32)
         nearest = np.maximum.reduceat(queries @ self.exemplars.T, self.starts, axis=1)
         scaled = (nearest - self.floors) / (self.ceilings - self.floors)
-        return np.asarray(np.clip(scaled, 0.0, 1.0), dtype=np.float32)
+        return np.asarray(np.minimum(np.maximum(scaled, 0.0), 1.0), dtype=np.float32)
 
 
 def _clustered(vectors: FloatArray) -> tuple[FloatArray, IntArray]:

@@ -275,6 +275,11 @@ class UtilityRouter:
         return np.flatnonzero(self._owners != NO_OWNER)
 
     @cached_property
+    def _owned_by(self) -> IntArray:
+        """The columns of the experts that own those, in their order."""
+        return self._owners[self._owned]
+
+    @cached_property
     def _standing_owners(self) -> IntArray:
         """The owners of the corpora that documents stand in: all but the index's own.
 
@@ -301,7 +306,7 @@ class UtilityRouter:
         keeps a small part. Where no expert knows any, the query alone decides.
         """
         evidence = np.zeros(guessed.shape, dtype=np.float32)
-        evidence[:, self._owned] = trust[:, self._owners[self._owned]]
+        evidence[:, self._owned] = trust[:, self._owned_by]
         probabilities = guessed * (self.settings.unknown_prior + evidence)
         total = probabilities.sum(axis=1, keepdims=True)
         return np.asarray(probabilities / np.maximum(total, _TINY), dtype=np.float32)

@@ -11,7 +11,7 @@ from routeret.index.structures import covered as covered_module
 from routeret.index.structures import exact as exact_module
 from routeret.index.structures.ann import build
 from routeret.index.structures.best import settle, top_k
-from routeret.index.structures.exact import StoredScan, search_memory
+from routeret.index.structures.exact import StoredScan, product_candidates, search_memory
 from routeret.index.structures.row_search import RowSearch
 from routeret.index.structures.rows import MemoryRows
 
@@ -83,6 +83,21 @@ def test_exact_search_agrees_with_the_twin(n_rows, n_queries, k, monkeypatch):
             np.testing.assert_array_equal(result.rows, rows)
             np.testing.assert_array_equal(result.scores, scores)
             assert (result.rows.dtype, result.scores.dtype) == (np.int64, np.float32)
+
+
+@pytest.mark.parametrize("in_groups", [True, False])
+@pytest.mark.parametrize("k", [1, 7, 50, 100, 403])
+def test_the_best_products_are_those_that_sorting_gives(k, in_groups, monkeypatch):
+    monkeypatch.setattr(exact_module, "_GROUPED_COLUMNS", 0 if in_groups else 404)
+    monkeypatch.setattr(exact_module, "_LEAST_GROUP", 1)
+    rng = np.random.default_rng(k)
+    # Whole numbers, so that many products are equal.
+    vectors, queries = (rng.integers(-2, 3, size=(n, DIM)).astype(np.float32) for n in (403, 5))
+    products = queries @ vectors.T
+    rows, scores = product_candidates(vectors, queries, k)
+    np.testing.assert_array_equal(np.sort(scores, axis=1), np.sort(products, axis=1)[:, 403 - k :])
+    np.testing.assert_array_equal(scores, np.take_along_axis(products, rows, axis=1))
+    assert [len(set(line)) for line in rows.tolist()] == [k] * 5
 
 
 @pytest.mark.parametrize("share", SHARES)

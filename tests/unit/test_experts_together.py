@@ -10,6 +10,7 @@ from routeret.errors import InputError
 from routeret.experts import LinearExpert, LoraExpert
 from routeret.experts.remembering import remembering
 from routeret.experts.together import Asked, encode_together
+from routeret.space import Space
 from routeret.types import QueryBatch
 
 TEXTS = ("bank card", "ü", "the river returns all of its water", "tax return", "bank card")
@@ -101,3 +102,38 @@ def test_an_expert_without_a_base_is_named(encoder):
     free = LoraExpert("free", law.adapter, 0.5, law.space, law.query_tower, law.known_documents)
     with pytest.raises(InputError, match="expert 'free' has no base to run in"):
         encode_together(asked_of(encoder, [law, free]))
+
+
+@pytest.mark.parametrize("is_unit_length", [True, False])
+def test_linear_experts_write_together_what_each_writes_alone(is_unit_length):
+    space = Space(
+        model="ab" * 32,
+        pooling="mean",
+        max_tokens=256,
+        dim=2,
+        unit_length=is_unit_length,
+        similarity="cosine" if is_unit_length else "dot",
+    )
+    known = np.array([7], dtype=np.uint64)
+    swap, turn = (
+        LinearExpert(name, np.array(weight, dtype=np.float32), 0.5, space, "0123456789abcdef", known)
+        for name, weight in (("swap", [[0, 1], [1, 0]]), ("turn", [[0, -1], [1, 0]]))
+    )
+    queries = QueryBatch(("a", "b"), np.array([[1, 0], [0.6, 0.8]], dtype=np.float32))
+    one = QueryBatch(("a",), queries.base[:1])
+    asked = [
+        Asked(swap, queries, np.array([0.75, 0.0], dtype=np.float32)),
+        Asked(turn, one, np.array([0.75], dtype=np.float32)),
+    ]
+    both, single = encode_together(asked)
+    # (1, 0) + 0.75 (0, 1) by either map; of length 1 where the space is. At strength 0 the base's vector stays.
+    moved = [0.8, 0.6] if is_unit_length else [1.0, 0.75]
+    np.testing.assert_allclose(both[0], moved, rtol=1e-6)
+    np.testing.assert_array_equal(both[1], queries.base[1])
+    np.testing.assert_array_equal(single, both[:1])
+
+
+def test_a_linear_expert_refuses_what_it_is_asked_by_its_name(encoder):
+    other = QueryBatch(("a",), np.ones((1, 3), dtype=np.float32))
+    with pytest.raises(InputError, match=r"shape \(1, 3\), expert 'map' reads \(n, 32\)"):
+        encode_together([Asked(linear(encoder, "map"), other, np.ones(1, dtype=np.float32))])

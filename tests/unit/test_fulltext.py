@@ -55,6 +55,16 @@ def pairs(found):
     return list(zip(found.numbers.tolist(), found.scores.tolist(), strict=True))
 
 
+def test_queries_asked_in_turns_score_as_each_by_itself():
+    fulltext, every = in_memory(TEXTS), np.arange(5)
+    queries = ["cat", "dog", "cat", "nothing of this", "dog"]
+    found = [(pairs(fulltext.search(query, 9)), fulltext.scores_of(query, every).tolist()) for query in queries]
+    for query, (best, scores) in zip(queries, found, strict=True):
+        assert best == pairs(in_memory(TEXTS).search(query, 9))
+        assert scores == in_memory(TEXTS).scores(query).tolist()
+    assert found[0] == found[2] != found[1] == found[4]
+
+
 def test_scores_follow_the_formula(tmp_path):
     # Without stop words: "cat sat", "cat dog dog", nothing, "köln grüßt", "dog": 8 tokens in 5 documents.
     common = {"n_documents": 5, "mean_tokens": 8 / 5}

@@ -100,6 +100,7 @@ def test_documents_come_back_as_they_were(index, encoder, tmp_path):
         assert opened.numbers(["cat", "tax"]).tolist() == [3, 0]
         assert opened.row_documents.tolist() == [0, 1, 2, 3]
         assert opened.spans([2, 3]) == [(0, 0), (0, 22)]
+        assert opened.located([3, 0, 3]) == [(DOCUMENTS[3], (0, 22)), (DOCUMENTS[0], (0, 20)), (DOCUMENTS[3], (0, 22))]
         keys = opened.content_keys([3, 0, 1, 2])
         assert keys.dtype == np.uint64
         assert keys.tolist() == [DOCUMENTS[number].content_key for number in (3, 0, 1, 2)]
@@ -237,6 +238,8 @@ def test_wrong_arguments(index, encoder):
         index.documents([0, 4])
     with pytest.raises(InputError, match="row -1"):
         index.vectors(np.array([-1]))
+    with pytest.raises(InputError, match="row 4 is not in index 'kb', which has 0 to 3"):
+        index.located([0, 4])
     with pytest.raises(InputError, match="metadata that is not JSON"):
         index.add(Corpus.of([Document(id="x", text="x", metadata={"at": object()})]), encoder)
     with pytest.raises(InputError, match="batch_size is 0"):

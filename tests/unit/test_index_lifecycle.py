@@ -168,6 +168,9 @@ def test_changing_a_paragraph_embeds_that_paragraph(tmp_path, encoder):
             "four",
         ]
         np.testing.assert_array_equal(index.vectors([5, 7, 8]), index.vectors([0, 2, 3]))
+        located = index.located([6, 4, 8])
+        assert [document for document, _ in located] == [index.get("a"), index.get("b"), index.get("a")]
+        assert [document.text[slice(*span)] for document, span in located] == ["TWO!", "five", "four"]
 
 
 def test_a_long_document_in_sentence_windows(tmp_path):

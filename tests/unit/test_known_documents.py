@@ -11,7 +11,7 @@ from routeret.corpus import Corpus
 from routeret.experts.fingerprints import fingerprints
 from routeret.experts.sketch import TrainingSketch
 from routeret.index import Index
-from routeret.retriever import Retriever
+from routeret.retriever import Retriever, known_documents
 from routeret.retriever.expert_fits import agreement, expert_fits
 from routeret.retriever.known_documents import KnownDocuments
 from routeret.retriever.pool import Pool
@@ -103,6 +103,18 @@ def test_what_was_looked_up_is_not_looked_up_again(index, monkeypatch):
     for numbers in ([0, 7], [7], [7, 2, 0]):
         known.by(np.array(numbers))
     assert asked == [[0, 7], [2]]
+
+
+def test_documents_may_be_looked_up_before_anybody_asks(index, monkeypatch):
+    index.delete(["f1"])
+    asked = watched(index, monkeypatch)
+    monkeypatch.setattr(known_documents, "MOST_AHEAD", 4)
+    known = KnownDocuments(index, [linear_expert("fruit", known=documents_of("fruit"))])
+    assert known.by(np.array([2])).tolist() == [[True]]
+    known.look_ahead()
+    known.look_ahead()
+    assert known.by(np.array([0, 3, 4, 5]))[:, 0].tolist() == [True, True, True, False]
+    assert asked == [[2], [0, 3, 4], [5]]
 
 
 def test_documents_may_be_asked_for_in_lines_and_more_than_once(index, monkeypatch):

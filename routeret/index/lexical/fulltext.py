@@ -14,10 +14,10 @@ from routeret.index.lexical.manifest import State
 from routeret.index.lexical.scoring import DoubleArray, Postings, TermCounts, WeightedQuery, rarity, score
 from routeret.index.lexical.terms import ABSENT, DocumentTerms
 from routeret.index.lexical.tokens import Tokenizer
-from routeret.types import BoolArray, FloatArray, IntArray
+from routeret.types import BoolArray, FloatArray, HashArray, IntArray
 
 _ROUNDING = 1e-5
-_WIDTH_PER_HIT = 4
+_WIDTH_PER_HIT = 2
 _LEAST_WIDTH = 64
 _WIDENING = 4
 _SCORED_PER_CANDIDATE = 3
@@ -41,6 +41,18 @@ class Matches:
         return len(self.numbers)
 
 
+class _OfThread(threading.local):
+    """What every thread has for itself: a tokenizer, and the terms of the query that it asked last.
+
+    Who ranks by words asks for the best documents of a query first, and then for the scores of others.
+    """
+
+    def __init__(self) -> None:
+        self.tokenizer = Tokenizer()
+        self.query: str | None = None
+        self.weighted: WeightedQuery | None = None
+
+
 class Fulltext:
     """BM25 over the living documents of one commit of an index; any number of threads may search at once.
 
@@ -58,7 +70,7 @@ class Fulltext:
         self._n_documents = n_documents
         self._is_living: BoolArray = terms.tokens[:n_documents] != ABSENT
         self._is_living[removed[removed < n_documents]] = False
-        self._tokenizers = threading.local()
+        self._own = _OfThread()
         self._lock = threading.Lock()
         self._known: _Statistics | None = None
 
@@ -182,9 +194,12 @@ class Fulltext:
         """The terms of a query that some living document holds; None where there is none."""
         if not isinstance(query, str):
             raise InputError(f"a query is a {type(query).__name__}, expected a string")
-        if not hasattr(self._tokenizers, "own"):
-            self._tokenizers.own = Tokenizer()
-        terms, counts = self._tokenizers.own.query(query)
+        own = self._own
+        if own.query != query:
+            own.query, own.weighted = query, self._weighed(*own.tokenizer.query(query))
+        return own.weighted
+
+    def _weighed(self, terms: HashArray, counts: HashArray) -> WeightedQuery | None:
         statistics = self._statistics
         n_with = statistics.tail.n_with(terms)
         if self._candidates is not None:

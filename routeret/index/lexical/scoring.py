@@ -94,6 +94,8 @@ class TermCounts:
 
     def n_with(self, terms: HashArray) -> IntArray:
         """How many of the documents hold each term, int64, shape (n_terms,)."""
+        if len(self._sorted) == 0:
+            return np.zeros(len(terms), dtype=np.int64)
         found = np.searchsorted(self._sorted, terms, side="right") - np.searchsorted(self._sorted, terms)
         return found.astype(np.int64)
 
@@ -122,6 +124,8 @@ class Postings:
 
     def matches(self, query: WeightedQuery) -> tuple[IntArray, DoubleArray]:
         """The documents that hold a term of a query, in rising order, and their BM25, shapes (n,)."""
+        if len(self._entries) == 0:
+            return np.zeros(0, dtype=np.int64), np.zeros(0)
         starts, ends = self._bounds(query.terms)
         # Term by term in rising order, as score() adds up, so that both give the same to the last bit.
         entries = np.concatenate([self._entries[a:b] for a, b in zip(starts, ends, strict=True)])
@@ -133,6 +137,9 @@ class Postings:
         return self._first + places, scores[places]
 
     def _bounds(self, terms: HashArray) -> tuple[IntArray, IntArray]:
+        if len(self._entries) == 0:
+            nothing = np.zeros(len(terms), dtype=np.int64)
+            return nothing, nothing
         starts = np.searchsorted(self._entries, terms << _SHIFT)
         ends = np.searchsorted(self._entries, (terms << _SHIFT) | _COUNT, side="right")
         return starts.astype(np.int64), ends.astype(np.int64)

@@ -56,8 +56,8 @@ def settle(scan: Scan, queries: FloatArray, k: int) -> TopK:
     """The exact best rows, from a scan whose last bits depend on library, batch and processor.
 
     Fast products round differently from place to place, so two copies of one vector may get two scores. A few more
-    candidates than asked for are scored again in double precision; where the last of them is within the rounding of
-    the k-th, more are fetched, so that equal scores are cut by row number and not by chance.
+    candidates than asked for are scored again in double precision; where the k-th best is within the rounding of the
+    last that was looked at, more are fetched, so that equal scores are cut by row number and not by chance.
 
     Args:
         scan: what is searched.
@@ -69,20 +69,24 @@ def settle(scan: Scan, queries: FloatArray, k: int) -> TopK:
     """
     n_rows = scan.n_rows
     k = min(k, n_rows)
+    if k == 0 or len(queries) == 0:
+        return TopK(rows=np.empty((len(queries), k), dtype=np.int64), scores=np.empty((len(queries), k), np.float32))
+    return _settled(scan, queries, k, width=min(k + _SPARE, n_rows))
+
+
+def _settled(scan: Scan, queries: FloatArray, k: int, *, width: int) -> TopK:
+    """The exact best rows of at least one query, looked for among so many candidates, or more."""
+    found, rough = scan.candidates(queries, width)
     rows = np.empty((len(queries), k), dtype=np.int64)
     scores = np.empty((len(queries), k), dtype=np.float32)
-    open_queries = np.arange(len(queries) if k else 0)
-    width = min(k + _SPARE, n_rows)
-    while len(open_queries):
-        found, rough = scan.candidates(queries[open_queries], width)
-        rough = -np.sort(-rough, axis=1)
-        rounding = _ROUNDING * scan.longest * np.linalg.norm(queries[open_queries], axis=1)
-        settled = (rough[:, k - 1] - rough[:, -1] > rounding) | (width == n_rows)
-        for number in np.flatnonzero(settled):
-            here = open_queries[number]
-            rows[here], scores[here] = _best_of(scan, found[number], queries[here], k)
-        open_queries = open_queries[~settled]
-        width = min(4 * width, n_rows)
+    for number, query in enumerate(queries):
+        rows[number], scores[number] = _best_of(scan, found[number], query, k)
+    if width < scan.n_rows:
+        rounding = _ROUNDING * scan.longest * np.sqrt(np.vecdot(queries, queries))
+        is_open = scores[:, -1] - rough.min(axis=1) <= rounding
+        if is_open.any():
+            wider = _settled(scan, queries[is_open], k, width=min(4 * width, scan.n_rows))
+            rows[is_open], scores[is_open] = wider.rows, wider.scores
     return TopK(rows=rows, scores=scores)
 
 
@@ -96,5 +100,5 @@ def _best_of(scan: Scan, rows: IntArray, query: FloatArray, k: int) -> tuple[Int
 
 def exact_scores(vectors: FloatArray, query: FloatArray) -> FloatArray:
     """Inner products, summed in double precision and always in one order; shape (n,)."""
-    products: NDArray[np.float64] = np.einsum("nd,d->n", vectors.astype(np.float64), query.astype(np.float64))
+    products: NDArray[np.float64] = np.vecdot(vectors, query.astype(np.float64))
     return products.astype(np.float32)

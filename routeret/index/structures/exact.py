@@ -10,6 +10,8 @@ from routeret.types import BoolArray, FloatArray, IntArray, TopK
 
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32
 _GROUPS_PER_HIT = 4
+_LEAST_GROUP = 16  # in smaller groups, finding the best of each costs more than it saves
+_GROUPED_COLUMNS = 10_000  # fewer are looked at one by one as fast
 _GATHERED_AT_ONCE = 16_384  # 25 MB of float32 at 384 dimensions
 _GATHERED_SHARE = 16  # copying a row costs about as much as multiplying several, and much more than the product of one
 
@@ -119,28 +121,29 @@ def product_candidates(
     Returns:
         Rows and inner products, shape (n_queries, k).
     """
-    rows = np.empty((len(queries), k), dtype=np.int64)
-    scores = np.empty((len(queries), k), dtype=np.float32)
     step = max(1, _SCORES_AT_ONCE // max(1, len(vectors)))
-    for start in range(0, len(queries), step):
-        part = slice(start, start + step)
-        all_scores = queries[part] @ vectors.T
+    parts = []
+    for start in range(0, max(1, len(queries)), step):
+        scores = queries[start : start + step] @ vectors.T
         if hidden is not None:
-            all_scores += hidden
-        rows[part] = _best_columns(all_scores, k)
-        scores[part] = np.take_along_axis(all_scores, rows[part], axis=1)
-    return rows, scores
+            scores += hidden
+        columns = _best_columns(scores, k)
+        parts.append((columns, scores[np.arange(len(scores))[:, None], columns]))
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
 
 
 def _best_columns(scores: FloatArray, k: int) -> IntArray:
     """The k columns with the highest scores of every line, in any order."""
     n_columns = scores.shape[1]
     n_groups = _GROUPS_PER_HIT * k
-    width = n_columns // n_groups
-    if width < 2:
+    size = n_columns // n_groups
+    if size < _LEAST_GROUP or n_columns < _GROUPED_COLUMNS:
         return np.argpartition(scores, n_columns - k, axis=1)[:, n_columns - k :]
     # The k-th best of the groups' best scores is no better than the k-th best score, and it is found much faster.
-    grouped = scores[:, : n_groups * width].reshape(len(scores), n_groups, width).max(axis=2)
+    # A group takes every n_groups-th column, so that the best of all groups are found side by side.
+    grouped = scores[:, : n_groups * size].reshape(len(scores), size, n_groups).max(axis=1)
     bounds = np.partition(grouped, n_groups - k, axis=1)[:, n_groups - k]
     columns = np.empty((len(scores), k), dtype=np.int64)
     for number, line in enumerate(scores):
