@@ -5,6 +5,7 @@ gives every tensor's dtype, shape and place after the header.
 """
 
 import json
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from routeret.errors import ArtifactError
 
+_DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 _MAX_HEADER = 100_000_000
 """Bytes; the limit that the format itself sets."""
 
@@ -50,6 +52,24 @@ def read_tensors(file: Path) -> dict[str, StoredTensor]:
             raise ArtifactError(f"{file} is damaged: tensor {name!r} lies outside the file; restore it from its source")
         tensors[name] = StoredTensor(entry["dtype"], tuple(entry["shape"]), content[start + begin : start + end])
     return tensors
+
+
+def map_arrays(file: Path) -> dict[str, NDArray[Any]]:
+    """Give the tensors of a safetensors file by name as arrays that are memory-mapped, for reading alone.
+
+    Raises:
+        ArtifactError: the file is damaged, or holds tensors of another dtype than F16, F32 and F64.
+    """
+    arrays = {}
+    for name, tensor in read_tensors(file).items():
+        dtype = _DTYPES.get(tensor.dtype)
+        if dtype is None or tensor.content.nbytes != math.prod(tensor.shape) * dtype.itemsize:
+            raise ArtifactError(
+                f"{file}: tensor {name!r} has dtype {tensor.dtype}, shape {tensor.shape} and {tensor.content.nbytes} "
+                f"bytes; expected so many numbers of dtype {', '.join(_DTYPES)}; restore it from its source"
+            )
+        arrays[name] = tensor.content.view(dtype).reshape(tensor.shape)
+    return arrays
 
 
 def tensor_shapes(file: Path) -> dict[str, tuple[int, ...]]:

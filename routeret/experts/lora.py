@@ -11,6 +11,7 @@ import numpy as np
 from routeret.artifact import naming_damage, write_file, write_json
 from routeret.encoders.adapted import AdaptedQueries
 from routeret.encoders.adapter import Adapter
+from routeret.encoders.safetensors_file import map_arrays
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import InputError, SpaceMismatchError
 from routeret.experts.folder import read_known, write_expert
@@ -199,11 +200,10 @@ class LoraExpert:
         Raises:
             ArtifactError: a file is missing or damaged, or does not fit the others.
         """
-        from safetensors.numpy import load_file
-
         with naming_damage(folder):
             config = json.loads((folder / _ADAPTER / _CONFIG).read_text(encoding="utf-8"))
-            arrays = load_file(folder / _ADAPTER / _WEIGHTS)
+            # Once the adapter has become what its runtime takes, nothing else of it needs memory.
+            arrays = map_arrays(folder / _ADAPTER / _WEIGHTS)
             adapter = Adapter(
                 rank=config["r"],
                 alpha=config["lora_alpha"],
