@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from routeret.errors import ArtifactError
 
-_DTYPES = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+_DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 _MAX_HEADER = 100_000_000
 """Bytes; the limit that the format itself sets."""
 
