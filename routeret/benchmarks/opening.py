@@ -8,7 +8,8 @@ from typing import Any
 
 from routeret.benchmarks.process import SideProcess
 from routeret.benchmarks.sides import Entry
-from routeret.errors import InputError, RouteretError
+from routeret.encoders.devices import runs_on_processor
+from routeret.errors import InputError, MissingExtraError, RouteretError
 from routeret.progress import track
 
 
@@ -54,6 +55,24 @@ def require_interpreter(peers: Path | None) -> None:
         raise InputError(f"there is no interpreter {str(peers)!r}; give the path of one, for example peers/bin/python")
 
 
+def require_modules(entries: Mapping[str, Entry[Any, Any]], names: Sequence[str], *, device: str) -> None:
+    """Do nothing if all is installed that some sides need.
+
+    Args:
+        entries: the registry.
+        names: of sides that nothing can be measured without.
+        device: where they run.
+
+    Raises:
+        MissingExtraError: something is not.
+    """
+    extra = "cpu" if runs_on_processor(device) else "gpu"
+    for name in names:
+        lacking = entries[name].missing(device)
+        if lacking is not None:
+            raise MissingExtraError(f"module {lacking!r} is not installed; run: pip install 'routeret[{extra}]'")
+
+
 @contextmanager
 def opened_sides(
     entries: Mapping[str, Entry[Any, Any]],
@@ -62,6 +81,7 @@ def opened_sides(
     worker: str,
     folder: Path,
     peers: Path | None,
+    device: str,
     show_progress: bool,
 ) -> Iterator[OpenSides]:
     """Open sides; all end with the block.
@@ -72,6 +92,7 @@ def opened_sides(
         worker: the module that runs a side.
         folder: the material's.
         peers: an interpreter for those that may be run by another one; None runs all by this one.
+        device: where they run; those that cannot are left out.
         show_progress: draw a progress bar on stderr.
 
     Raises:
@@ -80,6 +101,9 @@ def opened_sides(
     sides = OpenSides()
     try:
         for name in track(names, description="Opening", unit="side", show=show_progress):
+            if not entries[name].runs_on(device):
+                sides.missing[name] = "it runs on the processor alone"
+                continue
             is_peer = entries[name].is_peer
             process = SideProcess(name, folder, worker=worker, python=peers if is_peer else None)
             try:

@@ -12,7 +12,7 @@ from routeret.benchmarks.sides import Entry, Given, Made
 Answer = dict[str, Any]
 
 
-def serve(entry: Entry[Given, Made], given: Given, tasks: Mapping[str, Callable[..., Answer]]) -> None:
+def serve(entry: Entry[Given, Made], given: Given, tasks: Mapping[str, Callable[..., Answer]], *, device: str) -> None:
     """Open a side, and do what lines of the standard input ask for until it ends.
 
     The first answer is ``missing``, a module, or what the side tells of itself.
@@ -21,9 +21,10 @@ def serve(entry: Entry[Given, Made], given: Given, tasks: Mapping[str, Callable[
         entry: of the side.
         given: what it is made of.
         tasks: by name; each takes the side and the values that came with the name.
+        device: where the side runs.
     """
     with _answers() as answers:
-        lacking = entry.missing()
+        lacking = entry.missing(device)
         if lacking is not None:
             _write(answers, {"missing": lacking})
             return

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any, Generic, TypeVar
 
 from routeret.benchmarks.machine import installed_version
+from routeret.encoders.devices import runs_on_processor
 
 
 class Side(ABC):
@@ -38,6 +39,7 @@ class Entry(Generic[Given, Made]):
         modules: what must be installed for it.
         is_peer: whether it may be run by another interpreter, since what it needs cannot stand beside the rest.
         is_optional: whether it is left out where it cannot be opened; peers always are.
+        elsewhere: what must be installed for it on another device; None where it runs on the processor alone.
     """
 
     title: str
@@ -45,10 +47,19 @@ class Entry(Generic[Given, Made]):
     modules: tuple[str, ...]
     is_peer: bool = False
     is_optional: bool = False
+    elsewhere: tuple[str, ...] | None = None
 
-    def missing(self) -> str | None:
-        """The first module that is not installed; None where all are. Imports the packages that hold them."""
-        for name in self.modules:
+    def runs_on(self, device: str) -> bool:
+        """Whether it can run on a device."""
+        return self.elsewhere is not None or runs_on_processor(device)
+
+    def missing(self, device: str) -> str | None:
+        """The first module that is not installed; None where all are. Imports the packages that hold them.
+
+        Args:
+            device: where it is to run.
+        """
+        for name in self.modules if runs_on_processor(device) else self.elsewhere or ():
             try:
                 found = find_spec(name)
             except ModuleNotFoundError:

@@ -37,9 +37,11 @@ def read_report(path: Path, *, kind: str, format_number: int, command: str) -> d
 def machine_text(machine: Mapping[str, Any], *, seed: int) -> str:
     """The machine and the versions of a report, in a sentence."""
     versions = ", ".join(f"{name} {version}" for name, version in sorted(machine["versions"].items()) if version)
+    # Reports of before there was a choice name no device.
+    device = f"{machine['device']}; " if machine.get("device") else ""
     return (
-        f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB, {machine['system']}, "
-        f"Python {machine['python']}; {versions}; seed {seed}."
+        f"{device}{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB, "
+        f"{machine['system']}, Python {machine['python']}; {versions}; seed {seed}."
     )
 
 
@@ -64,6 +66,28 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table whose first column stands left and whose others stand right."""
     lines = [header, ["---", *("---:" for _ in header[1:])], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def work_parts(
+    work: Mapping[str, Any] | None, figures: Sequence[tuple[str, Mapping[str, Any]]], *, what: str
+) -> list[str]:
+    """The parts of a page that tell how much arithmetic is done a second; none where that was not measured.
+
+    Args:
+        work: what :meth:`routeret.benchmarks.models.work.Work.as_dict` gave.
+        figures: title and figures of every side, with what :meth:`~routeret.benchmarks.models.work.Work.rates` gave.
+        what: the texts, as the table's first words.
+    """
+    if work is None:
+        return []
+    header, peak = [what, "tokens/s", "TFLOP/s"], work["peak_tflops"]
+    rows = [[title, number(one["tokens_per_s"]), number(one["tflops"])] for title, one in figures]
+    sentence = f"One pass is {number(work['operations_per_token'] / 1e6)} million operations a token on the mean"
+    if peak is not None:
+        header.append("of the peak")
+        rows = [[*row, f"{100 * one['peak_share']:.1f} %"] for row, (_, one) in zip(rows, figures, strict=True)]
+        sentence += f"; the device does {number(peak)} TFLOP/s at most"
+    return [markdown_table(header, rows), f"{sentence}."]
 
 
 def number(value: float | None) -> str:

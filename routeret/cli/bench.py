@@ -28,6 +28,17 @@ _peers = click.option(
 )
 
 
+_device = click.option(
+    "--device", default="cpu", show_default=True, metavar="NAME", help="Where models run, for example cuda."
+)
+_peak = click.option(
+    "--peak-tflops",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="NUMBER",
+    help="What the device does at most, in TFLOP/s; the report tells the share.",
+)
+
+
 @click.group("bench")
 def command() -> None:
     """Measure the index and its queries on this machine, beside others."""
@@ -117,6 +128,7 @@ def index(
         "routeret bench query --corpus sets/* --output bench.json",
         "routeret bench query --corpus sets/nfcorpus --sides peft,base,routed,lora --queries 200",
         "routeret bench query --corpus sets/* --index kb --peers peers/bin/python --requests 10000",
+        "routeret bench query --corpus sets/* --device cuda --peak-tflops 989",
     ],
 )
 @click.option(
@@ -153,6 +165,8 @@ def index(
     help="Made by several threads at once.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=8, show_default=True, help="How many those are.")
+@_device
+@_peak
 @_peers
 @options.output_file
 @options.as_json
@@ -163,6 +177,8 @@ def query(
     n_queries: int,
     n_requests: int,
     threads: int,
+    device: str,
+    peak_tflops: float | None,
     peers: Path | None,
     output_file: Path | None,
     as_json: bool,
@@ -170,9 +186,10 @@ def query(
     """Measure what one query costs, beside other ways to run the same model.
 
     All sides answer the same queries in turn, each in a process of its own. Threads, memory, the start of a search from
-    the shell and the parts of a query are measured too. The sides: sentence-transformers with its ONNX backend
-    (onnx-float32, onnx-int8) or with PEFT adapters (peft), fastembed; and routeret with the base alone (torch, float32,
-    int8, base), routed, with BM25 (hybrid), or with LoRA experts (lora).
+    the shell and the parts of a query are measured too. The sides: sentence-transformers loaded in bfloat16
+    (plain-bfloat16), with its ONNX backend (onnx-float32, onnx-int8) or with PEFT adapters (peft), fastembed; and
+    routeret with the base alone (torch, float32, int8, base), routed, with BM25 (hybrid), or with LoRA experts (lora).
+    On a GPU those are measured that run there: plain-bfloat16, peft, base, routed, hybrid and lora.
 
     sentence-transformers' ONNX backend and fastembed need older libraries than routeret: install
     'sentence-transformers[onnx]', fastembed and faiss-cpu into an environment of their own, and give its interpreter
@@ -188,6 +205,8 @@ def query(
         n_queries=n_queries,
         n_requests=n_requests,
         threads=threads,
+        device=device,
+        peak_tflops=peak_tflops,
         peers=peers,
         output=output_file,
         show_progress=True,
@@ -204,6 +223,7 @@ def query(
         "routeret bench build --corpus sets/*",
         "routeret bench build --corpus sets/nfcorpus --sides float32,auto --documents 256",
         "routeret bench build --corpus sets/* --documents 4096 --peers peers/bin/python --output bench.json",
+        "routeret bench build --corpus sets/* --documents 16384 --device cuda --peak-tflops 989",
     ],
 )
 @click.option(
@@ -229,6 +249,8 @@ def query(
     help="How many are embedded, at most. [default: 512]",
 )
 @options.seed
+@_device
+@_peak
 @_peers
 @options.output_file
 @options.as_json
@@ -238,6 +260,8 @@ def build(
     sides: str | None,
     n_documents: int | None,
     seed: int,
+    device: str,
+    peak_tflops: float | None,
     peers: Path | None,
     output_file: Path | None,
     as_json: bool,
@@ -248,7 +272,8 @@ def build(
     what dev queries find with them. Then whole builds: an index with texts and full text, beside
     SentenceTransformer.encode into a faiss file. The sides: sentence-transformers loaded in bfloat16 (plain-bfloat16)
     or with its ONNX backend (onnx-float32, onnx-int8), fastembed; and routeret by PyTorch (float32, or auto: bfloat16
-    where the processor has it) or by OpenVINO where it is installed (openvino).
+    where the device has it) or by OpenVINO where it is installed (openvino). On a GPU those are measured that run
+    there: plain-bfloat16, float32 and auto.
 
     For sentence-transformers' ONNX backend and fastembed give --peers: routeret bench query --help.
     """
@@ -263,6 +288,8 @@ def build(
         sides=tuple(SIDES) if sides is None else _names(sides),
         n_documents=n_documents or DEFAULT_DOCUMENTS,
         seed=seed,
+        device=device,
+        peak_tflops=peak_tflops,
         peers=peers,
         output=output_file,
         show_progress=True,

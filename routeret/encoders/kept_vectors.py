@@ -45,7 +45,7 @@ class KeptVectors:
         if self._most_kept == 0:
             return
         with self._keeping:
-            for text, vector in found.items():
+            for text, vector in list(found.items())[-self._most_kept :]:
                 self._kept.pop(text, None)
                 self._kept[text] = vector.copy()
             for text in list(self._kept)[: max(0, len(self._kept) - self._most_kept)]:

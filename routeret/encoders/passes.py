@@ -9,6 +9,8 @@ from routeret.types import IntArray
 
 _TOKENS_PER_PASS = {"cpu": 1024}
 _TOKENS_PER_PASS_ELSEWHERE = 32_768
+_taking_cores = threading.Lock()
+"""Held while the number of threads that holds for all of PyTorch is 1; a thread that first asked then would keep it."""
 
 
 def tokens_per_pass(device: str) -> int:
@@ -18,9 +20,12 @@ def tokens_per_pass(device: str) -> int:
 
 def passes_at_once(device: str) -> int:
     """How many passes PyTorch computes best side by side on a kind of device."""
+    if device != "cpu":
+        return 1
     import torch
 
-    return torch.get_num_threads() if device == "cpu" else 1
+    with _taking_cores:
+        return torch.get_num_threads()
 
 
 def passes_of(lengths: IntArray, *, most_tokens: int, most_rows: int | None = None) -> Iterator[IntArray]:
@@ -65,7 +70,8 @@ def side_by_side(compute: Callable[[IntArray], None], passes: Iterator[IntArray]
 
     import torch
 
-    before = torch.get_num_threads()
+    with _taking_cores:
+        before = torch.get_num_threads()
     n_workers = min(threads, len(waiting))
     all_there = threading.Barrier(n_workers)
 
@@ -77,10 +83,11 @@ def side_by_side(compute: Callable[[IntArray], None], passes: Iterator[IntArray]
 
     pool = ThreadPoolExecutor(n_workers, thread_name_prefix="routeret-pass")
     try:
-        for _ in pool.map(take_one_core, range(n_workers)):
-            pass
-        # What holds for all is as before again, so that threads that are born meanwhile, for searches, take it over.
-        torch.set_num_threads(before)
+        with _taking_cores:
+            for _ in pool.map(take_one_core, range(n_workers)):
+                pass
+            # What holds for all is as before again, so that threads that are born meanwhile take it over.
+            torch.set_num_threads(before)
         for _ in pool.map(compute, waiting):
             pass
     finally:

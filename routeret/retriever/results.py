@@ -11,7 +11,7 @@ from routeret.index import Index
 from routeret.retriever.ranking import NONE, Ranking
 from routeret.routing.decisions import RoutingBatch
 from routeret.routing.nearest_pilots import NearestPilots
-from routeret.types import FloatArray, Hit, Hits, Routing
+from routeret.types import Document, FloatArray, Hit, Hits, Routing
 
 Reranker = Callable[[str, Sequence[Hit]], Sequence[float]]
 """Gives a new score for every hit of a query; higher is better."""
@@ -35,25 +35,46 @@ def explained(routing: RoutingBatch, *, base: FloatArray, pilots: NearestPilots 
     return [Routing.later(partial(told, query)) for query in range(len(base))]
 
 
-def hits_of(index: Index, ranking: Ranking, texts: Sequence[str], routings: Sequence[Routing]) -> list[Hits]:
-    """The documents of a ranking with their texts and spans, and why they were found.
+class FoundDocuments:
+    """The documents that a call finds in an index; each is read and held once, however many queries find it."""
 
-    Args:
-        index: holds the documents.
-        ranking: of these queries.
-        texts: the queries.
-        routings: one a query.
-    """
-    columns = [values.tolist() for values in (ranking.rows, ranking.scores)]
-    rows = sorted({row for line in columns[0] for row in line if row != NONE})
-    located = dict(zip(rows, index.located(rows), strict=True))
-    found = []
-    for text, routing, *lines in zip(texts, routings, *columns, strict=True):
+    def __init__(self, index: Index) -> None:
+        """Read nothing yet.
+
+        Args:
+            index: holds the documents; does not change meanwhile.
+        """
+        self._index = index
+        self._documents: dict[str, Document] = {}
+        self._located: dict[int, tuple[Document, tuple[int, int]]] = {}
+
+    def hits_of(self, ranking: Ranking, texts: Sequence[str], routings: Sequence[Routing]) -> list[Hits]:
+        """The documents of a ranking with their texts and spans, and why they were found.
+
+        Args:
+            ranking: of these queries.
+            texts: the queries.
+            routings: one a query.
+        """
+        columns = [values.tolist() for values in (ranking.rows, ranking.scores)]
+        self._read({row for line in columns[0] for row in line if row != NONE})
+        return [
+            Hits(query=text, items=self._items(rows, scores), routing=routing)
+            for text, routing, rows, scores in zip(texts, routings, *columns, strict=True)
+        ]
+
+    def _read(self, rows: set[int]) -> None:
+        """Read those that were not found before."""
+        new = sorted(rows - self._located.keys())
+        for row, (document, span) in zip(new, self._index.located(new), strict=True):
+            self._located[row] = self._documents.setdefault(document.id, document), span
+
+    def _items(self, rows: Sequence[int], scores: Sequence[float]) -> tuple[Hit, ...]:
         items = []
-        for row, score in zip(*lines, strict=True):
+        for row, score in zip(rows, scores, strict=True):
             if row == NONE:
                 break
-            document, span = located[row]
+            document, span = self._located[row]
             items.append(
                 Hit(
                     id=document.id,
@@ -64,8 +85,7 @@ def hits_of(index: Index, ranking: Ranking, texts: Sequence[str], routings: Sequ
                     span=span,
                 )
             )
-        found.append(Hits(query=text, items=tuple(items), routing=routing))
-    return found
+        return tuple(items)
 
 
 def reranked(hits: Hits, rerank: Reranker) -> Hits:

@@ -22,7 +22,7 @@ from routeret.retriever.folder import Contents
 from routeret.retriever.loading import Loader
 from routeret.retriever.pool import require_known
 from routeret.retriever.pool_keeping import PoolKeeper
-from routeret.retriever.results import Reranker, explained, hits_of, reranked
+from routeret.retriever.results import FoundDocuments, Reranker, explained, reranked
 from routeret.retriever.scope import Scope
 from routeret.retriever.searching import candidate_depth, lexical_ranking, query_parts
 from routeret.retriever.warming import prepare_graphs
@@ -298,11 +298,12 @@ class Retriever(PoolKeeper):
         self, texts: Sequence[str], k: int, *, scope: Scope, expert: str | None, disabled: frozenset[str]
     ) -> Iterator[Hits]:
         """The hits of one query after the other."""
+        documents = FoundDocuments(self._index)
         if expert == LEXICAL:
             # Neither the base nor an expert is needed.
             for part in query_parts(texts):
                 ranking, routing = lexical_ranking(scope, part, k)
-                yield from hits_of(self._index, ranking, part, [routing] * len(part))
+                yield from documents.hits_of(ranking, part, [routing] * len(part))
             return
         searcher = self.searcher
         # Experts or the index's map turn nearly every routed query, so few need the base's own search so deep.
@@ -316,7 +317,7 @@ class Retriever(PoolKeeper):
             ranking = searcher.rank(block, routing_batch, k)
             pilots = searcher.pilots if expert is None else None
             routings = explained(routing_batch, base=block.batch.base, pilots=pilots)
-            yield from hits_of(self._index, ranking, block.batch.texts, routings)
+            yield from documents.hits_of(ranking, block.batch.texts, routings)
 
 
 def _checked_disabled(disable: Sequence[str], *, expert: str | None, names: Sequence[str]) -> frozenset[str]:

@@ -116,7 +116,7 @@ def test_whatever_runs_a_model_takes_a_device():
         *((name,) for name in ("demo", "build", "add", "upsert", "sync", "search", "route", "optimise", "import")),
         *((name,) for name in ("eval", "suite", "tune", "doctor")),
         *(("train", kind) for kind in ("expert", "tower", "moe")),
-        ("bench", "index"),
+        *(("bench", name) for name in ("index", "query", "build")),
         ("pack", "build"),
         ("experts", "add"),
     }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from tiny_packs import write_dataset
 
@@ -13,7 +14,7 @@ from routeret.benchmarks import bench_builds, load_build_report, opening, render
 from routeret.benchmarks.building import measuring, running
 from routeret.benchmarks.building.choosing import choose, identical_share, shares
 from routeret.benchmarks.building.material import write_build_material
-from routeret.benchmarks.building.measuring import block_bounds, build_figures, measure_blocks, rates
+from routeret.benchmarks.building.measuring import block_bounds, block_size, build_figures, measure_blocks, rates
 from routeret.benchmarks.building.parts import EMBEDDING, FULLTEXT, PARTS, REST, STRUCTURE
 from routeret.benchmarks.building.plots import PICTURES, draw_builds, shown_builds
 from routeret.benchmarks.building.quality import cosine_figures, dataset_quality, judged_queries, ndcg_figures
@@ -21,15 +22,17 @@ from routeret.benchmarks.building.sides.ours import TorchSide
 from routeret.benchmarks.building.sides.registry import AUTO, PLAIN, SIDES
 from routeret.benchmarks.building.sides.texts import FastembedSide, PlainSide
 from routeret.benchmarks.building.worker import build, encode
+from routeret.benchmarks.machine import device_title, machine_facts
 from routeret.benchmarks.models.facts import ModelFacts
-from routeret.benchmarks.opening import chosen_sides, opened_sides
+from routeret.benchmarks.models.work import Work
+from routeret.benchmarks.opening import chosen_sides, opened_sides, require_modules
 from routeret.benchmarks.sides import Entry
 from routeret.benchmarks.turns import blocks_of, turns
 from routeret.cli import main
 from routeret.datasets import load_dataset
 from routeret.drawing import fingerprint
 from routeret.encoders import TorchEncoder
-from routeret.errors import ArtifactError, InputError, RouteretError
+from routeret.errors import ArtifactError, InputError, MissingExtraError, RouteretError
 from routeret.retriever import Retriever
 from routeret.types import Document
 
@@ -113,19 +116,45 @@ def test_identical_documents_have_the_same_title_and_text():
 # --- figures ---------------------------------------------------------------------------------------------------------
 
 
-def test_rates_are_medians_of_blocks(monkeypatch):
-    monkeypatch.setattr(measuring, "BLOCK", 2)
-    assert block_bounds(5) == [(0, 2), (2, 4), (4, 5)]
-    found = rates([100.0, 50.0, 100.0], [200.0, 200.0, 300.0], tokens=np.array([10, 20, 30, 40, 5]))
-    # Documents a second: 20, 40, 10. Tokens a second: 300, 1400, 50. Times plain: 2, 4, 3.
+def test_rates_are_medians_of_blocks():
+    bounds = block_bounds(5, 2)
+    assert bounds == [(0, 2), (2, 4), (4, 5)]
+    found = rates([100.0, 50.0, 100.0], [200.0, 200.0, 300.0], bounds=bounds)
+    # Documents a second: 20, 40, 10. Times plain: 2, 4, 3.
     assert found == {
         "documents_per_s": 20.0,
-        "tokens_per_s": 300.0,
         "blocks": 3,
         "times_plain": 3.0,
         "times_plain_least": 2.0,
         "times_plain_most": 4.0,
     }
+
+
+def test_blocks_fill_a_device():
+    assert (block_size("cpu"), block_size("cuda"), block_size("cuda:1")) == (128, 2048, 2048)
+
+
+def test_work_counts_products_with_weights_and_between_tokens():
+    work = Work(weights=100, layers=2, width=5)
+    # 2 x 100 x 7 with weights; a text of 3 tokens and one of 4: 2 layers x 2 products x 2 x 5 x (9 + 16).
+    assert work.operations(np.array([3, 4])) == 1400 + 1000
+    blocks = [np.array([3, 4]), np.array([10]), np.array([1])]
+    # Tokens a second: 70, 1000, 10. Operations a second: 24,000, 600,000 and 2,400.
+    assert work.rates([100.0, 10.0, 100.0], blocks) == pytest.approx({"tokens_per_s": 70.0, "tflops": 2.4e-8})
+    known = Work(weights=100, layers=2, width=5, peak_tflops=4.8e-8)
+    assert known.rates([100.0], blocks[:1])["peak_share"] == pytest.approx(0.5)
+    assert known.as_dict(np.array([10])) == {
+        "weights": 100,
+        "layers": 2,
+        "width": 5,
+        "peak_tflops": 4.8e-8,
+        "operations_per_token": 600.0,
+    }
+
+
+def test_work_is_that_of_the_model(e5_model):
+    # 2 blocks, each of 4 matrices of 32 x 32 and 2 of 32 x 64; the pooler is not run.
+    assert Work.of(TorchEncoder(e5_model, device="cpu"), peak_tflops=7.0) == Work(16384, 2, 32, 7.0)
 
 
 def a_build(embedding, *, rest, peak):
@@ -192,11 +221,10 @@ class Writing:
         return {"ms": float(end - start)}
 
 
-def test_every_side_embeds_every_block_in_turn(tmp_path, monkeypatch):
-    monkeypatch.setattr(measuring, "BLOCK", 2)
+def test_every_side_embeds_every_block_in_turn(tmp_path):
     log = []
     sides = {name: Writing(log, name, tmp_path) for name in "ab"}
-    found = measure_blocks(sides, tmp_path, 5, seed=0, show_progress=False)
+    found = measure_blocks(sides, tmp_path, block_bounds(5, 2), seed=0, show_progress=False)
     assert found["a"].ms == found["b"].ms == [2.0, 2.0, 1.0]
     np.testing.assert_array_equal(found["b"].joined()[:, 0], [0, 1, 2, 3, 4])
     assert [one[1] for one in log] == [0, 0, 2, 2, 4, 4]
@@ -239,6 +267,7 @@ ENTRIES = {
     "failing-peer": Entry("", None, (), is_peer=True),
     "failing-optional": Entry("", None, (), is_optional=True),
     "failing": Entry("", None, ()),
+    "everywhere": Entry("", None, (), elsewhere=()),
 }
 
 
@@ -247,7 +276,8 @@ def test_sides_are_left_out_with_the_reason(monkeypatch, tmp_path):
     Told.closed = []
     names = chosen_sides(["failing-optional", "failing-peer", "lacking", "lacking-peer"], ENTRIES, plain="plain")
     assert names == ["plain", "lacking", "lacking-peer", "failing-peer", "failing-optional"]
-    settings = {"worker": "w", "folder": tmp_path, "peers": Path("peers/python"), "show_progress": False}
+    settings = {"worker": "w", "folder": tmp_path, "peers": Path("peers/python"), "device": "cpu"}
+    settings["show_progress"] = False
     with opened_sides(ENTRIES, names, **settings) as sides:
         assert list(sides.processes) == ["plain"]
         assert sides.told == {"plain": {"python": "None", "folder": tmp_path.name, "worker": "w"}}
@@ -265,6 +295,32 @@ def test_sides_are_left_out_with_the_reason(monkeypatch, tmp_path):
     assert "plain" in Told.closed
 
 
+def test_sides_of_the_processor_are_left_out_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.setattr(opening, "SideProcess", Told)
+    Told.closed = []
+    settings = {"worker": "w", "folder": tmp_path, "peers": None, "device": "cuda", "show_progress": False}
+    with opened_sides(ENTRIES, ["plain", "failing", "everywhere"], **settings) as sides:
+        assert list(sides.processes) == ["everywhere"]
+        assert sides.missing == dict.fromkeys(["plain", "failing"], "it runs on the processor alone")
+    assert Told.closed == ["everywhere"]
+    there = [name for name, entry in SIDES.items() if entry.runs_on("cuda")]
+    assert there == [PLAIN, "plain-bfloat16", "float32", AUTO]
+
+
+def test_what_all_is_compared_with_must_be_installed():
+    entries = {"plain": Entry("", None, ("json",), elsewhere=("no_such_module",))}
+    require_modules(entries, ["plain"], device="cpu")
+    with pytest.raises(MissingExtraError, match=r"'no_such_module' is not installed.*routeret\[gpu\]"):
+        require_modules(entries, ["plain"], device="cuda")
+
+
+def test_a_device_has_a_title(monkeypatch):
+    assert machine_facts()["device"] is device_title("cpu") is None
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"A GPU, {device}")
+    assert machine_facts(device="cuda:1")["device"] == "A GPU, cuda:1"
+    assert device_title("mps") == "mps"
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -273,11 +329,14 @@ def test_sides_are_left_out_with_the_reason(monkeypatch, tmp_path):
         ({"sides": ["mine"]}, "side 'mine' is unknown; give some of: sentence-transformers, plain-bfloat16, "),
         ({"peers": Path("no/python")}, "there is no interpreter 'no/python'"),
         ({"seed": -1}, "the seed is -1"),
+        ({"device": "gpu"}, "found device 'gpu', expected cpu, cuda"),
+        ({"device": "cuda:99"}, "found device 'cuda:99', but this machine has"),
+        ({"peak_tflops": 0.0}, r"the peak is 0\.0 TFLOP/s, expected a number above 0"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_at_once(datasets, changed, message):
+def test_what_cannot_be_measured_is_refused_at_once(datasets, e5_model, changed, message):
     with pytest.raises(InputError, match=message):
-        bench_builds(**{"corpora": datasets, **changed})
+        bench_builds(**{"corpora": datasets, "base": e5_model, **changed})
 
 
 # --- sides -----------------------------------------------------------------------------------------------------------
@@ -304,7 +363,7 @@ def test_a_build_tells_where_its_time_goes(material):
     plain, ours = PlainSide(material), TorchSide(material, precision="float32")
     for side, embedded in ((plain, 4), (ours, 3)):
         side.open()
-        found = build(side, name=f"built-{embedded}")
+        found = build(side, name=f"built-{embedded}", n_before=2)
         assert found["embedded"] == embedded
         assert found["bytes"] > 0
         assert tuple(found["ms"]) == PARTS
@@ -337,7 +396,26 @@ def test_the_whole_benchmark(e5_model, datasets, tmp_path, monkeypatch):
     assert {one["dataset"] for one in report["quality"]} == {"fruit", "ships"}
     assert set(report["builds"]) == {PLAIN}
     assert sum(report["builds"][PLAIN]["share_by_part"].values()) == pytest.approx(1)
+    assert report["machine"]["device"] is None
+    assert report["work"]["weights"] == 16384
+    assert "peak_share" not in report["sides"][AUTO]
     assert render_builds(report) == render_builds(load_build_report(output))
+
+
+@pytest.mark.slow
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_whole_benchmark_on_a_gpu(e5_model, datasets):
+    report = bench_builds(datasets, base=e5_model, n_documents=8, device="cuda", peak_tflops=0.5)
+    assert list(report["sides"]) == [PLAIN, "plain-bfloat16", "float32", AUTO]
+    assert report["missing"]["openvino"] == "it runs on the processor alone"
+    assert report["sides"][AUTO]["precision"] == "bfloat16"
+    assert report["sides"][AUTO]["cosine_least"] > 0.99
+    for side in report["sides"].values():
+        assert side["peak_share"] == pytest.approx(side["tflops"] / 0.5)
+    assert set(report["builds"]) == {PLAIN, AUTO}
+    assert report["settings"]["block"] == 2048
+    assert render_builds(report).startswith(f"{torch.cuda.get_device_name()}; ")
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
@@ -459,6 +537,30 @@ def test_the_page_leaves_out_what_was_not_measured():
     assert render_builds(report) == PAGE.partition("\n\nNot measured:")[0]
 
 
+def test_the_page_names_the_device_and_its_share():
+    report = a_report()
+    report["machine"]["device"] = "A GPU"
+    report["work"] = {"peak_tflops": 200.0, "operations_per_token": 2.5e7}
+    report["sides"][AUTO] |= {"tflops": 50.0, "peak_share": 0.25}
+    report["sides"][PLAIN] |= {"tflops": 2.0, "peak_share": 0.01}
+    page = render_builds(report)
+    assert page.startswith("A GPU; 2 cores of P, ")
+    table = """\
+| texts into vectors | tokens/s | TFLOP/s | of the peak |
+| --- | ---: | ---: | ---: |
+| SentenceTransformer.encode | 1,000 | 2 | 1.0 % |
+| routeret, PyTorch (bfloat16) | 4,000 | 50 | 25.0 % |
+
+One pass is 25 million operations a token on the mean; the device does 200 TFLOP/s at most.
+
+Not measured:"""
+    assert table in page
+    report["work"]["peak_tflops"] = None
+    page = render_builds(report)
+    assert "| SentenceTransformer.encode | 1,000 | 2 |\n" in page
+    assert "One pass is 25 million operations a token on the mean.\n" in page
+
+
 def test_another_file_is_no_report(tmp_path):
     (tmp_path / "other.json").write_text('{"kind": "routeret query benchmark", "format": 1}', encoding="utf-8")
     with pytest.raises(ArtifactError, match="not a routeret build benchmark of format 1; write it with routeret bench"):
@@ -497,3 +599,6 @@ def test_the_command_prints_the_page_or_the_report(datasets, monkeypatch):
     assert json.loads(told.stdout) == a_report()
     CliRunner().invoke(main, words[:5])
     assert (asked["n_documents"], asked["sides"]) == (512, tuple(SIDES))
+    assert (asked["device"], asked["peak_tflops"]) == ("cpu", None)
+    CliRunner().invoke(main, [*words, "--device", "cuda", "--peak-tflops", "989.4"])
+    assert (asked["device"], asked["peak_tflops"]) == ("cuda", 989.4)

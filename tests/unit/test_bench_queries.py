@@ -2,20 +2,28 @@
 
 import json
 import threading
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 from tiny_packs import QUERIES, documents_of, write_dataset
 
 import routeret.benchmarks
 from routeret.artifact import write_manifest
-from routeret.benchmarks import bench_queries, load_query_report, render_queries
+from routeret.benchmarks import bench_queries, load_query_report, opening, render_queries
 from routeret.benchmarks.models.facts import ModelFacts
 from routeret.benchmarks.process import SideProcess
-from routeret.benchmarks.queries.material import write_material
-from routeret.benchmarks.queries.measuring import Singles, measure_batches, measure_singles, single_figures
+from routeret.benchmarks.queries.material import Material, write_material
+from routeret.benchmarks.queries.measuring import (
+    Singles,
+    batch_figures,
+    measure_batches,
+    measure_singles,
+    single_figures,
+)
 from routeret.benchmarks.queries.parts import EXPERTS, PARTS, times_by_part
 from routeret.benchmarks.queries.plots import PICTURES, draw_queries, shown
 from routeret.benchmarks.queries.pools import AdapterMaker, copy_index, write_lora_twin, write_many
@@ -200,8 +208,14 @@ def test_sides_take_turns():
     parts = [asked[2] for asked in log]
     assert parts[::2] == parts[1::2] == [tuple(texts[:10]), tuple(texts[10:20]), tuple(texts[20:])]
     assert [{log[turn][0], log[turn + 1][0]} for turn in (0, 2, 4)] == [{"a", "b"}] * 3
-    batches = measure_batches(sides, [f"q{number}" for number in range(128)], first="f", seed=0, show_progress=False)
-    assert batches["a"] == {"queries_per_s": 500.0, "n": 2}
+    batches = measure_batches(sides, [["a", "b"], ["c"]], first="f", seed=0, show_progress=False)
+    assert batches == {"a": [128.0, 128.0], "b": [128.0, 128.0]}
+
+
+def test_batches_are_compared_with_those_of_plain():
+    # Milliseconds a query: 2, 4, 8 beside 20, 8, 8.
+    found = batch_figures([4.0, 8.0, 8.0], [40.0, 16.0, 8.0], sizes=[2, 2, 1])
+    assert found == {"queries_per_s": 250.0, "times_plain": 2.0, "n": 3}
 
 
 # --- pools -----------------------------------------------------------------------------------------------------------
@@ -252,7 +266,7 @@ def test_an_index_is_copied_without_its_experts(built, tmp_path):
 
 def test_a_base_without_a_graph_is_refused(pack):
     with pytest.raises(InputError, match="switched off by ROUTERET_GRAPHS"):
-        base_of(read_pack(pack))
+        base_of(read_pack(pack), device="cpu")
 
 
 # --- precision -------------------------------------------------------------------------------------------------------
@@ -299,10 +313,18 @@ def test_a_set_without_dev_queries_is_left_out(datasets, tmp_path):
 
 
 def test_a_side_tells_what_it_lacks():
-    assert Entry("", lambda _: None, ("json", "numpy")).missing() is None
-    assert Entry("", lambda _: None, ("json", "no_such_module")).missing() == "no_such_module"
-    assert Entry("", lambda _: None, ("no_such_package.module",)).missing() == "no_such_package.module"
+    assert Entry("", lambda _: None, ("json", "numpy")).missing("cpu") is None
+    assert Entry("", lambda _: None, ("json", "no_such_module")).missing("cpu") == "no_such_module"
+    assert Entry("", lambda _: None, ("no_such_package.module",)).missing("cpu") == "no_such_package.module"
+    elsewhere = Entry("", lambda _: None, ("no_such_module",), elsewhere=("json", "no_other_module"))
+    assert (elsewhere.missing("cpu"), elsewhere.missing("cuda")) == ("no_such_module", "no_other_module")
     assert list(SIDES)[0] == PLAIN
+
+
+def test_sides_of_a_gpu():
+    there = [name for name, entry in SIDES.items() if entry.runs_on("cuda:1")]
+    assert there == [PLAIN, "plain-bfloat16", "peft", "base", "routed", "hybrid", "lora"]
+    assert all(entry.runs_on("cpu") for entry in SIDES.values())
 
 
 def test_a_process_that_fails_says_why(tmp_path):
@@ -327,11 +349,13 @@ def test_a_process_that_fails_says_why(tmp_path):
         ({"sides": ["mine"]}, "side 'mine' is unknown; give some of: sentence-transformers, "),
         ({"threads": 0}, "threads is 0, expected at least 1"),
         ({"peers": Path("no/python")}, "there is no interpreter 'no/python'"),
+        ({"device": "gpu"}, "found device 'gpu', expected cpu, cuda"),
+        ({"device": "cuda:99"}, "found device 'cuda:99', but this machine has"),
     ],
 )
-def test_what_cannot_be_measured_is_refused_at_once(datasets, changed, message):
+def test_what_cannot_be_measured_is_refused_at_once(datasets, pack, changed, message):
     with pytest.raises(InputError, match=message):
-        bench_queries(**{"corpora": datasets, **changed})
+        bench_queries(**{"corpora": datasets, "pack": pack, **changed})
 
 
 def test_the_parts_of_a_search_are_all_seen(built, graphs, e5_model, monkeypatch):
@@ -372,7 +396,79 @@ def test_the_whole_benchmark(pack, datasets, graphs, tmp_path, monkeypatch):
     assert (report["threads"]["errors"], report["threads"]["requests"]) == (0, 20)
     assert report["start"]["imports_torch"] is False
     assert report["parts"]["lora"]["base pass"] > 0
+    assert report["sides"]["float32"]["many_runtime"] == "onnxruntime"
+    assert report["sides"]["routed"]["many_runtime"] in ("onnxruntime", "openvino", "torch")
+    assert report["sides"][PLAIN]["many_runtime"] is None
     assert render_queries(report) == render_queries(load_query_report(output))
+
+
+class Within:
+    """A side in this very process, asked as one in a process of its own."""
+
+    def __init__(self, name, folder, *, worker, python):
+        assert python is None
+        self._tasks = import_module(worker).TASKS
+        self._side = SIDES[name].make(Material(folder))
+
+    def opened(self):
+        self._side.open()
+        return self._side.describe()
+
+    def ask(self, task, **values):
+        return self._tasks[task](self._side, **values)
+
+    def close(self):
+        pass
+
+
+def benched_on(device, pack, datasets):
+    return bench_queries(datasets, pack=pack, n_queries=5, n_requests=8, threads=2, device=device, peak_tflops=0.5)
+
+
+def check_report_of_a_gpu(report):
+    processor_only = [name for name, entry in SIDES.items() if not entry.runs_on("cuda")]
+    assert report["missing"] == dict.fromkeys(processor_only, "it runs on the processor alone")
+    assert list(report["sides"]) == [name for name in SIDES if name not in processor_only]
+    for name in ("base", "routed", "hybrid", "lora"):
+        side = report["sides"][name]
+        assert (side["precision"], side["many_runtime"]) == ("bfloat16", "torch")
+    assert report["sides"]["base"]["single"]["found"] > 0.8
+    # 2 layers of 4 matrices of 32 x 32 and 2 of 32 x 64.
+    assert (report["work"]["weights"], report["work"]["layers"], report["work"]["width"]) == (16384, 2, 32)
+    for side in report["sides"].values():
+        one = side["batch"]
+        assert 1e12 * one["tflops"] > one["tokens_per_s"] * 2 * 16384
+        assert one["peak_share"] == pytest.approx(one["tflops"] / 0.5)
+    assert report["threads"]["errors"] == 0
+    assert report["parts"]["lora"]["experts"] > 0
+    assert report["start"]["imports_torch"] is True
+    assert not {"memory", "precision"} & set(report)
+    assert "| batches of 64 | tokens/s | TFLOP/s | of the peak |" in render_queries(report)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # of PEFT
+def test_the_whole_benchmark_as_on_a_gpu(pack, datasets, monkeypatch):
+    """All that a GPU does, done by the processor: every place that asks is told that it is none."""
+    asking = ("sides", "opening", "machine", "models.facts", "queries.preparing", "queries.running")
+    for module in asking:
+        monkeypatch.setattr(f"routeret.benchmarks.{module}.runs_on_processor", lambda _: False)
+    monkeypatch.setattr("routeret.benchmarks.machine.device_title", lambda _: "A GPU")
+    monkeypatch.setattr("routeret.encoders.torch._computes_in_bfloat16", lambda _: True)
+    monkeypatch.setattr(opening, "SideProcess", Within)
+    monkeypatch.setattr("routeret.benchmarks.queries.running._STARTS", 1)
+    report = benched_on("cpu", pack, datasets)
+    check_report_of_a_gpu(report)
+    assert render_queries(report).startswith("A GPU; ")
+
+
+@pytest.mark.slow
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_whole_benchmark_on_a_gpu(pack, datasets):
+    report = benched_on("cuda", pack, datasets)
+    check_report_of_a_gpu(report)
+    assert render_queries(report).startswith(f"{torch.cuda.get_device_name()}; ")
 
 
 # --- the page --------------------------------------------------------------------------------------------------------
@@ -491,6 +587,25 @@ def test_the_page_leaves_out_what_was_not_measured():
     assert page.endswith("| SentenceTransformer.encode, IndexFlatIP | 10 | 30 | 1.00 | 100 | 1 | 1.000 |")
 
 
+def test_the_page_names_the_device_and_what_runs_batches():
+    report = a_report()
+    report["machine"]["device"] = "A GPU"
+    report["work"] = {"peak_tflops": 200.0, "operations_per_token": 2.5e7}
+    for name, runtime in {"routed": "openvino", "base": "openvino", "onnx-int8": None, PLAIN: None}.items():
+        report["sides"][name]["many_runtime"] = runtime
+        report["sides"][name]["batch"] |= {"tokens_per_s": 4000.0, "tflops": 0.1, "peak_share": 0.0005}
+    page = render_queries(report)
+    assert page.startswith("A GPU; 2 cores of P, ")
+    expected = [
+        "What runs the batches:",
+        "- OpenVINO: routeret, base alone; routeret, routed, linear experts",
+        "| batches of 64 | tokens/s | TFLOP/s | of the peak |",
+        "| routeret, base alone (int8) | 4,000 | 0.1 | 0.1 % |",
+        "One pass is 25 million operations a token on the mean; the device does 200 TFLOP/s at most.",
+    ]
+    assert [line for line in expected if line not in page.splitlines()] == []
+
+
 def test_another_file_is_no_report(tmp_path):
     (tmp_path / "other.json").write_text('{"kind": "routeret index benchmark", "format": 1}', encoding="utf-8")
     with pytest.raises(ArtifactError, match="not a routeret query benchmark of format 1; write it with routeret bench"):
@@ -516,10 +631,13 @@ def test_the_command_prints_the_page_or_the_report(datasets, monkeypatch):
 
     monkeypatch.setattr(routeret.benchmarks, "bench_queries", measured)
     words = ["bench", "query", "--corpus", *map(str, datasets), "--sides", "base, peft", "--queries", "7"]
+    words += ["--peak-tflops", "0.5"]
     done = CliRunner().invoke(main, words)
     assert done.exit_code == 0, done.output
     assert done.stdout == render_queries(a_report()) + "\n"
     assert asked["corpora"] == ["fruit", "ships"]
     assert (asked["sides"], asked["n_queries"], asked["n_requests"], asked["threads"]) == (["base", "peft"], 7, 2000, 8)
-    told = CliRunner().invoke(main, [*words, "--json"])
+    assert (asked["device"], asked["peak_tflops"]) == ("cpu", 0.5)
+    told = CliRunner().invoke(main, [*words, "--json", "--device", "cuda"])
     assert json.loads(told.stdout) == a_report()
+    assert asked["device"] == "cuda"

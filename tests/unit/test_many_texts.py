@@ -1,20 +1,31 @@
 """Documents and many queries at once, by OpenVINO and by PyTorch in bfloat16: the vectors of the graph in float32."""
 
+import multiprocessing
+import os
 import subprocess
 import sys
+import threading
+import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from routeret.encoders import OnnxEncoder, StackedEncoder, TorchEncoder, load_encoder
 from routeret.encoders.adapted import AdaptedQueries
 from routeret.encoders.onnx import document_graph, openvino_runtime
 from routeret.encoders.onnx.adapter_matrices import scales
 from routeret.encoders.onnx.onnx_runtime import OnnxRuntime
+from routeret.encoders.onnx.openvino_runtime import OpenvinoRuntime
 from routeret.encoders.onnx.query_graph import MANY
+from routeret.encoders.onnx.tokens import Tokens
 from routeret.encoders.onnx.torch_runtime import TorchRuntime
+from routeret.encoders.passes import passes_at_once, side_by_side
 from routeret.errors import ArtifactError, InputError, MissingExtraError
 from routeret.types import Document
 from tests.unit.test_onnx_encoder import adapter, cosines
@@ -34,10 +45,10 @@ DOCUMENTS = [
 def opened(graphs, e5_model, monkeypatch):
     monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
 
-    def open_it(runtime, **settings):
+    def open_it(runtime, **options):
         if runtime == "openvino":
             pytest.importorskip("openvino")
-        return OnnxEncoder(e5_model, runtime=runtime, **settings)
+        return OnnxEncoder(e5_model, runtime=runtime, **options)
 
     return open_it
 
@@ -113,6 +124,16 @@ def test_what_runs_few_queries_runs_many_where_it_is_named(opened):
     assert opened("auto", precision="float32")._for_many.get() is None
 
 
+def test_an_encoder_tells_what_runs_many_queries(opened, monkeypatch, tmp_path):
+    assert opened("auto", query_precision="int8").many_runtime == "onnxruntime"
+    assert opened("auto", precision="float32").many_runtime == "onnxruntime"
+    assert opened("torch", precision="bfloat16").many_runtime == "torch"
+    assert opened("openvino").many_runtime == "openvino"
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "none"))
+    # Without a graph PyTorch runs all queries.
+    assert OnnxEncoder(opened("torch").folder).many_runtime == "torch"
+
+
 @pytest.mark.parametrize(("n_queries", "expected"), [(MANY - 1, 0), (MANY, 1)])
 def test_the_number_of_queries_decides(opened, n_queries, expected):
     encoder, asked = opened("torch", kept_queries=0), []
@@ -137,6 +158,85 @@ def test_a_document_of_just_the_limit_is_not_cut(opened):
         [Document("4", "bank card river water"), Document("5", "bank card river water tax")]
     )
     assert found.truncated.tolist() == [False, True]
+
+
+@given(
+    texts=st.lists(st.lists(st.sampled_from((*WORDS, "", "x" * 70, "x" * 150, "\u00fc")), max_size=12), max_size=4),
+    max_tokens=st.integers(3, 24),
+    prompt=st.sampled_from(("", "passage: ", "tax " * 20)),
+)
+@settings(max_examples=60, deadline=None)
+def test_texts_are_cut_where_pytorch_cuts_them(graphs, twin, texts, max_tokens, prompt):
+    (file,) = graphs.glob("*/tokenizer.json")
+    joined = [" ".join(words) for words in texts]
+    encoder = TorchEncoder(twin.folder, max_tokens=max_tokens, device="cpu")
+    _, lengths = encoder._heads(twin._loaded(), joined, prompt=prompt)
+    tokens = Tokens(file.read_text(encoding="utf-8"), max_tokens=max_tokens, prompt=prompt)
+    found, is_cut = tokens.read_and_tell_cut(joined)
+    assert is_cut.tolist() == (lengths > max_tokens).tolist()
+    assert [len(one) for one in found] == np.minimum(lengths, max_tokens).tolist()
+
+
+def test_a_tokenizer_reads_few_texts_at_once(graphs, monkeypatch):
+    (file,) = graphs.glob("*/tokenizer.json")
+    tokens = Tokens(file.read_text(encoding="utf-8"), max_tokens=4, prompt="")
+    real, calls = tokens._tokenizer, []
+
+    def counted(asked):
+        calls.append(len(asked))
+        return real.encode_batch_fast(asked)
+
+    monkeypatch.setattr(tokens, "_tokenizer", SimpleNamespace(encode_batch_fast=counted))
+    found, is_cut = tokens.read_and_tell_cut(["bank card", "bank card river"] * 300)
+    assert calls == [256, 256, 88]
+    assert is_cut.tolist() == [False, True] * 300
+    assert found == [found[0], found[1]] * 300
+
+
+def test_rows_are_not_filled_beyond_the_limit(opened, twin, monkeypatch):
+    # A model may have no positions for more.
+    widths = []
+    run = openvino_runtime._Requests.run
+
+    def recorded(self, given):
+        widths.append(given["input_ids"].shape[1])
+        return run(self, given)
+
+    monkeypatch.setattr(openvino_runtime._Requests, "run", recorded)
+    encoder = opened("openvino", max_tokens=13)
+    found = encoder.encode_documents(DOCUMENTS)
+    assert max(widths) == 13
+    exact = TorchEncoder(twin.folder, max_tokens=13, device="cpu", precision="float32").encode_documents(DOCUMENTS)
+    assert cosines(found.vectors, exact.vectors).min() > 0.999
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
+def test_a_forked_process_opens_its_own(opened):
+    # The threads of OpenVINO stay behind; a pass that waited for them would never end.
+    encoder = opened("openvino")
+    expected = encoder.encode_documents(DOCUMENTS).vectors
+    context = multiprocessing.get_context("fork")
+    found = context.Queue()
+
+    def write():
+        found.put(encoder.encode_documents(DOCUMENTS).vectors)
+
+    with warnings.catch_warnings():
+        # Python warns of forking a process of several threads.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = context.Process(target=write, daemon=True)
+        child.start()
+    try:
+        np.testing.assert_array_equal(found.get(timeout=30), expected)
+    finally:
+        child.kill()
+
+
+def test_a_pass_runs_on_every_core(opened, monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    all_there = threading.Barrier(6)
+    # It is passed as soon as six passes wait at once.
+    opened("openvino").document_graph.runtime.each(lambda _: all_there.wait(timeout=20), iter([np.arange(1)] * 6))
 
 
 def test_documents_need_no_torch(graphs, e5_model):
@@ -170,6 +270,20 @@ def test_openvino_that_is_not_installed_is_named(opened, monkeypatch):
     assert opened("auto").document_graph is None
     with pytest.raises(MissingExtraError, match=r"routeret\[openvino\]"):
         OnnxEncoder(opened("auto").folder, runtime="openvino")
+
+
+@pytest.mark.parametrize("core", [{}, {"Core": lambda: int("no such device")}])
+def test_openvino_that_cannot_be_loaded_is_left_alone(opened, monkeypatch, core):
+    monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace(**core))
+    assert opened("auto").document_graph is None
+
+
+def test_vectors_that_are_not_finite_are_refused(opened, monkeypatch):
+    monkeypatch.setattr(
+        OpenvinoRuntime, "vectors", lambda _, inputs, __: np.full((len(inputs["input_ids"]), 32), np.nan, np.float32)
+    )
+    with pytest.raises(ArtifactError, match="a cosine of nan to the exact ones"):
+        opened("openvino").encode_documents(DOCUMENTS)
 
 
 def test_vectors_of_another_space_are_refused(opened, monkeypatch):
@@ -239,6 +353,41 @@ def test_a_copy_for_another_device_has_a_graph_of_its_own(e5_model):
 def test_a_gpu_gets_the_encoder_without_an_export(e5_model):
     assert type(load_encoder(e5_model, device="cuda")) is StackedEncoder
     assert type(load_encoder(e5_model, device="cpu").on("cuda")) is StackedEncoder
+
+
+def test_settings_of_queries_go_along_to_another_device(opened):
+    asked = opened("auto", kept_queries=7).on("cuda")
+    assert type(asked) is StackedEncoder
+    assert asked._kept_queries == 7
+    # Named arithmetic is not rounded elsewhere, either.
+    assert type(opened("auto", query_precision="float32").on("cuda")) is TorchEncoder
+
+
+# --- threads of PyTorch ----------------------------------------------------------------------------------------------
+
+
+def test_a_thread_that_asks_while_workers_take_a_core_keeps_all(monkeypatch):
+    before, set_threads = torch.get_num_threads(), torch.set_num_threads
+    taken, found = threading.Event(), []
+
+    def slowly(number):
+        set_threads(number)
+        if number == 1:
+            taken.set()
+            time.sleep(0.02)
+
+    def ask():
+        taken.wait(timeout=20)
+        found.append(passes_at_once("cpu"))
+
+    set_threads(3)
+    monkeypatch.setattr(torch, "set_num_threads", slowly)
+    other = threading.Thread(target=ask)
+    other.start()
+    side_by_side(lambda _: None, iter([np.arange(1)] * 2), threads=2)
+    other.join()
+    set_threads(before)
+    assert found == [3]
 
 
 @pytest.mark.gpu

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from routeret.benchmarks.building.parts import PARTS
 from routeret.benchmarks.process import SideProcess
 from routeret.benchmarks.turns import turns
-from routeret.types import FloatArray, IntArray
+from routeret.encoders.devices import runs_on_processor
+from routeret.types import FloatArray
 
 BLOCK = 128
-"""Documents that a side embeds before the next side's turn."""
+"""Documents that a side embeds before the next side's turn on the processor."""
+
+BLOCK_ELSEWHERE = 2048
+"""The same on another device, which fewer would not fill."""
 
 ROUNDS = 3
 """How often the whole build of each side is made."""
@@ -42,54 +46,60 @@ class Embedded:
         return np.concatenate(self.vectors)
 
 
-def block_bounds(n_documents: int) -> list[tuple[int, int]]:
-    """Start and end of every block."""
-    return [(start, min(start + BLOCK, n_documents)) for start in range(0, n_documents, BLOCK)]
+def block_size(device: str) -> int:
+    """How many documents a side embeds before the next side's turn."""
+    return BLOCK if runs_on_processor(device) else BLOCK_ELSEWHERE
+
+
+def block_bounds(n_documents: int, size: int) -> list[tuple[int, int]]:
+    """Start and end of every block of so many documents."""
+    return [(start, min(start + size, n_documents)) for start in range(0, n_documents, size)]
 
 
 def measure_blocks(
-    sides: Mapping[str, SideProcess], folder: Path, n_documents: int, *, seed: int, show_progress: bool
+    sides: Mapping[str, SideProcess],
+    folder: Path,
+    bounds: Sequence[tuple[int, int]],
+    *,
+    seed: int,
+    show_progress: bool,
 ) -> dict[str, Embedded]:
     """All documents block by block, by side.
 
     Args:
         sides: open.
         folder: the material's.
-        n_documents: how many there are.
+        bounds: start and end of every block.
         seed: decides whose turn is first.
         show_progress: draw a progress bar on stderr.
     """
     found = {name: Embedded() for name in sides}
-    blocks = block_bounds(n_documents)
-    for (start, end), name in turns(sides, blocks, seed=seed, description="Embedding", show_progress=show_progress):
+    for (start, end), name in turns(sides, bounds, seed=seed, description="Embedding", show_progress=show_progress):
         answer = sides[name].ask("encode", start=start, end=end, file=_FILE)
         found[name].ms.append(answer["ms"])
         found[name].vectors.append(np.load(folder / _FILE))
     return found
 
 
-def rates(ms: Sequence[float], plain_ms: Sequence[float], *, tokens: IntArray) -> dict[str, float]:
-    """The median block's documents and tokens a second, and how many times faster than plain blocks are.
+def rates(ms: Sequence[float], plain_ms: Sequence[float], *, bounds: Sequence[tuple[int, int]]) -> dict[str, float]:
+    """The median block's documents a second, and how many times faster than plain blocks are.
 
     Args:
         ms: of every block.
         plain_ms: of the same blocks by plain.
-        tokens: of every document.
+        bounds: start and end of every block.
     """
-    bounds = block_bounds(len(tokens))
     taken = np.array(ms)
     documents = np.array([end - start for start, end in bounds])
-    n_tokens = np.array([tokens[start:end].sum() for start, end in bounds])
     return {
         "documents_per_s": float(np.median(1000 * documents / taken)),
-        "tokens_per_s": float(np.median(1000 * n_tokens / taken)),
         "blocks": len(ms),
         **times_faster(taken, np.array(plain_ms)),
     }
 
 
 def measure_builds(
-    names: Sequence[str], folder: Path, *, worker: str, seed: int, show_progress: bool
+    names: Sequence[str], folder: Path, *, worker: str, n_before: int, seed: int, show_progress: bool
 ) -> dict[str, list[dict[str, Any]]]:
     """The whole build, :data:`ROUNDS` times in turn, each in a process of its own, by side.
 
@@ -97,6 +107,7 @@ def measure_builds(
         names: of the sides.
         folder: the material's; what is built there is removed.
         worker: the module that runs a side.
+        n_before: how many documents every process embeds before its build.
         seed: decides whose turn is first.
         show_progress: draw a progress bar on stderr.
     """
@@ -105,7 +116,7 @@ def measure_builds(
         process = SideProcess(name, folder, worker=worker)
         try:
             process.opened()
-            found[name].append(process.ask("build", name=_BUILT))
+            found[name].append(process.ask("build", name=_BUILT, n_before=n_before))
         finally:
             process.close()
             shutil.rmtree(folder / _BUILT, ignore_errors=True)

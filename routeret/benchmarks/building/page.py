@@ -15,6 +15,7 @@ from routeret.benchmarks.tables import (
     missing_text,
     number,
     read_report,
+    work_parts,
 )
 
 KIND = "routeret build benchmark"
@@ -36,8 +37,11 @@ def render_builds(report: Figures) -> str:
     """The report as Markdown; what was not measured is left out."""
     titles = {name: entry.title for name, entry in SIDES.items()}
     parts = [machine_text(report["machine"], seed=report["settings"]["seed"]), _about(report)]
-    parts += [_sides(report["sides"]), *missing_text(report["missing"], titles)]
-    parts += [*_builds(report.get("builds", {})), *_quality(report.get("quality", ()), report["sides"])]
+    sides = {name: report["sides"][name] for name in SIDES if name in report["sides"]}
+    named = [(title_of(name, side), side) for name, side in sides.items()]
+    parts += [_sides(sides), *work_parts(report.get("work"), named, what="texts into vectors")]
+    parts += missing_text(report["missing"], titles)
+    parts += [*_builds(report.get("builds", {})), *_quality(report.get("quality", ()), sides)]
     return "\n\n".join(parts)
 
 
@@ -62,8 +66,7 @@ def _about(report: Figures) -> str:
 def _sides(sides: Figures) -> str:
     header = ["texts into vectors", "documents/s", "tokens/s", "times plain", "least, most", "cosine, mean", "least"]
     rows = []
-    for name in (one for one in SIDES if one in sides):
-        side = sides[name]
+    for name, side in sides.items():
         speed = [number(side["documents_per_s"]), number(side["tokens_per_s"]), *_times(side)]
         rows.append([title_of(name, side), *speed, f"{side['cosine_mean']:.5f}", f"{side['cosine_least']:.5f}"])
     return markdown_table(header, rows)
@@ -91,8 +94,7 @@ def _quality(quality: Any, sides: Figures) -> list[str]:  # noqa: ANN401 - a lis
         return []
     header = ["dev queries, nDCG@10", "mean of sets", "difference", "least of a set"]
     rows = []
-    for name in (one for one in SIDES if one in sides):
-        side = sides[name]
+    for name, side in sides.items():
         differences = [f"{side[key]:+.4f}" for key in ("ndcg_difference", "ndcg_difference_least")]
         rows.append([title_of(name, side), f"{side['ndcg']:.4f}", *differences])
     sets = ", ".join(f"{one['dataset']} {one['queries']:,}" for one in quality)

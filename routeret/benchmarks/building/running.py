@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from routeret.artifact import write_json
 from routeret.benchmarks.building.choosing import choose
 from routeret.benchmarks.building.material import BuildMaterial, write_build_material
 from routeret.benchmarks.building.measuring import (
-    BLOCK,
+    block_bounds,
+    block_size,
     build_figures,
     measure_blocks,
     measure_builds,
@@ -22,12 +24,13 @@ from routeret.benchmarks.building.quality import cosine_figures, dataset_quality
 from routeret.benchmarks.building.sides.registry import PLAIN, SIDES, TITLE_BY_BUILD
 from routeret.benchmarks.machine import machine_facts, thread_limits
 from routeret.benchmarks.models.facts import ModelFacts
-from routeret.benchmarks.opening import chosen_sides, opened_sides, require_interpreter
+from routeret.benchmarks.models.work import Work
+from routeret.benchmarks.opening import chosen_sides, opened_sides, require_interpreter, require_modules
 from routeret.benchmarks.process import SideProcess
 from routeret.chance import require_seed
 from routeret.datasets import Dataset, load_dataset
 from routeret.encoders import DEFAULT_BASE, TorchEncoder
-from routeret.errors import InputError, MissingExtraError
+from routeret.errors import InputError
 from routeret.space import NO_TOKEN_LIMIT
 from routeret.types import FloatArray
 
@@ -43,6 +46,7 @@ _PACKAGES = (
     "openvino",
     "numpy",
     "faiss-cpu",
+    "faiss-gpu",
 )
 _WORKER = "routeret.benchmarks.building.worker"
 _QUERIES = "queries.npy"
@@ -54,6 +58,8 @@ def bench_builds(
     base: str | Path = DEFAULT_BASE,
     sides: Sequence[str] = tuple(SIDES)[1:],
     n_documents: int = DEFAULT_DOCUMENTS,
+    device: str = "cpu",
+    peak_tflops: float | None = None,
     peers: Path | None = None,
     seed: int = 0,
     output: Path | None = None,
@@ -67,6 +73,9 @@ def bench_builds(
         sides: what is measured beside plain sentence-transformers, of
             :data:`~routeret.benchmarks.building.sides.registry.SIDES`.
         n_documents: how many documents are embedded, at most; the same number of each corpus.
+        device: where models run, for example ``"cuda"``; sides that run on the processor alone are left out elsewhere.
+        peak_tflops: floating-point operations a second that the device does at most, in millions of millions; with it
+            the report tells the share of them that every side reaches.
         peers: a Python interpreter that runs what cannot be installed beside this library; None runs all by this one.
         seed: where all chance starts.
         output: a JSON file, written after every measurement, so that an interrupted run keeps what it has.
@@ -77,29 +86,32 @@ def bench_builds(
         builds, and quality by data set.
 
     Raises:
-        InputError: an unknown side, fewer than 1 document of a corpus, or no interpreter at ``peers``.
+        InputError: an unknown side, fewer than 1 document of a corpus, no interpreter at ``peers``, a peak that is not
+            positive, or a device that this machine does not have.
         MissingExtraError: faiss is not installed.
         ModelNotFoundError: the base is nowhere on this machine.
         RouteretError: a side of this library failed; the message holds the last lines that it wrote.
     """
-    names = _checked(corpora, sides, n_documents, peers=peers, seed=seed)
-    datasets = [load_dataset(one) for one in corpora]
-    encoder = TorchEncoder(base, device="cpu")
+    names = _checked(corpora, sides, n_documents, device=device, peers=peers, seed=seed)
+    encoder = TorchEncoder(base, device=device)
     if encoder.max_tokens == NO_TOKEN_LIMIT:
         raise InputError(f"base {str(base)!r} is no transformer, which is what the other sides run; give another one")
+    work = Work.of(encoder, peak_tflops=peak_tflops)
+    datasets = [load_dataset(one) for one in corpora]
     chosen = choose(datasets, n_documents, seed=seed)
     report: dict[str, Any] = {
         "kind": KIND,
         "format": FORMAT,
-        "machine": machine_facts(_PACKAGES),
-        "settings": {"seed": seed, "block": BLOCK, "thread_limits": thread_limits()},
+        "machine": machine_facts(_PACKAGES, device=device),
+        "settings": {"seed": seed, "device": device, "block": block_size(device), "thread_limits": thread_limits()},
         "corpus": {"datasets": [dataset.name for dataset in datasets], "dim": encoder.dim, **chosen.as_dict()},
     }
     with tempfile.TemporaryDirectory(prefix="routeret-bench-") as folder:
         texts = [encoder.space.joined(title=one.title, text=one.text) for one in chosen.documents]
         material = write_build_material(Path(folder), ModelFacts.of(encoder), chosen.documents, texts)
         ids = [document.id for document in chosen.documents]
-        for part in _measured(material, ids, datasets, names, peers=peers, seed=seed, show_progress=show_progress):
+        measured = partial(_measured, material, ids, datasets, names, work=work)
+        for part in measured(peers=peers, seed=seed, show_progress=show_progress):
             report |= part
             if output is not None:
                 write_json(output, report)
@@ -107,7 +119,7 @@ def bench_builds(
 
 
 def _checked(
-    corpora: Sequence[Path], sides: Sequence[str], n_documents: int, *, peers: Path | None, seed: int
+    corpora: Sequence[Path], sides: Sequence[str], n_documents: int, *, device: str, peers: Path | None, seed: int
 ) -> list[str]:
     """The names of what embeds, plain first, once all that is given can be used."""
     if not corpora:
@@ -119,9 +131,7 @@ def _checked(
     require_seed(seed)
     names = chosen_sides(sides, SIDES, plain=PLAIN)
     require_interpreter(peers)
-    lacking = SIDES[PLAIN].missing()
-    if lacking is not None:
-        raise MissingExtraError(f"module {lacking!r} is not installed; run: pip install 'routeret[cpu]'")
+    require_modules(SIDES, (PLAIN,), device=device)
     return names
 
 
@@ -131,23 +141,28 @@ def _measured(
     datasets: Sequence[Dataset],
     names: Sequence[str],
     *,
+    work: Work,
     peers: Path | None,
     seed: int,
     show_progress: bool,
 ) -> Iterator[dict[str, Any]]:
     """The parts of the report that processes give, one after the other."""
-    folder = material.folder
-    with opened_sides(SIDES, names, worker=_WORKER, folder=folder, peers=peers, show_progress=show_progress) as opened:
+    folder, device = material.folder, material.facts.device
+    block = block_size(device)
+    bounds = block_bounds(len(ids), block)
+    opening = partial(opened_sides, worker=_WORKER, folder=folder, peers=peers, device=device)
+    with opening(SIDES, names, show_progress=show_progress) as opened:
         sides = opened.processes
         counted = sides[PLAIN].ask("tokens")
         tokens = np.array(counted["counts"], dtype=np.int64)
-        embedded = measure_blocks(sides, folder, len(ids), seed=seed, show_progress=show_progress)
+        embedded = measure_blocks(sides, folder, bounds, seed=seed, show_progress=show_progress)
         vectors = {name: one.joined() for name, one in embedded.items()}
         quality = _quality(sides[PLAIN], folder, datasets, ids, vectors)
     figures = {
         name: {
             **opened.told[name],
-            **rates(one.ms, embedded[PLAIN].ms, tokens=tokens),
+            **rates(one.ms, embedded[PLAIN].ms, bounds=bounds),
+            **work.rates(one.ms, [tokens[start:end] for start, end in bounds]),
             **cosine_figures(vectors[name], vectors[PLAIN]),
             **ndcg_figures(quality, name, PLAIN),
         }
@@ -156,12 +171,14 @@ def _measured(
     about = {"median": float(np.median(tokens)), "most": int(tokens.max()), "total": int(tokens.sum())}
     yield {
         "tokens": {**about, "cut_share": float(np.mean(counted["is_cut"]))},
+        "work": work.as_dict(tokens),
         "missing": opened.missing,
         "sides": figures,
         "quality": quality,
     }
     built = [name for name in TITLE_BY_BUILD if name in figures]
-    builds = measure_builds(built, folder, worker=_WORKER, seed=seed, show_progress=show_progress)
+    building = partial(measure_builds, worker=_WORKER, n_before=block, seed=seed)
+    builds = building(built, folder, show_progress=show_progress)
     yield {"builds": {name: build_figures(one, builds[PLAIN], n_documents=len(ids)) for name, one in builds.items()}}
 
 

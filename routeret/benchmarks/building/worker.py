@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from routeret.benchmarks.building.material import BuildMaterial
-from routeret.benchmarks.building.measuring import BLOCK
 from routeret.benchmarks.building.sides.registry import SIDES
 from routeret.benchmarks.building.sides.side import EncodingSide
 from routeret.benchmarks.building.sides.texts import PlainSide
@@ -43,18 +42,19 @@ def queries(side: PlainSide, *, texts: Sequence[str], file: str) -> Answer:
     return {}
 
 
-def build(side: EncodingSide, *, name: str) -> Answer:
+def build(side: EncodingSide, *, name: str, n_before: int) -> Answer:
     """What the build of all documents took.
 
-    As many documents as a block has are embedded before it and do not count: what is done once a process would be a
-    large share of the time of few documents, and is none of many.
+    Some documents are embedded before it and do not count: what is done once a process would be a large share of the
+    time of few documents, and is none of many.
 
     Args:
         side: what builds.
         name: of the folder.
+        n_before: how many documents those are.
     """
     folder = side.material.folder / name
-    side.encode(0, BLOCK)
+    side.encode(0, n_before)
     before = resident_bytes().get("now")
     answer = side.build(folder)
     memory = {"memory_before_bytes": before, "memory_peak_bytes": resident_bytes().get("peak")}
@@ -71,7 +71,8 @@ def main(arguments: Sequence[str]) -> None:
         arguments: the side's name and the material's folder.
     """
     name, folder = arguments
-    serve(SIDES[name], BuildMaterial(Path(folder)), TASKS)
+    material = BuildMaterial(Path(folder))
+    serve(SIDES[name], material, TASKS, device=material.facts.device)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ _FLOAT32 = "onnx/model.onnx"
 
 
 def loaded(facts: ModelFacts, *, is_bfloat16: bool = False) -> "SentenceTransformer":
-    """The model on the processor, as it comes.
+    """The model on its device, as it comes.
 
     Args:
         facts: of the model.
@@ -24,7 +24,8 @@ def loaded(facts: ModelFacts, *, is_bfloat16: bool = False) -> "SentenceTransfor
     """
     import torch
 
-    return _made(Path(facts.model), {"dtype": torch.bfloat16} if is_bfloat16 else {}, backend="torch")
+    settings = {"dtype": torch.bfloat16} if is_bfloat16 else {}
+    return _made(Path(facts.model), settings, backend="torch", device=facts.device)
 
 
 def encoded(model: "SentenceTransformer", texts: Sequence[str], *, prompt: str, unit_length: bool) -> FloatArray:
@@ -40,6 +41,24 @@ def encoded(model: "SentenceTransformer", texts: Sequence[str], *, prompt: str, 
         list(texts), prompt=prompt or None, normalize_embeddings=unit_length, show_progress_bar=False
     )
     return vectors
+
+
+def token_counts(
+    model: "SentenceTransformer", texts: Sequence[str], *, prompt: str, limit: int
+) -> tuple[list[int], list[bool]]:
+    """How many tokens of every text a model reads, with prompt and special ones, and which texts it cuts.
+
+    Args:
+        model: what :func:`loaded` gave.
+        texts: queries, or documents.
+        prompt: put before every text.
+        limit: the model's, in tokens.
+    """
+    tokenizer: Any = model.tokenizer
+    # One more than the limit tells which are cut.
+    read = tokenizer([prompt + text for text in texts], truncation=True, max_length=limit + 1)["input_ids"]
+    counts = [len(ids) for ids in read]
+    return [min(count, limit) for count in counts], [count > limit for count in counts]
 
 
 def exported(facts: ModelFacts, folder: Path) -> Path:
@@ -90,9 +109,11 @@ def _quantised(folder: Path) -> str:
     return file
 
 
-def _made(folder: Path, settings: Mapping[str, Any], *, backend: Literal["torch", "onnx"]) -> "SentenceTransformer":
+def _made(
+    folder: Path, settings: Mapping[str, Any], *, backend: Literal["torch", "onnx"], device: str = "cpu"
+) -> "SentenceTransformer":
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(
-        str(folder), device="cpu", backend=backend, model_kwargs=dict(settings), local_files_only=True
+        str(folder), device=device, backend=backend, model_kwargs=dict(settings), local_files_only=True
     )

@@ -59,14 +59,26 @@ def measure_singles(
 
 
 def measure_batches(
-    sides: Processes, texts: Sequence[str], *, first: str, seed: int, show_progress: bool
-) -> dict[str, dict[str, float]]:
-    """Batches of :data:`BATCH` queries, by side: queries a second by the median batch, and how many batches."""
+    sides: Processes, batches: Sequence[Sequence[str]], *, first: str, seed: int, show_progress: bool
+) -> dict[str, list[float]]:
+    """The milliseconds of every batch of queries, by side."""
     found: dict[str, list[float]] = {name: [] for name in sides}
-    drawn = turns(sides, blocks_of(texts, BATCH), seed=seed, description="Batches", show_progress=show_progress)
+    drawn = turns(sides, batches, seed=seed, description="Batches", show_progress=show_progress)
     for turn, (part, name) in enumerate(drawn):
-        found[name].append(sides[name].ask("batch", texts=part, first=f"batch {turn} {first}")["ms"] / len(part))
-    return {name: {"queries_per_s": 1000 / median(ms), "n": len(ms)} for name, ms in found.items()}
+        found[name].append(sides[name].ask("batch", texts=part, first=f"batch {turn} {first}")["ms"])
+    return found
+
+
+def batch_figures(ms: Sequence[float], plain_ms: Sequence[float], *, sizes: Sequence[int]) -> dict[str, float]:
+    """Queries a second by the median batch, beside plain, and how many batches.
+
+    Args:
+        ms: of every batch.
+        plain_ms: of the same batches by plain.
+        sizes: how many queries each has.
+    """
+    rate, plain = (1000 / median(np.array(one) / np.array(sizes)) for one in (ms, plain_ms))
+    return {"queries_per_s": float(rate), "times_plain": float(rate / plain), "n": len(ms)}
 
 
 def measure_threads(side: SideProcess, texts: Sequence[str], *, threads: int) -> dict[str, Any]:

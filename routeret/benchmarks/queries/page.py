@@ -14,6 +14,7 @@ from routeret.benchmarks.tables import (
     missing_text,
     number,
     read_report,
+    work_parts,
 )
 
 KIND = "routeret query benchmark"
@@ -21,6 +22,9 @@ FORMAT = 1
 
 TITLE_BY_ROUTING = {ROUTED: "linear experts", HYBRID: "linear experts and BM25", LORA: "LoRA experts"}
 """How the sides that route are called beside each other."""
+
+TITLE_BY_RUNTIME = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch"}
+"""How that is called which runs many queries at once."""
 
 Figures = Mapping[str, Any]
 
@@ -39,7 +43,9 @@ def render_queries(report: Figures) -> str:
     parts = [machine_text(report["machine"], seed=report["settings"]["seed"]), _about(report)]
     sides = {name: report["sides"][name] for name in SIDES if name in report["sides"]}
     titles = {name: entry.title for name, entry in SIDES.items()}
-    parts += [_sides(sides), *missing_text(report["missing"], titles), *_groups(sides), *_routing(sides)]
+    batches = [(_title(name, side), side["batch"]) for name, side in sides.items()]
+    parts += [_sides(sides), *_many(sides), *work_parts(report.get("work"), batches, what="batches of 64")]
+    parts += [*missing_text(report["missing"], titles), *_groups(sides), *_routing(sides)]
     parts += [*_threads(report), *_parts(report), *_start(report), *_memory(report), *_precision(report)]
     return "\n\n".join(parts)
 
@@ -77,6 +83,16 @@ def _sides(sides: Figures) -> str:
         rates = [number(batch["queries_per_s"]), number(batch["times_plain"]), f"{single['found']:.3f}"]
         rows.append([_title(name, side), *times, *rates])
     return markdown_table(header, rows)
+
+
+def _many(sides: Figures) -> list[str]:
+    """What runs the batches of the sides that choose it."""
+    titles: dict[str, list[str]] = {}
+    for name, side in sides.items():
+        if side.get("many_runtime") is not None:
+            titles.setdefault(side["many_runtime"], []).append(SIDES[name].title)
+    lines = [f"- {TITLE_BY_RUNTIME[runtime]}: {'; '.join(named)}" for runtime, named in titles.items()]
+    return ["\n".join(["What runs the batches:", "", *lines])] if lines else []
 
 
 def _title(name: str, side: Figures) -> str:

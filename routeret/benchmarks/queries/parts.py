@@ -28,7 +28,7 @@ _PLACES = (
     (_SEARCHING, "LexicalScores.fuse", WORDS),
     (_SEARCHING, "Searcher.rank", SEARCH),
     (_RETRIEVER, "explained", HITS),
-    (_RETRIEVER, "hits_of", HITS),
+    ("routeret.retriever.results", "FoundDocuments.hits_of", HITS),
 )
 """Module, name in it and part of what is watched."""
 

@@ -13,7 +13,8 @@ from routeret.benchmarks.queries.pools import AdapterMaker, copy_index, linear_e
 from routeret.benchmarks.queries.sides.registry import LORA, MANY, ROUTED, WITHOUT
 from routeret.building import build_index
 from routeret.datasets import Dataset
-from routeret.encoders import OnnxEncoder
+from routeret.encoders import OnnxEncoder, StackedEncoder, TorchEncoder
+from routeret.encoders.devices import runs_on_processor
 from routeret.errors import InputError
 from routeret.index import Index
 from routeret.packs import Pack, read_pack
@@ -24,8 +25,8 @@ _N_FIRST, _N_PARTS = 20, 100
 _BUILT = "index-built"
 
 
-def base_of(pack: Pack) -> OnnxEncoder:
-    """The base of a pack, whose graph has been exported.
+def base_of(pack: Pack, *, device: str) -> TorchEncoder:
+    """The base of a pack on a device; on the processor its graph has been exported.
 
     Raises:
         InputError: its queries cannot be run by a graph here.
@@ -33,7 +34,9 @@ def base_of(pack: Pack) -> OnnxEncoder:
     """
     if pack.base.startswith("hashing"):
         raise InputError(f"pack {pack.name!r} has the base {pack.base!r}, which is no model; give one with a model")
-    encoder = OnnxEncoder(pack.base, device="cpu")
+    if not runs_on_processor(device):
+        return StackedEncoder(pack.base, device=device)
+    encoder = OnnxEncoder(pack.base, device=device)
     if not encoder.prepare():
         raise InputError(
             f"the queries of {pack.base!r} cannot be run by a graph: exporting is switched off by ROUTERET_GRAPHS, or "
@@ -47,7 +50,7 @@ def make_material(
     datasets: Sequence[Dataset],
     *,
     pack: Pack,
-    base: OnnxEncoder,
+    base: TorchEncoder,
     index: Path | None,
     n_queries: int,
     n_requests: int,
@@ -60,7 +63,7 @@ def make_material(
         folder: is there, and empty.
         datasets: whose queries are asked.
         pack: of linear experts.
-        base: of the pack.
+        base: of the pack, on the device that all sides run on.
         index: holds the documents of the data sets, with ids ``<data set>/<id>``; None builds one.
         n_queries: how many are timed one by one.
         n_requests: how many several threads ask for.
@@ -76,7 +79,7 @@ def make_material(
     if index is None:
         index = folder / _BUILT
         sources = [dataset.folder for dataset in datasets]
-        build_index(index, sources, pack=pack.folder, prefix_ids=True, show_progress=show_progress)
+        build_index(index, sources, pack=pack.folder, prefix_ids=True, device=base.device, show_progress=show_progress)
     Contents.read(index).space.require_same(pack.space, here=f"index {index.name!r}", there=f"pack {pack.name!r}")
     with Index.open(index) as opened:
         rows = opened.live_rows

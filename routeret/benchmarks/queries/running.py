@@ -2,17 +2,23 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from routeret.artifact import write_json
 from routeret.benchmarks.machine import machine_facts, thread_limits
-from routeret.benchmarks.opening import chosen_sides, opened_sides, require_interpreter
+from routeret.benchmarks.models.work import Work
+from routeret.benchmarks.opening import chosen_sides, opened_sides, require_interpreter, require_modules
 from routeret.benchmarks.process import SideProcess
 from routeret.benchmarks.queries.material import K, Material
 from routeret.benchmarks.queries.measuring import (
     BATCH,
+    batch_figures,
     measure_batches,
     measure_singles,
     measure_threads,
@@ -24,12 +30,25 @@ from routeret.benchmarks.queries.precision import precision_figures
 from routeret.benchmarks.queries.preparing import base_of, make_material
 from routeret.benchmarks.queries.sides.registry import HOLDERS, HYBRID, LORA, MANY, PLAIN, ROUTED, SIDES, WITHOUT
 from routeret.benchmarks.queries.starting import cold_starts
-from routeret.datasets import load_dataset
-from routeret.encoders import OnnxEncoder
-from routeret.errors import InputError, MissingExtraError
+from routeret.benchmarks.turns import blocks_of
+from routeret.datasets import Dataset, load_dataset
+from routeret.encoders import OnnxEncoder, TorchEncoder
+from routeret.encoders.devices import runs_on_processor
+from routeret.errors import InputError
 from routeret.packs import DEFAULT_PACK, read_pack
 
-_PACKAGES = ("routeret", "sentence-transformers", "transformers", "torch", "onnxruntime", "peft", "numpy", "faiss-cpu")
+_PACKAGES = (
+    "routeret",
+    "sentence-transformers",
+    "transformers",
+    "torch",
+    "onnxruntime",
+    "openvino",
+    "peft",
+    "numpy",
+    "faiss-cpu",
+    "faiss-gpu",
+)
 _WORKER = "routeret.benchmarks.queries.worker"
 _STARTS = 5
 _HELD = 50
@@ -45,6 +64,8 @@ def bench_queries(
     n_queries: int = 300,
     n_requests: int = 2000,
     threads: int = 8,
+    device: str = "cpu",
+    peak_tflops: float | None = None,
     peers: Path | None = None,
     seed: int = 0,
     output: Path | None = None,
@@ -62,27 +83,31 @@ def bench_queries(
         n_queries: how many different queries every side answers one by one.
         n_requests: how many requests several threads make.
         threads: how many threads ask at once.
+        device: where models run, for example ``"cuda"``; sides that run on the processor alone are left out elsewhere.
+        peak_tflops: floating-point operations a second that the device does at most, in millions of millions; with it
+            the report tells the share of them that the batches of every side reach.
         peers: a Python interpreter that runs what cannot be installed beside this library; None runs all by this one.
         seed: where all chance starts.
         output: a JSON file, written after every measurement, so that an interrupted run keeps what it has.
         show_progress: draw progress bars on stderr.
 
     Returns:
-        Plain JSON values: machine, settings, the figures of every side, what is missing and why, threads, memory,
-        cold start, the parts of a query, and the precisions beside each other.
+        Plain JSON values: machine, settings, the figures of every side, what is missing and why, threads, cold start,
+        the parts of a query; on the processor also memory, and the precisions of a graph beside each other.
 
     Raises:
-        InputError: an unknown side, a number below 1, no interpreter at ``peers``, too few queries, or a pack whose
-            experts are not linear.
-        MissingExtraError: faiss, onnxruntime, or what exports graphs is not installed.
+        InputError: an unknown side, a number below 1, no interpreter at ``peers``, too few queries, a pack whose
+            experts are not linear, a peak that is not positive, or a device that this machine does not have.
+        MissingExtraError: faiss is not installed; on the processor, onnxruntime or what exports graphs is not.
         SpaceMismatchError: the index is of another base than the pack's.
         RouteretError: a side of this library failed; the message holds the last lines that it wrote.
     """
     counts = {"n_queries": n_queries, "n_requests": n_requests, "threads": threads}
-    names = _checked(corpora, sides, counts, peers=peers)
+    names = _checked(corpora, sides, counts, device=device, peers=peers)
     datasets = [load_dataset(one) for one in corpora]
     chosen = read_pack(pack)
-    base = base_of(chosen)
+    base = base_of(chosen, device=device)
+    work = Work.of(base, peak_tflops=peak_tflops)
     with tempfile.TemporaryDirectory(prefix="routeret-bench-") as folder:
         material = make_material(
             Path(folder),
@@ -98,9 +123,9 @@ def bench_queries(
         report: dict[str, Any] = {
             "kind": KIND,
             "format": FORMAT,
-            "machine": machine_facts(_PACKAGES),
+            "machine": machine_facts(_PACKAGES, device=device),
             "settings": {"seed": seed, "k": K, "batch": BATCH, "rank": RANK, "pack": chosen.name}
-            | {"thread_limits": thread_limits()},
+            | {"device": device, "thread_limits": thread_limits()},
             "corpus": {
                 "datasets": [dataset.name for dataset in datasets],
                 "documents": len(material.ids()),
@@ -108,20 +133,17 @@ def bench_queries(
                 "queries": n_queries,
             },
         }
-        for part in _measured(material, names, peers=peers, threads=threads, seed=seed, show_progress=show_progress):
+        measured = partial(_measured, material, names, work=work, peers=peers, threads=threads)
+        of_graphs = _of_graphs(material, datasets, base) if runs_on_processor(device) else ()
+        for part in chain(measured(seed=seed, show_progress=show_progress), of_graphs):
             report |= part
-            _keep(report, output)
-        encoders = {
-            "float32": OnnxEncoder(base.folder, query_precision="float32", query_prompt=base.query_prompt),
-            "int8": OnnxEncoder(base.folder, query_precision="int8", query_prompt=base.query_prompt),
-        }
-        report["precision"] = precision_figures(material.index_folder(WITHOUT), datasets, encoders)
-        _keep(report, output)
+            if output is not None:
+                write_json(output, report)
     return report
 
 
 def _checked(
-    corpora: Sequence[Path], sides: Sequence[str], counts: Mapping[str, int], *, peers: Path | None
+    corpora: Sequence[Path], sides: Sequence[str], counts: Mapping[str, int], *, device: str, peers: Path | None
 ) -> list[str]:
     """The names of what is timed, plain first, once all that is given can be used."""
     if not corpora:
@@ -131,39 +153,60 @@ def _checked(
             raise InputError(f"{name} is {count}, expected at least 1")
     names = chosen_sides(sides, SIDES, plain=PLAIN)
     require_interpreter(peers)
-    lacking = SIDES[PLAIN].missing() or SIDES[ROUTED].missing()
-    if lacking is not None:
-        raise MissingExtraError(f"module {lacking!r} is not installed; run: pip install 'routeret[cpu]'")
+    require_modules(SIDES, (PLAIN, ROUTED), device=device)
     return names
 
 
 def _measured(
-    material: Material, names: Sequence[str], *, peers: Path | None, threads: int, seed: int, show_progress: bool
+    material: Material,
+    names: Sequence[str],
+    *,
+    work: Work,
+    peers: Path | None,
+    threads: int,
+    seed: int,
+    show_progress: bool,
 ) -> Iterator[dict[str, Any]]:
     """The parts of the report that processes give, one after the other."""
     texts = material.texts()
-    first = texts["first"][0]
-    with opened_sides(
-        SIDES, names, worker=_WORKER, folder=material.folder, peers=peers, show_progress=show_progress
-    ) as opened:
+    first, device = texts["first"][0], material.facts.device
+    opening = partial(opened_sides, worker=_WORKER, folder=material.folder, peers=peers, device=device)
+    with opening(SIDES, names, show_progress=show_progress) as opened:
         sides, told = opened.processes, opened.told
         singles = measure_singles(sides, texts["singles"], first=first, seed=seed, show_progress=show_progress)
         routing = [name for name in (ROUTED, HYBRID, LORA) if name in sides]
         passes = {name: sides[name].ask("passes", texts=texts["singles"])["passes"] for name in routing}
         figures = single_figures(singles, plain=PLAIN, passes=passes)
-        batches = measure_batches(sides, texts["batches"], first=first, seed=seed, show_progress=show_progress)
-        plain = batches[PLAIN]["queries_per_s"]
-        for one in batches.values():
-            one["times_plain"] = one["queries_per_s"] / plain
+        blocks = blocks_of(texts["batches"], BATCH)
+        batches = measure_batches(sides, blocks, first=first, seed=seed, show_progress=show_progress)
+        tokens = [np.array(sides[PLAIN].ask("tokens", texts=block)["counts"], dtype=np.int64) for block in blocks]
+        sizes = [len(block) for block in blocks]
+        rates = {
+            name: {**batch_figures(ms, batches[PLAIN], sizes=sizes), **work.rates(ms, tokens)}
+            for name, ms in batches.items()
+        }
+        # Batches have opened what runs them.
+        runtimes = {name: side.ask("many_runtime")["name"] for name, side in sides.items()}
         yield {
+            "work": work.as_dict(np.concatenate(tokens)),
             "missing": opened.missing,
-            "sides": {name: {**told[name], "single": figures[name], "batch": batches[name]} for name in sides},
+            "sides": {
+                name: {**told[name], "many_runtime": runtimes[name], "single": figures[name], "batch": rates[name]}
+                for name in sides
+            },
         }
         yield {"parts": {name: _parts(sides[name].ask("parts", texts=texts["parts"])["parts"]) for name in routing}}
         if ROUTED in sides:
             yield {"threads": measure_threads(sides[ROUTED], texts["requests"], threads=threads)}
-    yield {"start": cold_starts(material.index_folder(ROUTED), texts["parts"][:_STARTS])}
-    yield {"memory": _memory(material, texts["parts"][:_HELD])}
+    yield {"start": cold_starts(material.index_folder(ROUTED), texts["parts"][:_STARTS], device=device)}
+
+
+def _of_graphs(material: Material, datasets: Sequence[Dataset], base: TorchEncoder) -> Iterator[dict[str, Any]]:
+    """The parts of the report that are of interest where a graph runs queries."""
+    yield {"memory": _memory(material, material.texts()["parts"][:_HELD])}
+    made = partial(OnnxEncoder, base.folder, query_prompt=base.query_prompt)
+    encoders = {"float32": made(query_precision="float32"), "int8": made(query_precision="int8")}
+    yield {"precision": precision_figures(material.index_folder(WITHOUT), datasets, encoders)}
 
 
 def _parts(ms_by_part: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -183,8 +226,3 @@ def _memory(material: Material, texts: Sequence[str]) -> dict[str, Any]:
     without, many = found[WITHOUT], found[MANY]
     above = {key: many[key] - without[key] for key in ("now", "own") if key in many}
     return {"experts_of_each_kind": N_MANY, **found, "above": above}
-
-
-def _keep(report: dict[str, Any], output: Path | None) -> None:
-    if output is not None:
-        write_json(output, report)

@@ -14,16 +14,18 @@ _TOLD = "import sys; from routeret.cli import main; main(sys.argv[1:], standalon
 )
 
 
-def cold_starts(index_folder: Path, texts: Sequence[str]) -> dict[str, Any]:
+def cold_starts(index_folder: Path, texts: Sequence[str], *, device: str) -> dict[str, Any]:
     """The time of the whole command, once a query, and whether PyTorch was imported for it.
 
     Args:
-        index_folder: an index whose base is run by a graph that has been exported.
+        index_folder: an index; on the processor, its base is run by a graph that has been exported.
         texts: the queries, at least one.
+        device: where the model runs.
     """
-    command = [sys.executable, "-m", "routeret", "search", str(index_folder)]
+    words = ["search", str(index_folder), "--device", device]
+    command = [sys.executable, "-m", "routeret", *words]
     run = partial(subprocess.run, capture_output=True, check=True)
     # The first one finds the files in the system's cache for the others.
-    told = run([sys.executable, "-c", _TOLD, "search", str(index_folder), texts[0]], text=True)
+    told = run([sys.executable, "-c", _TOLD, *words, texts[0]], text=True)
     times = [1000 * seconds(partial(run, [*command, text])) for text in texts]
     return {**spread(times), "imports_torch": "torch" in told.stderr.split()}

@@ -9,6 +9,7 @@ from routeret.benchmarks.memory import resident_bytes
 from routeret.benchmarks.queries.material import Material
 from routeret.benchmarks.queries.parts import times_by_part
 from routeret.benchmarks.queries.sides.registry import HOLDERS, SIDES
+from routeret.benchmarks.queries.sides.sentence_transformers import PlainSide
 from routeret.benchmarks.queries.sides.side import QuerySide
 from routeret.benchmarks.queries.together import ask_together
 from routeret.benchmarks.serving import Answer, serve
@@ -50,6 +51,16 @@ def parts(side: QuerySide, *, texts: Sequence[str]) -> Answer:
     return {"parts": times_by_part(lambda text: side.search([text]), texts)}
 
 
+def tokens(side: PlainSide, *, texts: Sequence[str]) -> Answer:
+    """How many tokens of every query the model reads."""
+    return {"counts": side.token_counts(texts)}
+
+
+def many_runtime(side: QuerySide) -> Answer:
+    """What runs many queries in one call."""
+    return {"name": side.many_runtime()}
+
+
 def memory(side: QuerySide, *, texts: Sequence[str]) -> Answer:
     """Memory once all has been asked."""
     side.use_all(texts)
@@ -62,6 +73,8 @@ TASKS: dict[str, Callable[..., Answer]] = {
     "together": together,
     "passes": passes,
     "parts": parts,
+    "tokens": tokens,
+    "many_runtime": many_runtime,
     "memory": memory,
 }
 
@@ -73,7 +86,8 @@ def main(arguments: Sequence[str]) -> None:
         arguments: the side's name and the material's folder.
     """
     name, folder = arguments
-    serve({**SIDES, **HOLDERS}[name], Material(Path(folder)), TASKS)
+    material = Material(Path(folder))
+    serve({**SIDES, **HOLDERS}[name], material, TASKS, device=material.facts.device)
 
 
 if __name__ == "__main__":

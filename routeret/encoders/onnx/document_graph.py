@@ -43,7 +43,7 @@ class DocumentGraph:
             folder: :func:`~routeret.encoders.onnx.exporting.export_query_graph` wrote it.
             max_tokens: longer texts are cut.
             prompt: put before every text.
-            threads: how many passes run at once; None takes as many as there are cores, up to 4.
+            threads: how many passes run at once; None takes as many as there are cores.
 
         Raises:
             ArtifactError: the folder is damaged, or the vectors differ from the graph's in float32.
@@ -52,7 +52,7 @@ class DocumentGraph:
         facts = GraphFacts.of(read_manifest(folder, kind=KIND, format_number=FORMAT, verify=False))
         file = graph_file(folder, "float32")
         try:
-            runtime = OpenvinoRuntime(file, facts, threads=threads)
+            runtime = OpenvinoRuntime(file, facts, max_tokens=max_tokens, threads=threads)
             tokens = Tokens((folder / TOKENIZER).read_text(encoding="utf-8"), max_tokens=max_tokens, prompt=prompt)
             probes = tokens.read(PROBES)
             exact = vectors_of(probes, OnnxRuntime(file, facts.layers), facts)
@@ -64,7 +64,8 @@ class DocumentGraph:
             raise ArtifactError(
                 f"{folder} cannot be run by OpenVINO: {error}; remove the folder, preparing writes it again"
             ) from error
-        if least < LEAST_COSINE["bfloat16"]:
+        # Vectors that are not finite have a cosine that compares with nothing.
+        if not least >= LEAST_COSINE["bfloat16"]:
             raise ArtifactError(
                 f"OpenVINO writes vectors of a cosine of {least:.5f} to the exact ones of {folder}, expected at least "
                 f"{LEAST_COSINE['bfloat16']}; use PyTorch, runtime='torch'"

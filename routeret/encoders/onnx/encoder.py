@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from routeret.encoders.devices import runs_on_processor
 from routeret.encoders.onnx.document_graph import DocumentGraph
@@ -62,7 +62,8 @@ class OnnxEncoder(TorchEncoder):
                 computes in it.
             runtime: what documents, and many queries in one call, are run by: ``"torch"``, ``"openvino"``, or
                 ``"auto"``, which takes OpenVINO where it is installed and the processor computes in bfloat16.
-            threads: processor threads that one pass may use; None takes as many as there are cores, up to 4.
+            threads: processor threads that a pass of few queries may use, and how many passes OpenVINO runs at once;
+                None takes as many as there are cores, for few queries up to 4.
             kept_queries: of how many queries, those that came last, the vectors are kept, so that asking again costs
                 no pass.
             download: fetch a model that is not on this machine from the hub.
@@ -102,8 +103,8 @@ class OnnxEncoder(TorchEncoder):
         self._threads = threads
         self._kept_queries = kept_queries
         self._query_graph = Opened(self._opened_for_queries)
-        self._document_graph = Opened(self._opened_for_documents)
-        self._for_many = Opened(self._opened_for_many)
+        self._document_graph = Opened(self._opened_for_documents, once_a_process=True)
+        self._for_many = Opened(self._opened_for_many, once_a_process=True)
 
     @property
     def query_graph(self) -> QueryGraph | None:
@@ -118,6 +119,15 @@ class OnnxEncoder(TorchEncoder):
             ArtifactError: OpenVINO was asked for, and the graph is damaged or its vectors are not PyTorch's.
         """
         return self._document_graph.get()
+
+    @property
+    def many_runtime(self) -> Literal["openvino", "torch", "onnxruntime"]:
+        """What runs many queries in one call; opened at the first call."""
+        if self.query_graph is None:
+            return "torch"
+        if self._for_many.get() is None:
+            return "onnxruntime"
+        return "torch" if self.document_graph is None else "openvino"
 
     def encode_documents(self, documents: Sequence[Document]) -> EncodedDocuments:
         """Vectors of the documents, float32, shape (n_documents, dim), in their order, and which were cut.
@@ -156,15 +166,18 @@ class OnnxEncoder(TorchEncoder):
         """The same model on a device, not yet loaded; on a processor with the graph that is open."""
         if runs_on_processor(device):
             return super().on(device)
-        return StackedEncoder(
-            self.folder,
-            device=device,
-            max_tokens=self._max_tokens,
-            query_prompt=self._query_prompt,
-            document_prompt=self._document_prompt,
-            batch_size=self._batch_size,
-            precision=self._precision,
-        )
+        settings: dict[str, Any] = {
+            "device": device,
+            "max_tokens": self._max_tokens,
+            "query_prompt": self._query_prompt,
+            "document_prompt": self._document_prompt,
+            "batch_size": self._batch_size,
+            "precision": self._precision,
+        }
+        if self._query_precision != "auto":
+            # Queries that were not to be in bfloat16 are not elsewhere, either.
+            return TorchEncoder(self.folder, **settings)
+        return StackedEncoder(self.folder, kept_queries=self._kept_queries, **settings)
 
     @cached_property
     def _content(self) -> str:

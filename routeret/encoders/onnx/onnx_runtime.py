@@ -89,7 +89,12 @@ class OnnxRuntime:
 
 def default_threads() -> int:
     """As many as this process may use cores, up to 4: a query is too small for more."""
-    return min(_MOST_THREADS, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(_MOST_THREADS, cores())
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def matrix_names(n_layers: int) -> list[str]:

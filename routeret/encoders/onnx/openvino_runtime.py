@@ -11,9 +11,9 @@ import numpy as np
 
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.onnx.adapter_matrices import AdapterMatrices, acting_in, scales
-from routeret.encoders.onnx.onnx_runtime import SCALE, default_threads, matrix_names
+from routeret.encoders.onnx.onnx_runtime import SCALE, cores, matrix_names
 from routeret.encoders.onnx.text_passes import GraphFacts
-from routeret.optional import is_installed, require
+from routeret.optional import require
 from routeret.types import FloatArray, IntArray
 
 _TOKENS_PER_STEP = 8
@@ -25,13 +25,14 @@ class OpenvinoRuntime:
 
     tokens_per_pass = 512
 
-    def __init__(self, file: Path, facts: GraphFacts, *, threads: int | None = None) -> None:
+    def __init__(self, file: Path, facts: GraphFacts, *, max_tokens: int, threads: int | None = None) -> None:
         """Compile the graph without its adapters; with them it is compiled when one first acts.
 
         Args:
             file: a graph in float32, with its weights beside it.
             facts: of the graph.
-            threads: how many passes run at once, each on a core; None takes as many as there are cores, up to 4.
+            max_tokens: of a row at most; the graph may have no positions for more.
+            threads: how many passes run at once, each on a core; None takes as many as there are cores.
 
         Raises:
             MissingExtraError: OpenVINO is not installed.
@@ -40,7 +41,8 @@ class OpenvinoRuntime:
         self._core: Any = openvino.Core()
         self._file = file
         self._facts = facts
-        self._n_at_once = threads or default_threads()
+        self._max_tokens = max_tokens
+        self._n_at_once = threads or cores()
         self._base = _Requests(self._compiled(self._without_adapters()))
         self._adapted: _Requests | None = None
         self._compiling = threading.Lock()
@@ -108,7 +110,8 @@ class OpenvinoRuntime:
         return self._core.compile_model(model, "CPU", settings)
 
     def _filled(self, name: str, array: IntArray) -> IntArray:
-        missing = -array.shape[1] % _TOKENS_PER_STEP
+        n_tokens = array.shape[1]
+        missing = min(-n_tokens % _TOKENS_PER_STEP, self._max_tokens - n_tokens)
         fill = self._facts.padding if name == "input_ids" else 0
         return np.pad(array, ((0, 0), (0, missing)), constant_values=fill)
 
@@ -148,8 +151,10 @@ def _bypass(parameter: Any) -> None:  # noqa: ANN401 - openvino has no types
 
 
 def is_worthwhile() -> bool:
-    """Whether OpenVINO is installed and computes in bfloat16 here; without it PyTorch is as fast."""
-    if not is_installed("openvino"):
+    """Whether OpenVINO is installed, can be loaded and computes in bfloat16 here; without it PyTorch is as fast."""
+    try:
+        openvino: Any = require("openvino", extra="openvino")
+        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    except Exception:
+        # What is installed for another machine, or in part, raises anything.
         return False
-    openvino: Any = require("openvino", extra="openvino")
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")

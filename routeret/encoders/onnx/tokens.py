@@ -1,6 +1,6 @@
 """Texts to token numbers, by the tokenizer of a graph; without transformers or PyTorch."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 _CHARACTERS_PER_TOKEN = 64
 """A text is first read up to this many characters per token of the limit: a tokenizer reads a text to its end before
 it cuts, so one of many megabytes would take gigabytes."""
+_TEXTS_PER_CALL = 256
+"""Until a call of a tokenizer ends, what it cuts off takes many times the memory of the texts."""
 
 
 class Tokens:
@@ -40,15 +42,22 @@ class Tokens:
 
     def read_and_tell_cut(self, texts: Sequence[str]) -> tuple[list[list[int]], BoolArray]:
         """Token numbers of every text, at most the limit, and bool, shape (n_texts,): whether the limit cut it."""
-        encoded = self._encoded(texts)
-        is_cut: BoolArray = np.array([bool(one.overflowing) for one in encoded], dtype=np.bool_)
-        return [one.ids for one in encoded], is_cut
+        found = [(one.ids, self._is_cut(one)) for one in self._encoded(texts)]
+        return [ids for ids, _ in found], np.array([is_cut for _, is_cut in found], dtype=np.bool_)
 
-    def _encoded(self, texts: Sequence[str]) -> list["Encoding"]:
+    def _encoded(self, texts: Sequence[str]) -> Iterator["Encoding"]:
+        for start in range(0, len(texts), _TEXTS_PER_CALL):
+            yield from self._encoded_at_once(texts[start : start + _TEXTS_PER_CALL])
+
+    def _encoded_at_once(self, texts: Sequence[str]) -> list["Encoding"]:
         prompt = self._prompt
         n_characters = self._max_tokens * _CHARACTERS_PER_TOKEN
         encoded = self._tokenizer.encode_batch_fast([prompt + text[:n_characters] for text in texts])
         for place, text in enumerate(texts):
-            if len(text) > n_characters and not encoded[place].overflowing:
+            if len(text) > n_characters and not self._is_cut(encoded[place]):
                 encoded[place] = self._tokenizer.encode(prompt + text)
         return encoded
+
+    def _is_cut(self, encoding: "Encoding") -> bool:
+        # What was cut off is copied when it is asked for.
+        return len(encoding) == self._max_tokens and bool(encoding.overflowing)

@@ -41,7 +41,7 @@ class EncoderSide(EncodingSide):
         with (
             watched(watch, places_of(self._encoder)),
             watch.part(REST),
-            Retriever.create(folder, base=self._encoder) as retriever,
+            Retriever.create(folder, base=self._encoder, device=self.material.facts.device) as retriever,
         ):
             report = retriever.add(self.material.corpus)
         return {"ms": watch.ms_by_part, "embedded": report.spans_embedded}
@@ -63,10 +63,11 @@ class TorchSide(EncoderSide):
         self._precision: Precision = precision
 
     def encoder(self) -> "TorchEncoder":
-        """The encoder on the processor."""
+        """The encoder on the model's device."""
         from routeret.encoders import TorchEncoder
 
-        return TorchEncoder(self.material.facts.model, device="cpu", precision=self._precision)
+        facts = self.material.facts
+        return TorchEncoder(facts.model, device=facts.device, precision=self._precision)
 
     def describe(self) -> dict[str, Any]:
         """The versions, and the arithmetic of documents."""

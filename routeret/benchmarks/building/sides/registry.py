@@ -17,8 +17,10 @@ _TORCH = ("sentence_transformers", "torch", "faiss")
 _GRAPH = ("sentence_transformers", "optimum.onnxruntime", "onnxruntime")
 
 SIDES: dict[str, Entry[BuildMaterial, EncodingSide]] = {
-    PLAIN: Entry("SentenceTransformer.encode", PlainSide, _TORCH),
-    "plain-bfloat16": Entry("the same, loaded in bfloat16", partial(PlainSide, is_bfloat16=True), _TORCH),
+    PLAIN: Entry("SentenceTransformer.encode", PlainSide, _TORCH, elsewhere=_TORCH),
+    "plain-bfloat16": Entry(
+        "the same, loaded in bfloat16", partial(PlainSide, is_bfloat16=True), _TORCH, elsewhere=_TORCH
+    ),
     "onnx-float32": Entry(
         "the same, its ONNX backend, float32", partial(OnnxBackendSide, is_quantised=False), _GRAPH, is_peer=True
     ),
@@ -26,8 +28,8 @@ SIDES: dict[str, Entry[BuildMaterial, EncodingSide]] = {
         "the same, its ONNX backend, int8", partial(OnnxBackendSide, is_quantised=True), _GRAPH, is_peer=True
     ),
     "fastembed": Entry("fastembed", FastembedSide, ("fastembed", *_GRAPH), is_peer=True),
-    "float32": Entry("routeret, PyTorch", partial(TorchSide, precision="float32"), _TORCH),
-    AUTO: Entry("routeret, PyTorch", partial(TorchSide, precision="auto"), _TORCH),
+    "float32": Entry("routeret, PyTorch", partial(TorchSide, precision="float32"), _TORCH, elsewhere=_TORCH),
+    AUTO: Entry("routeret, PyTorch", partial(TorchSide, precision="auto"), _TORCH, elsewhere=_TORCH),
     OPENVINO: Entry("routeret, OpenVINO", OpenvinoSide, ("openvino", "onnxruntime", "faiss"), is_optional=True),
 }
 """What embeds documents; plain sentence-transformers first."""

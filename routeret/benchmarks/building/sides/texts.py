@@ -11,7 +11,7 @@ from routeret.benchmarks.building.material import BuildMaterial
 from routeret.benchmarks.building.parts import EMBEDDING, PARTS, REST
 from routeret.benchmarks.building.sides.side import EncodingSide
 from routeret.benchmarks.models.fastembed import text_embedding
-from routeret.benchmarks.models.sentence_transformers import by_graph, encoded, loaded, quantisation
+from routeret.benchmarks.models.sentence_transformers import by_graph, encoded, loaded, quantisation, token_counts
 from routeret.benchmarks.watching import Watch
 from routeret.optional import require
 from routeret.types import FloatArray
@@ -76,12 +76,8 @@ class PlainSide(TextSide):
 
     def token_counts(self) -> tuple[list[int], list[bool]]:
         """How many tokens of every document the model reads, with prompt and special ones, and which it cuts."""
-        tokenizer: Any = self._model.tokenizer
-        limit, prompt = self.material.facts.max_tokens, self.material.facts.document_prompt
-        # One more than the limit tells which are cut.
-        texts = [prompt + text for text in self._texts]
-        counts = [len(ids) for ids in tokenizer(texts, truncation=True, max_length=limit + 1)["input_ids"]]
-        return [min(count, limit) for count in counts], [count > limit for count in counts]
+        facts = self.material.facts
+        return token_counts(self._model, self._texts, prompt=facts.document_prompt, limit=facts.max_tokens)
 
     def build(self, folder: Path) -> dict[str, Any]:
         """All texts by one call of ``encode`` into ``faiss.IndexFlatIP``, and that into a file."""

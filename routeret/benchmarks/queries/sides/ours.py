@@ -1,11 +1,14 @@
 """This library's retriever, asked in several ways."""
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from routeret.benchmarks.queries.material import K, Material
 from routeret.benchmarks.queries.sides.side import QuerySide
 from routeret.types import BASE, LEXICAL
+
+if TYPE_CHECKING:
+    from routeret.encoders import TorchEncoder
 
 Precision = Literal["auto", "float32", "int8"]
 
@@ -44,19 +47,11 @@ class RetrieverSide(QuerySide):
 
     def open(self) -> None:
         """Open the retriever and load all that it needs."""
-        from routeret.encoders import OnnxEncoder, TorchEncoder
         from routeret.retriever import Retriever
 
-        facts = self._material.facts
-        self._encoder = (
-            TorchEncoder(facts.model, query_prompt=facts.query_prompt, device="cpu")
-            if self._by_pytorch
-            # Without the store of vectors, so that a query that comes again is computed again.
-            else OnnxEncoder(
-                facts.model, query_prompt=facts.query_prompt, query_precision=self._precision, kept_queries=0
-            )
-        )
-        self._retriever = Retriever.open(self._folder, base=self._encoder)
+        self._encoder = self._encoder_made()
+        device = self._material.facts.device
+        self._retriever = Retriever.open(self._folder, base=self._encoder, device=device)
         self._retriever.warm()
 
     def search(self, texts: Sequence[str]) -> list[list[str]]:
@@ -77,14 +72,35 @@ class RetrieverSide(QuerySide):
         for name in self._retriever.expert_names:
             self._retriever.search(texts[0], K, expert=name)
 
+    def many_runtime(self) -> str:
+        """What runs many queries in one call."""
+        from routeret.encoders import OnnxEncoder
+
+        return self._encoder.many_runtime if isinstance(self._encoder, OnnxEncoder) else "torch"
+
     def describe(self) -> dict[str, Any]:
         """The versions, and the arithmetic of queries."""
         return {**super().describe(), "precision": self._found_precision()}
+
+    def _encoder_made(self) -> "TorchEncoder":
+        """The encoder; without the store of vectors, so that a query that comes again is computed again."""
+        from routeret.encoders import OnnxEncoder, StackedEncoder, TorchEncoder
+
+        facts = self._material.facts
+        if self._by_pytorch:
+            return TorchEncoder(facts.model, query_prompt=facts.query_prompt, device=facts.device)
+        if facts.on_processor:
+            return OnnxEncoder(
+                facts.model, query_prompt=facts.query_prompt, query_precision=self._precision, kept_queries=0
+            )
+        return StackedEncoder(facts.model, query_prompt=facts.query_prompt, device=facts.device, kept_queries=0)
 
     def _found_precision(self) -> str:
         from routeret.artifact import read_manifest
         from routeret.encoders.onnx.store import FORMAT, KIND, graph_key, graphs_folder
 
+        if not self._material.facts.on_processor:
+            return "float32" if self._encoder.query_graph is None else "bfloat16"
         folder = graphs_folder()
         graph = None if folder is None else folder / graph_key(self._encoder.space)
         if self._by_pytorch or graph is None or not graph.is_dir():

@@ -1,5 +1,6 @@
 """The sides by name."""
 
+from collections.abc import Callable
 from functools import partial
 
 from routeret.benchmarks.queries.material import Material
@@ -16,29 +17,39 @@ PLAIN = "sentence-transformers"
 ROUTED, HYBRID, LORA, ALONE = "routed", "hybrid", "lora", "base"
 
 _TORCH = ("sentence_transformers", "torch", "faiss")
+_PEFT = (*_TORCH, "peft")
 _GRAPH = ("sentence_transformers", "optimum.onnxruntime", "onnxruntime", "faiss")
 _OURS = ("onnxruntime", "faiss")
 QueryEntry = Entry[Material, QuerySide]
 
 _routed = partial(RetrieverSide, index=ROUTED)
 
+
+def _ours(title: str, make: Callable[[Material], QuerySide]) -> QueryEntry:
+    """A side of this library that runs wherever its encoders do."""
+    return Entry(title, make, _OURS, elsewhere=_TORCH)
+
+
 SIDES: dict[str, QueryEntry] = {
-    PLAIN: Entry("SentenceTransformer.encode, IndexFlatIP", PlainSide, _TORCH),
+    PLAIN: Entry("SentenceTransformer.encode, IndexFlatIP", PlainSide, _TORCH, elsewhere=_TORCH),
+    "plain-bfloat16": Entry(
+        "the same, loaded in bfloat16", partial(PlainSide, is_bfloat16=True), _TORCH, elsewhere=_TORCH
+    ),
     "onnx-float32": Entry(
         "the same, its ONNX backend, float32", partial(OnnxBackendSide, is_quantised=False), _GRAPH, is_peer=True
     ),
     "onnx-int8": Entry(
         "the same, its ONNX backend, int8", partial(OnnxBackendSide, is_quantised=True), _GRAPH, is_peer=True
     ),
-    "peft": Entry("the same, PEFT adapters switched", PeftSide, (*_TORCH, "peft")),
+    "peft": Entry("the same, PEFT adapters switched", PeftSide, _PEFT, elsewhere=_PEFT),
     "fastembed": Entry("fastembed, IndexFlatIP", FastembedSide, ("fastembed", *_GRAPH), is_peer=True),
     "torch": Entry("routeret, base alone, PyTorch", partial(_routed, expert=BASE, by_pytorch=True), _TORCH),
     "float32": Entry("routeret, base alone, float32", partial(_routed, expert=BASE, precision="float32"), _OURS),
     "int8": Entry("routeret, base alone, int8", partial(_routed, expert=BASE, precision="int8"), _OURS),
-    ALONE: Entry("routeret, base alone", partial(_routed, expert=BASE), _OURS),
-    ROUTED: Entry("routeret, routed, linear experts", partial(_routed, disable=(LEXICAL,)), _OURS),
-    HYBRID: Entry("routeret, routed, linear experts and BM25", _routed, _OURS),
-    LORA: Entry("routeret, routed, LoRA experts", partial(RetrieverSide, index=LORA, disable=(LEXICAL,)), _OURS),
+    ALONE: _ours("routeret, base alone", partial(_routed, expert=BASE)),
+    ROUTED: _ours("routeret, routed, linear experts", partial(_routed, disable=(LEXICAL,))),
+    HYBRID: _ours("routeret, routed, linear experts and BM25", _routed),
+    LORA: _ours("routeret, routed, LoRA experts", partial(RetrieverSide, index=LORA, disable=(LEXICAL,))),
 }
 """What is timed; plain sentence-transformers first."""
 

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from routeret.benchmarks.models.sentence_transformers import by_graph, encoded, loaded, quantisation
+from routeret.benchmarks.models.sentence_transformers import by_graph, encoded, loaded, quantisation, token_counts
 from routeret.benchmarks.queries.material import Material
 from routeret.benchmarks.queries.sides.flat import FlatSide
 from routeret.types import FloatArray
@@ -18,17 +18,33 @@ class PlainSide(FlatSide):
 
     packages: tuple[str, ...] = ("sentence-transformers", "transformers", "torch", "faiss-cpu")
 
+    def __init__(self, material: Material, *, is_bfloat16: bool = False) -> None:
+        """Keep what it is measured on.
+
+        Args:
+            material: what all sides are measured on.
+            is_bfloat16: whether the model is loaded in bfloat16.
+        """
+        super().__init__(material)
+        self._is_bfloat16 = is_bfloat16
+
     def load(self) -> None:
         """Read the model's weights."""
         self._model = self._loaded()
 
     def _loaded(self) -> "SentenceTransformer":
-        return loaded(self._material.facts)
+        return loaded(self._material.facts, is_bfloat16=self._is_bfloat16)
 
     def vectors(self, texts: Sequence[str]) -> FloatArray:
         """Vectors of queries."""
         facts = self._material.facts
         return encoded(self._model, texts, prompt=facts.query_prompt, unit_length=facts.unit_length)
+
+    def token_counts(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens of every query the model reads, with prompt and special ones."""
+        facts = self._material.facts
+        counts, _ = token_counts(self._model, texts, prompt=facts.query_prompt, limit=facts.max_tokens)
+        return counts
 
 
 class OnnxBackendSide(PlainSide):

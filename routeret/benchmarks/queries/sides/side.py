@@ -22,6 +22,10 @@ class QuerySide(Side):
         """Through how many experts a query goes."""
         return 0
 
+    def many_runtime(self) -> str | None:
+        """What runs many queries in one call, where the side chooses that; opens it."""
+        return None
+
     def use_all(self, texts: Sequence[str]) -> None:
         """Ask everything that it can be asked, one query at a time, so that all it ever loads is in memory."""
         for text in texts:
