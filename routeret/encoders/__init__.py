@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from routeret.encoders.devices import runs_on_processor
+from routeret.encoders.graph import OnnxEncoder, StackedEncoder
 from routeret.encoders.hashing import HASHING_DIM, HashingEncoder
-from routeret.encoders.onnx import OnnxEncoder, StackedEncoder
 from routeret.encoders.resolve import DEFAULT_BASE, find_model
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import InputError

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from routeret.encoders.onnx.query_graph import QueryGraph
+    from routeret.encoders.graph.query_graph import QueryGraph
 
 
 class AdaptedQueries:

@@ -1,6 +1,7 @@
-"""Whether a model would run on the processor, told without PyTorch where there is no driver of a GPU."""
+"""Whether a model would run on the processor, told without PyTorch where there is no driver of a GPU; its cores."""
 
 import ctypes
+import os
 from functools import cache
 
 _DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
@@ -10,6 +11,11 @@ _DRIVERS = ("libcuda.so.1", "nvcuda.dll", "libamdhip64.so")
 def runs_on_processor(device: str | None) -> bool:
     """Whether a device, or its choice by default, is the processor."""
     return device == "cpu" or (device is None and not has_cuda())
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from routeret.encoders.onnx.query_graph import QueryGraph
+    from routeret.encoders.graph.query_graph import QueryGraph
 
 Precision = Literal["auto", "float32", "bfloat16"]
 

@@ -23,7 +23,7 @@ from routeret.space import Space
 from routeret.types import FloatArray, HashArray, QueryBatch
 
 if TYPE_CHECKING:
-    from routeret.encoders.onnx.query_graph import QueryGraph
+    from routeret.encoders.graph.query_graph import QueryGraph
 
 _ADAPTER = "adapter"
 _CONFIG = "adapter_config.json"

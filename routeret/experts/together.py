@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from routeret.encoders.onnx.query_graph import QueryGraph
+from routeret.encoders.graph.query_graph import QueryGraph
 from routeret.experts.linear import LinearExpert
 from routeret.experts.lora import LoraExpert
 from routeret.experts.strength import applied, checked_base

@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 
 from routeret.encoders import OnnxEncoder, StackedEncoder, TorchEncoder, load_encoder
 from routeret.encoders.adapted import AdaptedQueries
-from routeret.encoders.onnx import document_graph, openvino_runtime
-from routeret.encoders.onnx.adapter_matrices import scales
-from routeret.encoders.onnx.onnx_runtime import OnnxRuntime
-from routeret.encoders.onnx.openvino_runtime import OpenvinoRuntime
-from routeret.encoders.onnx.query_graph import MANY
-from routeret.encoders.onnx.tokens import Tokens
-from routeret.encoders.onnx.torch_runtime import TorchRuntime
+from routeret.encoders.graph import document_graph, openvino_runtime
+from routeret.encoders.graph.adapter_matrices import scales
+from routeret.encoders.graph.onnx_runtime import OnnxRuntime
+from routeret.encoders.graph.openvino_runtime import OpenvinoRuntime
+from routeret.encoders.graph.query_graph import MANY
+from routeret.encoders.graph.tokens import Tokens
+from routeret.encoders.graph.torch_runtime import TorchRuntime
 from routeret.encoders.passes import passes_at_once, side_by_side
 from routeret.errors import ArtifactError, InputError, MissingExtraError
 from routeret.types import Document

@@ -13,8 +13,8 @@ import pytest
 from routeret.encoders import HashingEncoder, OnnxEncoder, TorchEncoder, load_encoder
 from routeret.encoders.adapted import AdaptedQueries, adaptable_layers, transformer_of
 from routeret.encoders.adapter import Adapter
-from routeret.encoders.onnx.exporting import ARCHITECTURES
-from routeret.encoders.onnx.store import graph_key, graphs_folder, is_there
+from routeret.encoders.graph.exporting import ARCHITECTURES
+from routeret.encoders.graph.store import graph_key, graphs_folder, is_there
 from routeret.errors import ArtifactError, InputError
 from routeret.types import Document
 

@@ -9,9 +9,9 @@ import pytest
 
 from routeret.encoders import OnnxEncoder, TorchEncoder
 from routeret.encoders.content import model_hash
+from routeret.encoders.graph import remembering
+from routeret.encoders.graph.remembering import remember_hash, remembered_hash
 from routeret.encoders.model_folder import read_model_folder
-from routeret.encoders.onnx import remembering
-from routeret.encoders.onnx.remembering import remember_hash, remembered_hash
 
 
 def make_old(folder):

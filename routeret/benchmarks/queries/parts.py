@@ -20,8 +20,8 @@ TOKENS, BASE, FIRST, ROUTING, EXPERTS, WORDS, SEARCH, HITS, REST = PARTS = (
 _SEARCHING = "routeret.retriever.searching"
 _RETRIEVER = "routeret.retriever.retriever"
 _PLACES = (
-    ("routeret.encoders.onnx.tokens", "Tokens.read", TOKENS),
-    ("routeret.encoders.onnx.query_graph", "QueryGraph.vectors", BASE),
+    ("routeret.encoders.graph.tokens", "Tokens.read", TOKENS),
+    ("routeret.encoders.graph.query_graph", "QueryGraph.vectors", BASE),
     (_SEARCHING, "dense_ranking", FIRST),
     (_SEARCHING, "Searcher.route", ROUTING),
     (_SEARCHING, "Searcher.query_vectors", EXPERTS),

@@ -97,7 +97,7 @@ class RetrieverSide(QuerySide):
 
     def _found_precision(self) -> str:
         from routeret.artifact import read_manifest
-        from routeret.encoders.onnx.store import FORMAT, KIND, graph_key, graphs_folder
+        from routeret.encoders.graph.store import FORMAT, KIND, graph_key, graphs_folder
 
         if not self._material.facts.on_processor:
             return "float32" if self._encoder.query_graph is None else "bfloat16"

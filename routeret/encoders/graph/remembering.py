@@ -11,8 +11,8 @@ from typing import Any
 
 from routeret.artifact import write_json
 from routeret.encoders.content import SCHEME, model_hash
+from routeret.encoders.graph.store import graphs_folder
 from routeret.encoders.model_folder import ModelFolder
-from routeret.encoders.onnx.store import graphs_folder
 from routeret.encoders.safetensors_file import weight_files
 
 _FOLDER = "hashes"

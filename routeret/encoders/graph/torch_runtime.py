@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from routeret.encoders.adapter import Adapter
-from routeret.encoders.onnx.adapter_matrices import AdapterMatrices, Layer, acting_in, scales
+from routeret.encoders.graph.adapter_matrices import AdapterMatrices, Layer, acting_in, scales
 from routeret.encoders.passes import passes_at_once, side_by_side, tokens_per_pass
 from routeret.types import FloatArray, IntArray
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TorchRuntime:
-    """The model that writes documents, with room for adapters; see :class:`~routeret.encoders.onnx.runtime.Runtime`."""
+    """The document tower with room for adapters; see :class:`~routeret.encoders.graph.runtime.Runtime`."""
 
     def __init__(self, encoder: "TorchEncoder") -> None:
         """Load the model, unless it writes documents already.
@@ -25,18 +25,25 @@ class TorchRuntime:
         Args:
             encoder: of a device that computes in bfloat16; it decides the arithmetic.
         """
-        from routeret.encoders.onnx.graph_module import GraphModule
+        from routeret.encoders.graph.graph_module import GraphModule
 
         self._module = GraphModule(encoder, encoder.document_model_sharing_weights(), attention="sdpa").eval()
         first = next(self._module.parameters())
         self._dtype, self._device = first.dtype, first.device
-        self.tokens_per_pass = tokens_per_pass(first.device.type)
         self._matrices: AdapterMatrices[Matrices] = AdapterMatrices(self._module.layers, self._as_tensors)
 
     @property
     def layers(self) -> list[Layer]:
         """That adapters may change."""
         return self._module.layers
+
+    def tokens_per_pass(self, n_tokens: int) -> int:  # noqa: ARG002 - whatever there is
+        """Rows times the longest of them, at most, as for documents.
+
+        Args:
+            n_tokens: of all texts.
+        """
+        return tokens_per_pass(self._device.type)
 
     def vectors(self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None]) -> FloatArray:
         """Vectors of one pass, float32, shape (n_rows, dim).

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from routeret.artifact import new_folder, write_manifest
+from routeret.encoders.graph.names import OUTPUT, SCALE, matrix_names
+from routeret.encoders.graph.probes import LEAST_COSINE, PROBES, cosines_of
+from routeret.encoders.graph.query_graph import QueryGraph
+from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file
 from routeret.encoders.model_folder import read_model_folder
-from routeret.encoders.onnx.onnx_runtime import OUTPUT, SCALE, matrix_names
-from routeret.encoders.onnx.probes import LEAST_COSINE, PROBES, cosines_of
-from routeret.encoders.onnx.query_graph import QueryGraph
-from routeret.encoders.onnx.store import FORMAT, KIND, TOKENIZER, graph_file
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import ArtifactError
 from routeret.optional import require
@@ -96,7 +96,7 @@ def _export(encoder: TorchEncoder, model: "SentenceTransformer", folder: Path) -
     """
     import torch
 
-    from routeret.encoders.onnx.graph_module import GraphModule
+    from routeret.encoders.graph.graph_module import GraphModule
 
     tokenizer: Any = model.tokenizer
     module = GraphModule(encoder, model, attention="eager").eval()

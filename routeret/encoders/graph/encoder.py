@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from routeret.encoders.devices import runs_on_processor
-from routeret.encoders.onnx.document_graph import DocumentGraph
-from routeret.encoders.onnx.opened import Opened
-from routeret.encoders.onnx.query_graph import QueryGraph
-from routeret.encoders.onnx.remembering import remember_hash, remembered_hash
-from routeret.encoders.onnx.runtime import Runtime
-from routeret.encoders.onnx.stacked_encoder import StackedEncoder
-from routeret.encoders.onnx.store import VARIABLE, graph_key, graphs_folder, is_there
+from routeret.encoders.graph.document_graph import DocumentGraph
+from routeret.encoders.graph.opened import Opened
+from routeret.encoders.graph.query_graph import QueryGraph
+from routeret.encoders.graph.remembering import remember_hash, remembered_hash
+from routeret.encoders.graph.runtime import Runtime
+from routeret.encoders.graph.stacked_encoder import StackedEncoder
+from routeret.encoders.graph.store import VARIABLE, graph_key, graphs_folder, is_there
 from routeret.encoders.torch import Precision, TorchEncoder
 from routeret.errors import ArtifactError, InputError, RouteretError
 from routeret.optional import require
@@ -25,7 +25,7 @@ RuntimeName = Literal["auto", "openvino", "torch"]
 class OnnxEncoder(TorchEncoder):
     """A model on a processor, whose texts are run by a graph once :meth:`prepare` has made it.
 
-    Base and adapters share the graph, see :mod:`routeret.encoders.onnx.query_graph`. ONNX Runtime runs few queries;
+    Base and adapters share the graph, see :mod:`routeret.encoders.graph.query_graph`. ONNX Runtime runs few queries;
     many at once, and documents, are run by OpenVINO or PyTorch in bfloat16. Until there is a graph, PyTorch runs
     everything. Several threads may share one encoder.
     """
@@ -54,12 +54,12 @@ class OnnxEncoder(TorchEncoder):
             max_tokens: longer texts are cut.
             query_prompt: text put before every query.
             document_prompt: text put before every document.
-            batch_size: documents in one pass.
+            batch_size: documents in one pass of PyTorch.
             precision: arithmetic of the document tower.
             query_precision: arithmetic of the graph: ``"float32"``; ``"int8"``, by blocks of 32 weights; ``"auto"``
                 takes the faster one, as measured on this machine when the graph was made, of those whose vectors have
-                a cosine of 0.999 or more to float32, and bfloat16 for many queries in one call where the processor
-                computes in it.
+                a cosine of 0.999 or more to float32, and bfloat16 for many queries in one call where documents are
+                written in it.
             runtime: what documents, and many queries in one call, are run by: ``"torch"``, ``"openvino"``, or
                 ``"auto"``, which takes OpenVINO where it is installed and the processor computes in bfloat16.
             threads: processor threads that a pass of few queries may use, and how many passes OpenVINO runs at once;
@@ -186,7 +186,7 @@ class OnnxEncoder(TorchEncoder):
 
     def _is_exported(self, folder: Path) -> bool:
         """Export the graph; gives whether there is one, which is not where the model has parts that it cannot hold."""
-        from routeret.encoders.onnx.exporting import export_query_graph, is_exportable
+        from routeret.encoders.graph.exporting import export_query_graph, is_exportable
 
         model = self.fresh_model()
         if not is_exportable(self, model):
@@ -231,7 +231,7 @@ class OnnxEncoder(TorchEncoder):
         folder = self._exported_folder()
         if folder is None or self._runtime == "torch" or self._precision == "float32":
             return None
-        from routeret.encoders.onnx.openvino_runtime import is_worthwhile
+        from routeret.encoders.graph.openvino_runtime import is_worthwhile
 
         if self._runtime == "auto" and not is_worthwhile():
             return None
@@ -251,6 +251,6 @@ class OnnxEncoder(TorchEncoder):
             return self.document_graph.runtime
         if not self.halves_documents:
             return None
-        from routeret.encoders.onnx.torch_runtime import TorchRuntime
+        from routeret.encoders.graph.torch_runtime import TorchRuntime
 
         return TorchRuntime(self)

@@ -12,12 +12,12 @@ from typing import Any, Literal
 
 from routeret.artifact import read_manifest
 from routeret.encoders.adapter import Adapter
+from routeret.encoders.graph.onnx_runtime import OnnxRuntime
+from routeret.encoders.graph.runtime import Runtime
+from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file
+from routeret.encoders.graph.text_passes import GraphFacts, vectors_of
+from routeret.encoders.graph.tokens import Tokens
 from routeret.encoders.kept_vectors import KeptVectors
-from routeret.encoders.onnx.onnx_runtime import OnnxRuntime
-from routeret.encoders.onnx.runtime import Runtime
-from routeret.encoders.onnx.store import FORMAT, KIND, TOKENIZER, graph_file
-from routeret.encoders.onnx.text_passes import GraphFacts, vectors_of
-from routeret.encoders.onnx.tokens import Tokens
 from routeret.errors import ArtifactError, MissingExtraError
 from routeret.types import FloatArray
 
@@ -67,7 +67,7 @@ class QueryGraph:
         """The graph of a folder.
 
         Args:
-            folder: :func:`~routeret.encoders.onnx.exporting.export_query_graph` wrote it.
+            folder: :func:`~routeret.encoders.graph.exporting.export_query_graph` wrote it.
             max_tokens: longer texts are cut.
             prompt: put before every text.
             precision: of the arithmetic; ``"auto"`` takes what was found to be best on this machine.

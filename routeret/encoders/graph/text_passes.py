@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from routeret.encoders.adapter import Adapter
-from routeret.encoders.onnx.adapter_matrices import Layer
-from routeret.encoders.onnx.runtime import Runtime
+from routeret.encoders.graph.adapter_matrices import Layer
+from routeret.encoders.graph.runtime import Runtime
 from routeret.encoders.passes import passes_of
 from routeret.types import FloatArray, IntArray
 
@@ -62,7 +62,8 @@ def vectors_of(
         vectors[rows] = runtime.vectors(inputs, [chosen[row] for row in rows])
 
     lengths = np.array([len(one) for one in token_lists], dtype=np.int64)
-    runtime.each(compute, passes_of(lengths, most_tokens=runtime.tokens_per_pass))
+    most_tokens = runtime.tokens_per_pass(int(lengths.sum()))
+    runtime.each(compute, passes_of(lengths, most_tokens=most_tokens))
     return vectors
 
 

@@ -1,6 +1,5 @@
 """Running a graph by ONNX Runtime, which starts at once and is the fastest for few tokens."""
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,23 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from routeret.encoders.adapter import Adapter
-from routeret.encoders.onnx.adapter_matrices import AdapterMatrices, Layer, acting_in, scales
+from routeret.encoders.devices import cores
+from routeret.encoders.graph.adapter_matrices import AdapterMatrices, Layer, acting_in, scales
+from routeret.encoders.graph.names import OUTPUT, SCALE, matrix_names
 from routeret.optional import require
 from routeret.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from onnxruntime import OrtValue
 
-OUTPUT = "vectors"
-SCALE = "scale"
 _MOST_THREADS = 4
+_TOKENS_PER_PASS = 128
 
 
 class OnnxRuntime:
-    """A session on the processor; see :class:`~routeret.encoders.onnx.runtime.Runtime`."""
-
-    tokens_per_pass = 128
-    """What such a pass computes on stays in the caches of a core."""
+    """A session on the processor; see :class:`~routeret.encoders.graph.runtime.Runtime`."""
 
     def __init__(self, file: Path, layers: Sequence[Layer], *, threads: int | None = None) -> None:
         """Open the graph.
@@ -38,10 +35,18 @@ class OnnxRuntime:
         Raises:
             MissingExtraError: ONNX Runtime is not installed.
         """
-        self._session = _session(file, threads=threads or default_threads())
+        self._session = _session(file, threads=threads or _few_threads())
         self._matrices = AdapterMatrices(layers, _as_named_values)
         self._none = self._matrices.of(())
         self._bound = threading.local()
+
+    def tokens_per_pass(self, n_tokens: int) -> int:  # noqa: ARG002 - whatever there is
+        """Rows times the longest of them, at most: what such a pass computes on stays in the caches of a core.
+
+        Args:
+            n_tokens: of all texts.
+        """
+        return _TOKENS_PER_PASS
 
     def vectors(self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None]) -> FloatArray:
         """Vectors of one pass, float32, shape (n_rows, dim).
@@ -87,19 +92,9 @@ class OnnxRuntime:
         return vectors
 
 
-def default_threads() -> int:
+def _few_threads() -> int:
     """As many as this process may use cores, up to 4: a query is too small for more."""
     return min(_MOST_THREADS, cores())
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def matrix_names(n_layers: int) -> list[str]:
-    """How a graph calls its matrices: A of every layer, then B of every layer."""
-    return [f"{letter}{place}" for letter in "AB" for place in range(n_layers)]
 
 
 def _as_named_values(down: list[FloatArray], up: list[FloatArray]) -> dict[str, "OrtValue"]:

@@ -10,9 +10,12 @@ from routeret.types import FloatArray, IntArray
 class Runtime(Protocol):
     """Runs passes of a base and its adapters. Several threads may use one; no lock is held while it computes."""
 
-    @property
-    def tokens_per_pass(self) -> int:
-        """Rows times the longest of them, at most, that are computed best at once."""
+    def tokens_per_pass(self, n_tokens: int) -> int:
+        """Rows times the longest of them, at most, that are computed best at once.
+
+        Args:
+            n_tokens: of all texts.
+        """
 
     def vectors(self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None]) -> FloatArray:
         """Vectors of one pass, float32, shape (n_rows, dim).

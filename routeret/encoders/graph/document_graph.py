@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from routeret.artifact import read_manifest
-from routeret.encoders.onnx.onnx_runtime import OnnxRuntime
-from routeret.encoders.onnx.openvino_runtime import OpenvinoRuntime
-from routeret.encoders.onnx.probes import LEAST_COSINE, PROBES, cosines_of
-from routeret.encoders.onnx.runtime import Runtime
-from routeret.encoders.onnx.store import FORMAT, KIND, TOKENIZER, graph_file
-from routeret.encoders.onnx.text_passes import GraphFacts, vectors_of
-from routeret.encoders.onnx.tokens import Tokens
+from routeret.encoders.graph.onnx_runtime import OnnxRuntime
+from routeret.encoders.graph.openvino_runtime import OpenvinoRuntime
+from routeret.encoders.graph.probes import LEAST_COSINE, PROBES, cosines_of
+from routeret.encoders.graph.runtime import Runtime
+from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file
+from routeret.encoders.graph.text_passes import GraphFacts, vectors_of
+from routeret.encoders.graph.tokens import Tokens
 from routeret.errors import ArtifactError, MissingExtraError
 from routeret.types import BoolArray, FloatArray
 
@@ -40,7 +40,7 @@ class DocumentGraph:
         """The graph of a folder, run by OpenVINO, once its vectors were found to be those of the space.
 
         Args:
-            folder: :func:`~routeret.encoders.onnx.exporting.export_query_graph` wrote it.
+            folder: :func:`~routeret.encoders.graph.exporting.export_query_graph` wrote it.
             max_tokens: longer texts are cut.
             prompt: put before every text.
             threads: how many passes run at once; None takes as many as there are cores.

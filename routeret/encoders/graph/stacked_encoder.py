@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from routeret.encoders.onnx.opened import Opened
-from routeret.encoders.onnx.query_graph import QueryGraph
-from routeret.encoders.onnx.text_passes import GraphFacts
-from routeret.encoders.onnx.tokens import Tokens
+from routeret.encoders.graph.opened import Opened
+from routeret.encoders.graph.query_graph import QueryGraph
+from routeret.encoders.graph.text_passes import GraphFacts
+from routeret.encoders.graph.tokens import Tokens
 from routeret.encoders.torch import Precision, TorchEncoder
 
 
 class StackedEncoder(TorchEncoder):
     """A model whose queries are run by PyTorch in bfloat16, those of several adapters in one pass.
 
-    The arithmetic is that of an exported graph, see :mod:`routeret.encoders.onnx.query_graph`, without an export. A
+    The arithmetic is that of an exported graph, see :mod:`routeret.encoders.graph.query_graph`, without an export. A
     model that it cannot hold, a device that does not compute in bfloat16, and ``precision="float32"`` leave queries to
     :class:`~routeret.encoders.TorchEncoder`. Several threads may share one encoder.
     """
@@ -74,8 +74,8 @@ class StackedEncoder(TorchEncoder):
         return other
 
     def _stacked(self) -> QueryGraph | None:
-        from routeret.encoders.onnx.exporting import inputs_of, is_exportable
-        from routeret.encoders.onnx.torch_runtime import TorchRuntime
+        from routeret.encoders.graph.exporting import inputs_of, is_exportable
+        from routeret.encoders.graph.torch_runtime import TorchRuntime
 
         model = self._loaded()
         if not self.halves_documents or not is_exportable(self, model):

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from routeret.encoders.adapter import Adapter
-from routeret.encoders.onnx.adapter_matrices import AdapterMatrices, acting_in, scales
-from routeret.encoders.onnx.onnx_runtime import SCALE, cores, matrix_names
-from routeret.encoders.onnx.text_passes import GraphFacts
+from routeret.encoders.devices import cores
+from routeret.encoders.graph.adapter_matrices import AdapterMatrices, acting_in, scales
+from routeret.encoders.graph.names import SCALE, matrix_names
+from routeret.encoders.graph.text_passes import GraphFacts
 from routeret.optional import require
 from routeret.types import FloatArray, IntArray
 
@@ -20,10 +21,13 @@ _TOKENS_PER_STEP = 8
 """Rows are filled up to a multiple of so many tokens: of every new shape OpenVINO prepares its products anew."""
 
 
-class OpenvinoRuntime:
-    """A graph on the processor, a pass on every core; see :class:`~routeret.encoders.onnx.runtime.Runtime`."""
+_LEAST_TOKENS_PER_PASS, _MOST_TOKENS_PER_PASS = 128, 512
+_KEPT_SHAPES = 64
+"""Of so many shapes the products with adapters stay prepared; each takes some megabytes."""
 
-    tokens_per_pass = 512
+
+class OpenvinoRuntime:
+    """A graph on the processor, a pass on every core; see :class:`~routeret.encoders.graph.runtime.Runtime`."""
 
     def __init__(self, file: Path, facts: GraphFacts, *, max_tokens: int, threads: int | None = None) -> None:
         """Compile the graph without its adapters; with them it is compiled when one first acts.
@@ -47,6 +51,14 @@ class OpenvinoRuntime:
         self._adapted: _Requests | None = None
         self._compiling = threading.Lock()
         self._matrices = AdapterMatrices(facts.layers, self._as_tensors)
+
+    def tokens_per_pass(self, n_tokens: int) -> int:
+        """Rows times the longest of them, at most; of few tokens, every core gets a part.
+
+        Args:
+            n_tokens: of all texts.
+        """
+        return min(max(_LEAST_TOKENS_PER_PASS, n_tokens // self._n_at_once), _MOST_TOKENS_PER_PASS)
 
     def vectors(self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None]) -> FloatArray:
         """Vectors of one pass, float32, shape (n_rows, dim).
@@ -84,7 +96,8 @@ class OpenvinoRuntime:
     def _with_adapters(self) -> "_Requests":
         with self._compiling:
             if self._adapted is None:
-                self._adapted = _Requests(self._compiled(self._core.read_model(str(self._file))))
+                whole = self._core.read_model(str(self._file))
+                self._adapted = _Requests(self._compiled(whole, kept_shapes=_KEPT_SHAPES))
             return self._adapted
 
     def _without_adapters(self) -> Any:  # noqa: ANN401 - openvino has no types
@@ -100,12 +113,13 @@ class OpenvinoRuntime:
         model.validate_nodes_and_infer_types()
         return model
 
-    def _compiled(self, model: Any) -> Any:  # noqa: ANN401 - openvino has no types
+    def _compiled(self, model: Any, *, kept_shapes: int | None = None) -> Any:  # noqa: ANN401 - openvino has no types
         is_halved = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if is_halved else "f32",
             "INFERENCE_NUM_THREADS": self._n_at_once,
             "NUM_STREAMS": self._n_at_once,
+            **({} if kept_shapes is None else {"CPU_RUNTIME_CACHE_CAPACITY": kept_shapes}),
         }
         return self._core.compile_model(model, "CPU", settings)
 
