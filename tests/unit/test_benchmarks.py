@@ -98,7 +98,7 @@ def test_calls_stop_after_the_limit_but_not_before_enough():
 def test_memory_grows_with_what_is_held(tmp_path):
     before = resident_bytes()
     # An array could lie in what the process has freed and still holds.
-    with mmap.mmap(-1, 40_000_000) as held:
+    with mmap.mmap(-1, 40_000_000, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as held:
         np.frombuffer(held, dtype=np.uint8).fill(1)
         after = resident_bytes()
     if before:
