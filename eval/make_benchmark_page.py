@@ -18,9 +18,10 @@ from routeret.evaluation import update_document
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
 PLOTS_FOLDER = ROOT / "docs" / "plots"
-MARKER, QUERY_MARKER, BUILD_MARKER = "results", "queries", "builds"
+MARKER, QUERY_MARKER, LARGE_QUERY_MARKER, BUILD_MARKER = "results", "queries", "queries-large", "builds"
 REPORT = ROOT / "eval" / "results" / "index" / "benchmark.json"
 QUERY_REPORT = ROOT / "eval" / "results" / "query" / "benchmark.json"
+LARGE_QUERY_REPORT = ROOT / "eval" / "results" / "query" / "large.json"
 BUILD_REPORT = ROOT / "eval" / "results" / "building" / "benchmark.json"
 BUILD_PLOTS = """\
 ![Documents a second against plain sentence-transformers, for every side](plots/documents-into-vectors.svg)
@@ -44,6 +45,7 @@ def main() -> None:
         draw_builds(load_build_report(BUILD_REPORT), PLOTS_FOLDER)
     update_document(PAGE, MARKER, content=render(report))
     update_document(PAGE, QUERY_MARKER, content=render_queries(query_report))
+    update_document(PAGE, LARGE_QUERY_MARKER, content=render_queries(load_query_report(LARGE_QUERY_REPORT)))
     update_document(PAGE, BUILD_MARKER, content=build_section())
 
 

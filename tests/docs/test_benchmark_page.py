@@ -22,8 +22,12 @@ def maker():
 def test_the_page_is_that_of_the_report():
     made = maker()
     assert not is_stale(made.PAGE, made.MARKER, content=render(load_report(made.REPORT))), f"stale; {NEXT}"
-    content = render_queries(load_query_report(made.QUERY_REPORT))
-    assert not is_stale(made.PAGE, made.QUERY_MARKER, content=content), f"stale; {NEXT}"
+    for report, marker in (
+        (made.QUERY_REPORT, made.QUERY_MARKER),
+        (made.LARGE_QUERY_REPORT, made.LARGE_QUERY_MARKER),
+    ):
+        content = render_queries(load_query_report(report))
+        assert not is_stale(made.PAGE, marker, content=content), f"{report.name} is not on the page; {NEXT}"
     assert not is_stale(made.PAGE, made.BUILD_MARKER, content=made.build_section()), f"stale; {NEXT}"
 
 
@@ -43,6 +47,6 @@ def test_the_plots_are_those_of_the_report():
 
 def test_no_path_of_a_machine_is_in_the_report():
     made = maker()
-    reports = (made.REPORT, made.QUERY_REPORT, made.BUILD_REPORT)
+    reports = (made.REPORT, made.QUERY_REPORT, made.LARGE_QUERY_REPORT, made.BUILD_REPORT)
     text = "".join(file.read_text(encoding="utf-8") for file in reports if file.is_file())
     assert not [folder for folder in ("/tmp", "/home", "/root", "/work") if folder in text]  # noqa: S108 - words
