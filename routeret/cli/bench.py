@@ -20,6 +20,12 @@ def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+_sides = click.option(
+    "--sides",
+    default=None,
+    metavar="NAME,NAME...",
+    help="What is measured beside sentence-transformers. [default: all]",
+)
 _peers = click.option(
     "--peers",
     type=options.folder,
@@ -147,12 +153,7 @@ def index(
     metavar="FOLDER",
     help="An index that holds their documents with ids <folder>/<id>. [default: build one]",
 )
-@click.option(
-    "--sides",
-    default=None,
-    metavar="NAME,NAME...",
-    help="What is measured beside sentence-transformers. [default: all]",
-)
+@_sides
 @click.option(
     "--queries", "n_queries", type=click.IntRange(min=1), default=300, show_default=True, help="Asked one by one."
 )
@@ -236,12 +237,7 @@ def query(
     help="BEIR folders whose documents are embedded, the same number of each; repeatable.",
 )
 @click.option("--base", metavar="MODEL", help="The model, by name or folder. [default: all-MiniLM-L6-v2]")
-@click.option(
-    "--sides",
-    default=None,
-    metavar="NAME,NAME...",
-    help="What is measured beside sentence-transformers. [default: all]",
-)
+@_sides
 @click.option(
     "--documents",
     "n_documents",
