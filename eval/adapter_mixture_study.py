@@ -21,6 +21,7 @@ from timing import medians
 
 from routeret.artifact import write_json
 from routeret.encoders import DEFAULT_BASE, OnnxEncoder
+from routeret.encoders.adapted import AdaptedQueries
 from routeret.encoders.adapter import Adapter
 from routeret.evaluation.provenance import installed_versions
 from routeret.experts import LoraExpert, load_expert
@@ -75,7 +76,7 @@ def quality(
     encoder: OnnxEncoder, experts: Sequence[LoraExpert], judged: JudgedQueries, texts: Sequence[str], *, seed: int
 ) -> dict[str, Any]:
     """nDCG@10 of the base, of every expert alone, and of mixtures in both ways."""
-    alone = {expert.name: written(encoder, [expert.adapter], texts)[0] for expert in experts}
+    alone = {expert.name: AdaptedQueries(encoder, expert.adapter).encode_queries(texts) for expert in experts}
     figures: dict[str, Any] = {
         "n_queries": len(texts),
         "base": float(judged.ndcg_of(judged.queries).mean()),
@@ -86,7 +87,7 @@ def quality(
         rest = max(0.0, 1 - weight * len(chosen))
         weights = np.tile(np.array([rest, *[weight] * len(chosen)], dtype=np.float32), (len(texts), 1))
         of_vectors = mix_queries([judged.queries, *(alone[one.name] for one in chosen)], weights=weights)
-        (inside,) = written(encoder, [summed([one.adapter for one in chosen], weight)], texts)
+        inside = AdaptedQueries(encoder, summed([one.adapter for one in chosen], weight)).encode_queries(texts)
         scores = [judged.ndcg_of(vectors) for vectors in (of_vectors, inside)]
         figures["mixtures"].append(
             {
@@ -121,14 +122,6 @@ def summed(adapters: Sequence[Adapter], weight: float) -> Adapter:
         weights[up] = np.concatenate(scaled, axis=1)
     # Its scale is alpha / rank, which is 1.
     return Adapter(rank=rank, alpha=float(rank), targets=tuple(targets), weights=weights)
-
-
-def written(encoder: OnnxEncoder, adapters: Sequence[Adapter], texts: Sequence[str]) -> list[FloatArray]:
-    """What every adapter writes for all texts."""
-    graph = encoder.query_graph
-    if graph is None:
-        raise SystemExit("the graph is gone; run this again")
-    return [graph.vectors(texts, adapters=[adapter] * len(texts)) for adapter in adapters]
 
 
 def times(encoder: OnnxEncoder, experts: Sequence[LoraExpert], texts: Sequence[str]) -> dict[str, float]:

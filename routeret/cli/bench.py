@@ -1,6 +1,8 @@
 """``routeret bench``."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -18,6 +20,26 @@ def _sizes(_: click.Context, option: click.Parameter, text: str) -> list[int]:
 
 def _names(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _show(report: dict[str, Any], render: Callable[[dict[str, Any]], str], *, as_json: bool) -> None:
+    if as_json:
+        output.print_json(report)
+    else:
+        click.echo(render(report))
+
+
+def _sets(words: str) -> Callable[[Any], Any]:
+    """The option for the data sets of a benchmark that needs some."""
+    return click.option(
+        "--corpus",
+        "corpora",
+        type=options.folder,
+        multiple=True,
+        required=True,
+        metavar="FOLDER...",
+        help=words,
+    )
 
 
 _sides = click.option(
@@ -122,10 +144,7 @@ def index(
         output=output_file,
         show_progress=True,
     )
-    if as_json:
-        output.print_json(report)
-    else:
-        click.echo(render(report))
+    _show(report, render, as_json=as_json)
 
 
 @command.command(
@@ -137,15 +156,7 @@ def index(
         "routeret bench query --corpus sets/* --device cuda --peak-tflops 989",
     ],
 )
-@click.option(
-    "--corpus",
-    "corpora",
-    type=options.folder,
-    multiple=True,
-    required=True,
-    metavar="FOLDER...",
-    help="BEIR folders whose queries are asked; repeatable.",
-)
+@_sets("BEIR folders whose queries are asked; repeatable.")
 @click.option(
     "--index",
     "index_folder",
@@ -212,10 +223,7 @@ def query(
         output=output_file,
         show_progress=True,
     )
-    if as_json:
-        output.print_json(report)
-    else:
-        click.echo(render_queries(report))
+    _show(report, render_queries, as_json=as_json)
 
 
 @command.command(
@@ -227,15 +235,7 @@ def query(
         "routeret bench build --corpus sets/* --documents 16384 --device cuda --peak-tflops 989",
     ],
 )
-@click.option(
-    "--corpus",
-    "corpora",
-    type=options.folder,
-    multiple=True,
-    required=True,
-    metavar="FOLDER...",
-    help="BEIR folders whose documents are embedded, the same number of each; repeatable.",
-)
+@_sets("BEIR folders whose documents are embedded, the same number of each; repeatable.")
 @click.option("--base", metavar="MODEL", help="The model, by name or folder. [default: all-MiniLM-L6-v2]")
 @_sides
 @click.option(
@@ -290,7 +290,4 @@ def build(
         output=output_file,
         show_progress=True,
     )
-    if as_json:
-        output.print_json(report)
-    else:
-        click.echo(render_builds(report))
+    _show(report, render_builds, as_json=as_json)

@@ -2,10 +2,15 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from routeret.types import IntArray
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 _TOKENS_PER_PASS = {"cpu": 1024}
 _TOKENS_PER_PASS_ELSEWHERE = 32_768
@@ -49,6 +54,33 @@ def passes_of(lengths: IntArray, *, most_tokens: int, most_rows: int | None = No
         start = end
 
 
+def longest_first(
+    compute: Callable[[IntArray], None],
+    passes: Iterator[IntArray],
+    *,
+    at_once: int,
+    workers: Callable[[int], AbstractContextManager["ThreadPoolExecutor"]] | None = None,
+) -> None:
+    """Compute passes by several threads; with one thread, or one pass, one after the other by the thread that asks.
+
+    Args:
+        compute: one pass; several run at once.
+        passes: which texts each holds, the shortest first.
+        at_once: at most so many.
+        workers: gives so many threads; None takes any.
+    """
+    # So that none of the longest is left for the end.
+    waiting = list(passes)[::-1]
+    n_workers = min(at_once, len(waiting))
+    if n_workers < 2:
+        for rows in waiting:
+            compute(rows)
+        return
+    with (workers or _threads)(n_workers) as pool:
+        for _ in pool.map(compute, waiting):
+            pass
+
+
 def side_by_side(compute: Callable[[IntArray], None], passes: Iterator[IntArray], *, threads: int) -> None:
     """Compute passes by several threads of PyTorch, each with one core; with one thread, one after the other.
 
@@ -60,19 +92,22 @@ def side_by_side(compute: Callable[[IntArray], None], passes: Iterator[IntArray]
         passes: which texts each holds, the shortest first.
         threads: at most so many at once.
     """
-    # The longest first, so that none is left for the end.
-    waiting = list(passes)[::-1]
-    if min(threads, len(waiting)) < 2:
-        for rows in waiting:
-            compute(rows)
-        return
+    longest_first(compute, passes, at_once=threads, workers=_threads_of_one_core)
+
+
+def _threads(n_workers: int) -> "ThreadPoolExecutor":
     from concurrent.futures import ThreadPoolExecutor
 
+    return ThreadPoolExecutor(n_workers, thread_name_prefix="routeret-pass")
+
+
+@contextmanager
+def _threads_of_one_core(n_workers: int) -> Iterator["ThreadPoolExecutor"]:
+    """Threads in each of which PyTorch computes with one core."""
     import torch
 
     with _taking_cores:
         before = torch.get_num_threads()
-    n_workers = min(threads, len(waiting))
     all_there = threading.Barrier(n_workers)
 
     def take_one_core(_: int) -> None:
@@ -81,15 +116,14 @@ def side_by_side(compute: Callable[[IntArray], None], passes: Iterator[IntArray]
         torch.set_num_threads(1)
         all_there.wait()
 
-    pool = ThreadPoolExecutor(n_workers, thread_name_prefix="routeret-pass")
+    pool = _threads(n_workers)
     try:
         with _taking_cores:
             for _ in pool.map(take_one_core, range(n_workers)):
                 pass
             # What holds for all is as before again, so that threads that are born meanwhile take it over.
             torch.set_num_threads(before)
-        for _ in pool.map(compute, waiting):
-            pass
+        yield pool
     finally:
         all_there.abort()
         pool.shutdown(cancel_futures=True)

@@ -20,6 +20,7 @@ from routeret.encoders.inputs import checked_documents, checked_texts
 from routeret.encoders.model_folder import read_model_folder
 from routeret.encoders.passes import passes_at_once, passes_of, side_by_side, tokens_per_pass
 from routeret.encoders.resolve import find_model
+from routeret.encoders.tokenizing import CHARACTERS_PER_TOKEN, TEXTS_PER_CALL
 from routeret.errors import InputError
 from routeret.space import NO_TOKEN_LIMIT, Space
 from routeret.types import BoolArray, Document, EncodedDocuments, FloatArray, IntArray
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 Precision = Literal["auto", "float32", "bfloat16"]
 
 _DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d+)?")
-_CHARACTERS_PER_TOKEN = 64
-"""A text is first read up to this many characters per token of the limit; see :meth:`TorchEncoder._heads`."""
-_TEXTS_PER_TOKENIZER_CALL = 256
 
 
 class TorchEncoder:
@@ -336,7 +334,7 @@ class TorchEncoder:
         if not hasattr(model.tokenizer, "pad"):
             # The tokenizer of a static embedding, which has no limit.
             return texts, np.array([len(text) for text in texts], dtype=np.int64)
-        n_characters = self._max_tokens * _CHARACTERS_PER_TOKEN
+        n_characters = self._max_tokens * CHARACTERS_PER_TOKEN
         heads = [text[:n_characters] for text in texts]
         lengths = self._token_counts(model, [prompt + head for head in heads])
         for row in np.flatnonzero(lengths <= self._max_tokens):
@@ -347,8 +345,8 @@ class TorchEncoder:
 
     def _token_counts(self, model: "SentenceTransformer", texts: list[str]) -> IntArray:
         counts: list[int] = []
-        for start in range(0, len(texts), _TEXTS_PER_TOKENIZER_CALL):
-            chunk = texts[start : start + _TEXTS_PER_TOKENIZER_CALL]
+        for start in range(0, len(texts), TEXTS_PER_CALL):
+            chunk = texts[start : start + TEXTS_PER_CALL]
             # One fast tokenizer used by two threads at once raises "Already borrowed".
             with self._tokenizing:
                 tokens = model.tokenizer(chunk, truncation=True, max_length=self._max_tokens + 1)["input_ids"]

@@ -29,14 +29,6 @@ _MODEL = "model"
 _DOCUMENTS = "documents.safetensors"
 
 
-def inner_products(query: FloatArray, documents: FloatArray) -> FloatArray:
-    """Inner products of document vectors, shape (n_documents, dim), with a query's; float32, shape (n_documents,).
-
-    As search structures score, so that a score does not depend on how its document came.
-    """
-    return exact_scores(documents, query)
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class TowerQueries:
     """Some queries in a tower's space.
@@ -81,7 +73,8 @@ class TowerQueries:
                     f"{len(documents)} documents came as token vectors, the query is one vector; give one vector a "
                     f"document"
                 )
-            return inner_products(self.vectors[query], documents)
+            # As search structures score, so that a score does not depend on how its document came.
+            return exact_scores(documents, self.vectors[query])
         targets = documents if isinstance(documents, TokenTargets) else PooledTargets.of(documents)
         scores: FloatArray = soft_late_interaction([self.tokens[query]], targets, temperature=self.temperature)[0]
         return scores

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from routeret.chunking import aggregate
-from routeret.experts.tower import inner_products
+from routeret.index.structures.best import exact_scores
 from routeret.ranges import expanded
 from routeret.retriever.scope import Scope
 from routeret.space import Space
@@ -107,7 +107,7 @@ def dense_ranking(scope: Scope, queries: FloatArray, depth: int, *, space: Space
     candidates = _by_best_span(scope, queries, min(max(_CANDIDATES_A_HIT * depth, _CANDIDATES), len(scope)), space)
     ranking = Ranking.empty(len(queries), depth)
     for query, vector in enumerate(queries):
-        score = partial(_inner_products, scope, vector, space)
+        score = partial(_exact_scores, scope, vector, space)
         found = score_documents(scope, np.sort(candidates.documents[query]), score=score)
         order = np.lexsort((found.documents, -found.scores))[:depth]
         ranking.documents[query] = found.documents[order]
@@ -151,8 +151,8 @@ def score_documents(scope: Scope, documents: IntArray, *, score: Callable[[IntAr
     return ScoredDocuments(found.documents, rows[found.best_spans], found.scores)
 
 
-def _inner_products(scope: Scope, query: FloatArray, space: Space, rows: IntArray) -> FloatArray:
-    return inner_products(query, scope.index.vectors(rows, space=space))
+def _exact_scores(scope: Scope, query: FloatArray, space: Space, rows: IntArray) -> FloatArray:
+    return exact_scores(scope.index.vectors(rows, space=space), query)
 
 
 def _by_best_span(scope: Scope, queries: FloatArray, depth: int, space: Space) -> Ranking:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from routeret.experts.tower import inner_products
+from routeret.index.structures.best import exact_scores
 from routeret.progress import track
 from routeret.ranges import expanded
 from routeret.retriever.index_map import LOOKED_AT, MOST_ROWS, evenly
@@ -146,7 +146,7 @@ def _candidates(block: Block, query: int, source: int) -> tuple[IntArray, FloatA
 
 
 def _cosines(vectors: Callable[[IntArray], FloatArray], query: FloatArray, rows: IntArray) -> FloatArray:
-    return inner_products(query, vectors(rows))
+    return exact_scores(vectors(rows), query)
 
 
 def _lines(lines: Sequence[Values], *, width: int, filling: int) -> Values:

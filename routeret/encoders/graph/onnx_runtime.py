@@ -10,7 +10,7 @@ import numpy as np
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.devices import cores
 from routeret.encoders.graph.adapter_matrices import AdapterMatrices, Layer, acting_in, scales
-from routeret.encoders.graph.names import OUTPUT, SCALE, matrix_names
+from routeret.encoders.graph.names import OUTPUT, SCALE, named_matrices
 from routeret.optional import require
 from routeret.types import FloatArray, IntArray
 
@@ -98,7 +98,7 @@ def _few_threads() -> int:
 
 
 def _as_named_values(down: list[FloatArray], up: list[FloatArray]) -> dict[str, "OrtValue"]:
-    return _as_values(dict(zip(matrix_names(len(down)), [*down, *up], strict=True)))
+    return _as_values(named_matrices(down, up))
 
 
 def _as_values(arrays: dict[str, Any]) -> dict[str, "OrtValue"]:

@@ -2,8 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +10,14 @@ import numpy as np
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.devices import cores
 from routeret.encoders.graph.adapter_matrices import AdapterMatrices, acting_in, scales
-from routeret.encoders.graph.names import SCALE, matrix_names
+from routeret.encoders.graph.names import SCALE, matrix_names, named_matrices
 from routeret.encoders.graph.text_passes import GraphFacts
+from routeret.encoders.passes import longest_first
 from routeret.optional import require
 from routeret.types import FloatArray, IntArray
 
 _TOKENS_PER_STEP = 8
 """Rows are filled up to a multiple of so many tokens: of every new shape OpenVINO prepares its products anew."""
-
 
 _LEAST_TOKENS_PER_PASS, _MOST_TOKENS_PER_PASS = 128, 512
 _KEPT_SHAPES = 64
@@ -50,7 +48,7 @@ class OpenvinoRuntime:
         self._base = _Requests(self._compiled(self._without_adapters()))
         self._adapted: _Requests | None = None
         self._compiling = threading.Lock()
-        self._matrices = AdapterMatrices(facts.layers, self._as_tensors)
+        self._matrices = AdapterMatrices(facts.layers, named_matrices)
 
     def tokens_per_pass(self, n_tokens: int) -> int:
         """Rows times the longest of them, at most; of few tokens, every core gets a part.
@@ -84,14 +82,7 @@ class OpenvinoRuntime:
             compute: one pass; several run at once.
             passes: which texts each holds, the shortest first.
         """
-        waiting = list(passes)[::-1]
-        if min(len(waiting), self._n_at_once) < 2:
-            for rows in waiting:
-                compute(rows)
-            return
-        with ThreadPoolExecutor(self._n_at_once, thread_name_prefix="routeret-pass") as pool:
-            for _ in pool.map(compute, waiting):
-                pass
+        longest_first(compute, passes, at_once=self._n_at_once)
 
     def _with_adapters(self) -> "_Requests":
         with self._compiling:
@@ -114,9 +105,8 @@ class OpenvinoRuntime:
         return model
 
     def _compiled(self, model: Any, *, kept_shapes: int | None = None) -> Any:  # noqa: ANN401 - openvino has no types
-        is_halved = "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         settings = {
-            "INFERENCE_PRECISION_HINT": "bf16" if is_halved else "f32",
+            "INFERENCE_PRECISION_HINT": "bf16" if _computes_in_bfloat16(self._core) else "f32",
             "INFERENCE_NUM_THREADS": self._n_at_once,
             "NUM_STREAMS": self._n_at_once,
             **({} if kept_shapes is None else {"CPU_RUNTIME_CACHE_CAPACITY": kept_shapes}),
@@ -129,10 +119,6 @@ class OpenvinoRuntime:
         fill = self._facts.padding if name == "input_ids" else 0
         return np.pad(array, ((0, 0), (0, missing)), constant_values=fill)
 
-    def _as_tensors(self, down: list[FloatArray], up: list[FloatArray]) -> dict[str, FloatArray]:
-        arrays = [np.ascontiguousarray(one) for one in (*down, *up)]
-        return dict(zip(matrix_names(len(down)), arrays, strict=True))
-
 
 class _Requests:
     """Runs a compiled graph; a call takes a request that is idle, or makes one."""
@@ -142,18 +128,17 @@ class _Requests:
         self._idle: list[Any] = []
 
     def run(self, given: dict[str, Any]) -> FloatArray:
-        with self._request() as request:
-            vectors: FloatArray = request.infer(given, share_inputs=True)[0].copy()
-        return vectors
-
-    @contextmanager
-    def _request(self) -> Iterator[Any]:
         try:
             request = self._idle.pop()
         except IndexError:
             request = self._compiled.create_infer_request()
-        yield request
+        vectors: FloatArray = request.infer(given, share_inputs=True)[0]
         self._idle.append(request)
+        return vectors
+
+
+def _computes_in_bfloat16(core: Any) -> bool:  # noqa: ANN401 - openvino has no types
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _bypass(parameter: Any) -> None:  # noqa: ANN401 - openvino has no types
@@ -168,7 +153,7 @@ def is_worthwhile() -> bool:
     """Whether OpenVINO is installed, can be loaded and computes in bfloat16 here; without it PyTorch is as fast."""
     try:
         openvino: Any = require("openvino", extra="openvino")
-        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return _computes_in_bfloat16(openvino.Core())
     except Exception:
         # What is installed for another machine, or in part, raises anything.
         return False

@@ -134,6 +134,5 @@ class QueryGraph:
         return self._computed(texts, adapters)
 
     def _computed(self, texts: Sequence[str], adapters: Sequence[Adapter | None] | None = None) -> FloatArray:
-        has_many = len(texts) >= MANY and self._for_many is not None
-        runtime = (self._for_many() if has_many and self._for_many else None) or self._runtime
-        return vectors_of(self._tokens.read(texts), runtime, self._facts, adapters=adapters)
+        for_many = self._for_many() if len(texts) >= MANY and self._for_many is not None else None
+        return vectors_of(self._tokens.read(texts), for_many or self._runtime, self._facts, adapters=adapters)

@@ -5,16 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from routeret.encoders.tokenizing import CHARACTERS_PER_TOKEN, TEXTS_PER_CALL
 from routeret.types import BoolArray
 
 if TYPE_CHECKING:
     from tokenizers import Encoding
-
-_CHARACTERS_PER_TOKEN = 64
-"""A text is first read up to this many characters per token of the limit: a tokenizer reads a text to its end before
-it cuts, so one of many megabytes would take gigabytes."""
-_TEXTS_PER_CALL = 256
-"""Until a call of a tokenizer ends, what it cuts off takes many times the memory of the texts."""
 
 
 class Tokens:
@@ -46,12 +41,12 @@ class Tokens:
         return [ids for ids, _ in found], np.array([is_cut for _, is_cut in found], dtype=np.bool_)
 
     def _encoded(self, texts: Sequence[str]) -> Iterator["Encoding"]:
-        for start in range(0, len(texts), _TEXTS_PER_CALL):
-            yield from self._encoded_at_once(texts[start : start + _TEXTS_PER_CALL])
+        for start in range(0, len(texts), TEXTS_PER_CALL):
+            yield from self._encoded_at_once(texts[start : start + TEXTS_PER_CALL])
 
     def _encoded_at_once(self, texts: Sequence[str]) -> list["Encoding"]:
         prompt = self._prompt
-        n_characters = self._max_tokens * _CHARACTERS_PER_TOKEN
+        n_characters = self._max_tokens * CHARACTERS_PER_TOKEN
         encoded = self._tokenizer.encode_batch_fast([prompt + text[:n_characters] for text in texts])
         for place, text in enumerate(texts):
             if len(text) > n_characters and not self._is_cut(encoded[place]):
