@@ -71,6 +71,15 @@ def test_one_query_and_many_give_the_same(encoder):
     np.testing.assert_allclose(together, alone, atol=2e-6)
 
 
+def test_in_8_bits_one_query_and_many_give_exactly_the_same(graphs, e5_model, monkeypatch):
+    # What a layer meets has one scale, which must not depend on what else is asked.
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
+    encoder = OnnxEncoder(e5_model, query_precision="int8", kept_queries=0, threads=3)
+    together = encoder.encode_queries(TEXTS * 3)
+    alone = np.concatenate([encoder.encode_queries([text]) for text in TEXTS * 3])
+    np.testing.assert_array_equal(together, alone)
+
+
 def test_no_query_gives_no_vector(encoder):
     assert encoder.encode_queries([]).shape == (0, 32)
 

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from routeret.artifact import new_folder, write_manifest
-from routeret.encoders.graph.names import OUTPUT, SCALE, matrix_names
+from routeret.encoders.graph.adapter_matrices import AdapterMatrices, scales
+from routeret.encoders.graph.names import OUTPUT, SCALE, matrix_names, named_matrices
 from routeret.encoders.graph.probes import LEAST_COSINE, PROBES, cosines_of
+from routeret.encoders.graph.quantising import quantise
 from routeret.encoders.graph.query_graph import QueryGraph
 from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file
+from routeret.encoders.graph.text_passes import GraphFacts, model_inputs
+from routeret.encoders.graph.tokens import Tokens
 from routeret.encoders.model_folder import read_model_folder
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import ArtifactError
@@ -27,8 +31,6 @@ ARCHITECTURES = frozenset({"bert", "distilbert", "mpnet", "roberta", "xlm-robert
 
 PRECISIONS = ("float32", "int8")
 _MODULES = frozenset({"Transformer", "Pooling", "Dense", "Dropout", "Normalize"})
-_QUANTISED_BLOCK = 32
-"""Weights that share a scale. Blocks of 128 are a little faster and three times less exact."""
 _EXAMPLE_RANK = 3
 _ROUNDS = 30
 
@@ -116,8 +118,9 @@ def _export(encoder: TorchEncoder, model: "SentenceTransformer", folder: Path) -
         )
         # Weights in a file of their own are mapped when a graph is opened, not read and copied.
         program.save(str(graph_file(folder, "float32")), external_data=True)
-        _quantise(graph_file(folder, "float32"), graph_file(folder, "int8"))
-    return {"inputs": inputs, "padding": tokenizer.pad_token_id, "dim": encoder.dim, "layers": module.layers}
+        fields = {"inputs": inputs, "padding": tokenizer.pad_token_id, "dim": encoder.dim, "layers": module.layers}
+        quantise(graph_file(folder, "float32"), graph_file(folder, "int8"), _probe_inputs(encoder, folder, fields))
+    return fields
 
 
 def inputs_of(tokenizer: Any) -> list[str]:  # noqa: ANN401 - tokenizers of many kinds
@@ -142,17 +145,13 @@ def _example(module: Any, inputs: list[str]) -> tuple[tuple[Any, ...], tuple[Any
     return example, (sides, {0: rows, 2: ranks}, [{1: ranks}] * len(down), [{0: ranks}] * len(up))
 
 
-def _quantise(source: Path, target: Path) -> None:
-    """Write a graph whose weights are 8-bit numbers in blocks with a scale each; the values they meet are, too."""
-    import onnx
-    from onnxruntime.quantization import matmul_nbits_quantizer as blockwise
-
-    settings = blockwise.DefaultWeightOnlyQuantConfig(
-        block_size=_QUANTISED_BLOCK, is_symmetric=True, accuracy_level=4, bits=8
-    )
-    quantizer = blockwise.MatMulNBitsQuantizer(onnx.load(str(source)), algo_config=settings)
-    quantizer.process()
-    quantizer.model.save_model_to_file(str(target), use_external_data_format=True)
+def _probe_inputs(encoder: TorchEncoder, folder: Path, fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What a graph is given for every probe, without adapters."""
+    facts = GraphFacts.of(fields)
+    tokens = Tokens((folder / TOKENIZER).read_text(encoding="utf-8"), max_tokens=encoder.max_tokens, prompt="")
+    none = AdapterMatrices(facts.layers, named_matrices).of(())
+    for ids in tokens.read(PROBES):
+        yield {**model_inputs([ids], facts), SCALE: scales([None], ()), **none}
 
 
 def _measured(

@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -11,10 +12,14 @@ from routeret.encoders.adapter import Adapter
 from routeret.encoders.devices import cores
 from routeret.encoders.graph.adapter_matrices import AdapterMatrices, Layer, acting_in, scales
 from routeret.encoders.graph.names import OUTPUT, SCALE, named_matrices
+from routeret.encoders.graph.opened import Opened
+from routeret.encoders.passes import longest_first
 from routeret.optional import require
 from routeret.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
     from onnxruntime import OrtValue
 
 _MOST_THREADS = 4
@@ -24,21 +29,30 @@ _TOKENS_PER_PASS = 128
 class OnnxRuntime:
     """A session on the processor; see :class:`~routeret.encoders.graph.runtime.Runtime`."""
 
-    def __init__(self, file: Path, layers: Sequence[Layer], *, threads: int | None = None) -> None:
+    def __init__(
+        self, file: Path, layers: Sequence[Layer], *, threads: int | None = None, one_by_one: bool = False
+    ) -> None:
         """Open the graph.
 
         Args:
             file: a graph, with its weights beside it.
             layers: that its adapters may change.
             threads: that one call may use; None takes as many as there are cores, up to 4.
+            one_by_one: every row is a pass of its own, on one core, as many at once as there are threads; so a graph
+                that has one scale for all that a layer meets writes the same vector whatever else is asked.
 
         Raises:
             MissingExtraError: ONNX Runtime is not installed.
         """
-        self._session = _session(file, threads=threads or _few_threads())
+        n_threads = threads or _few_threads()
+        self._passes_at_once = n_threads if one_by_one else 1
+        self._tokens_per_pass = 0 if one_by_one else _TOKENS_PER_PASS
+        self._session = _session(file, threads=1 if one_by_one else n_threads)
         self._matrices = AdapterMatrices(layers, _as_named_values)
         self._none = self._matrices.of(())
         self._bound = threading.local()
+        # Starting a thread takes about as long as a pass, so threads are kept.
+        self._pool: Opened[ThreadPoolExecutor] = Opened(self._started_pool, once_a_process=True)
 
     def tokens_per_pass(self, n_tokens: int) -> int:  # noqa: ARG002 - whatever there is
         """Rows times the longest of them, at most: what such a pass computes on stays in the caches of a core.
@@ -46,7 +60,7 @@ class OnnxRuntime:
         Args:
             n_tokens: of all texts.
         """
-        return _TOKENS_PER_PASS
+        return self._tokens_per_pass
 
     def vectors(self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None]) -> FloatArray:
         """Vectors of one pass, float32, shape (n_rows, dim).
@@ -59,37 +73,45 @@ class OnnxRuntime:
             InputError: an adapter does not fit the layers of the base.
         """
         acting = acting_in(adapters)
-        if not acting:
-            return self._of_base(inputs)
-        feed = _as_values({**inputs, SCALE: scales(adapters, acting)}) | self._matrices.of(acting)
-        vectors: FloatArray = self._session.run_with_ort_values([OUTPUT], feed)[0].numpy()
-        return vectors
-
-    def each(self, compute: Callable[[IntArray], None], passes: Iterator[IntArray]) -> None:
-        """Compute the passes one after the other, each with all threads.
-
-        Args:
-            compute: one pass.
-            passes: which texts each holds.
-        """
-        for rows in passes:
-            compute(rows)
-
-    def _of_base(self, inputs: dict[str, IntArray]) -> FloatArray:
-        """Vectors of a pass without adapters, whose empty matrices every thread hands over once."""
-        binding = getattr(self._bound, "binding", None)
-        if binding is None:
-            binding = self._bound.binding = self._session.io_binding()
-            for name, value in self._none.items():
-                binding.bind_ortvalue_input(name, value)
-        n_rows = len(next(iter(inputs.values())))
-        for name, array in inputs.items():
+        # What is bound must live until the pass has been run.
+        given = {**inputs, SCALE: scales(adapters, acting)}
+        binding = self._bound_to(self._matrices.of(acting)) if acting else self._bound_to_none()
+        for name, array in given.items():
             binding.bind_cpu_input(name, array)
-        binding.bind_cpu_input(SCALE, np.zeros((n_rows, 1, 0), dtype=np.float32))
         binding.bind_output(OUTPUT)
         self._session.run_with_iobinding(binding)
         vectors: FloatArray = binding.copy_outputs_to_cpu()[0]
         return vectors
+
+    def each(self, compute: Callable[[IntArray], None], passes: Iterator[IntArray]) -> None:
+        """Compute passes one after the other, each with all threads; where they are rows, as many at once.
+
+        Args:
+            compute: one pass; several may run at once.
+            passes: which texts each holds, the shortest first.
+        """
+        longest_first(compute, passes, at_once=self._passes_at_once, workers=self._workers)
+
+    def _started_pool(self) -> "ThreadPoolExecutor":
+        from concurrent.futures import ThreadPoolExecutor
+
+        return ThreadPoolExecutor(self._passes_at_once, thread_name_prefix="routeret-pass")
+
+    def _workers(self, n_workers: int) -> AbstractContextManager["ThreadPoolExecutor"]:  # noqa: ARG002 - all there are
+        return nullcontext(cast("ThreadPoolExecutor", self._pool.get()))
+
+    def _bound_to(self, matrices: dict[str, "OrtValue"]) -> Any:  # noqa: ANN401 - onnxruntime has no types
+        binding = self._session.io_binding()
+        for name, value in matrices.items():
+            binding.bind_ortvalue_input(name, value)
+        return binding
+
+    def _bound_to_none(self) -> Any:  # noqa: ANN401 - onnxruntime has no types
+        """What every thread makes once: the matrices of no adapter, bound."""
+        binding = getattr(self._bound, "binding", None)
+        if binding is None:
+            binding = self._bound.binding = self._bound_to(self._none)
+        return binding
 
 
 def _few_threads() -> int:
@@ -98,13 +120,9 @@ def _few_threads() -> int:
 
 
 def _as_named_values(down: list[FloatArray], up: list[FloatArray]) -> dict[str, "OrtValue"]:
-    return _as_values(named_matrices(down, up))
-
-
-def _as_values(arrays: dict[str, Any]) -> dict[str, "OrtValue"]:
     from onnxruntime import OrtValue
 
-    return {name: OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    return {name: OrtValue.ortvalue_from_numpy(array) for name, array in named_matrices(down, up).items()}
 
 
 def _session(file: Path, *, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types

@@ -115,7 +115,8 @@ class QueryGraph:
     ) -> "QueryGraph":
         """The graph of a folder whose manifest is known; :meth:`open` is the way in."""
         facts = GraphFacts.of(manifest)
-        runtime = OnnxRuntime(graph_file(folder, precision), facts.layers, threads=threads)
+        file = graph_file(folder, precision)
+        runtime = OnnxRuntime(file, facts.layers, threads=threads, one_by_one=precision == "int8")
         tokens = Tokens((folder / TOKENIZER).read_text(encoding="utf-8"), max_tokens=max_tokens, prompt=prompt)
         return cls(runtime, tokens, facts, kept_queries=kept_queries, for_many=for_many)
 

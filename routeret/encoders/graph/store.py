@@ -7,7 +7,7 @@ from pathlib import Path
 
 from routeret.space import Space
 
-FORMAT = 1
+FORMAT = 2
 KIND = "query graph"
 TOKENIZER = "tokenizer.json"
 VARIABLE = "ROUTERET_GRAPHS"

@@ -58,7 +58,7 @@ def vectors_of(
     chosen = [None] * len(token_lists) if adapters is None else adapters
 
     def compute(rows: IntArray) -> None:
-        inputs = _inputs([token_lists[row] for row in rows], facts)
+        inputs = model_inputs([token_lists[row] for row in rows], facts)
         vectors[rows] = runtime.vectors(inputs, [chosen[row] for row in rows])
 
     lengths = np.array([len(one) for one in token_lists], dtype=np.int64)
@@ -67,7 +67,13 @@ def vectors_of(
     return vectors
 
 
-def _inputs(token_lists: Sequence[list[int]], facts: GraphFacts) -> dict[str, IntArray]:
+def model_inputs(token_lists: Sequence[list[int]], facts: GraphFacts) -> dict[str, IntArray]:
+    """What the transformer reads of some texts, each of shape (n_texts, n_tokens), by its name.
+
+    Args:
+        token_lists: token numbers of every text; short ones are filled up.
+        facts: of the graph.
+    """
     shape = (len(token_lists), max(len(one) for one in token_lists))
     arrays = {
         "input_ids": np.full(shape, facts.padding, dtype=np.int64),

@@ -1,0 +1,148 @@
+"""A graph in 8-bit numbers, whose few strong channels stay in float32.
+
+A linear layer multiplies bytes: its weights have a scale for every column, and what it meets has one scale for all.
+Some channels that it meets are ten times as strong as the others, to which one scale would leave three or four bits.
+These channels are left out of the bytes and added in float32, W x = W_rest x_rest + W_strong x_strong (LLM.int8(),
+2208.07339, section 3.2; here the channels are found once, on probes).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from routeret.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, TensorProto
+
+_STRONG = 2.5
+"""A channel is strong if its largest magnitude is above so many times that of the median channel."""
+
+_MOST_STRONG = 8
+"""Channels of one layer; more gain next to nothing."""
+
+
+def quantise(source: Path, target: Path, probes: Iterable[Mapping[str, Any]]) -> None:
+    """Write the 8-bit twin of a graph.
+
+    Args:
+        source: a graph in float32, with its weights beside it.
+        target: the file to write; the weights go into another one beside it.
+        probes: inputs of the graph, by name, on which strong channels are found.
+    """
+    import onnx
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    strengths = _strengths(source, probes)
+    model = onnx.load(str(source))
+    layers = [node.name for node in _layers(model)]
+    _split(model, {value: strong_channels(strength) for value, strength in strengths.items()})
+    quantize_dynamic(
+        model,
+        target,
+        per_channel=True,
+        weight_type=QuantType.QInt8,
+        nodes_to_quantize=layers,
+        use_external_data_format=True,
+    )
+
+
+def strong_channels(strength: FloatArray) -> IntArray:
+    """The channels that stay in float32, in ascending order.
+
+    Args:
+        strength: the largest magnitude that each was met with, shape (n_channels,).
+    """
+    strongest = np.argsort(-strength, kind="stable")[:_MOST_STRONG]
+    return np.sort(strongest[strength[strongest] > _STRONG * np.median(strength)])
+
+
+def _layers(model: "ModelProto") -> Iterator["NodeProto"]:
+    """The products with a matrix of the model."""
+    weights = {one.name for one in model.graph.initializer}
+    return (node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights)
+
+
+def _strengths(source: Path, probes: Iterable[Mapping[str, Any]]) -> dict[str, FloatArray]:
+    """The largest magnitude of every channel of what layers meet, by its name in the graph."""
+    import onnx
+    import onnxruntime
+
+    model = onnx.load(str(source), load_external_data=False)
+    values = list(dict.fromkeys(node.input[0] for node in _layers(model)))
+    known = {one.name for one in model.graph.output}
+    model.graph.output.extend(
+        onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None)
+        for value in values
+        if value not in known
+    )
+    # Weights are looked for beside the file.
+    watched = source.with_name("watched.onnx")
+    onnx.save(model, str(watched))
+    try:
+        session = onnxruntime.InferenceSession(str(watched), providers=["CPUExecutionProvider"])
+        met = [session.run(values, dict(inputs)) for inputs in probes]
+    finally:
+        watched.unlink()
+    return {
+        value: np.max([np.abs(one).reshape(-1, one.shape[-1]).max(axis=0) for one in found], axis=0)
+        for value, found in zip(values, zip(*met, strict=True), strict=True)
+    }
+
+
+def _split(model: "ModelProto", strong_by_value: Mapping[str, IntArray]) -> None:
+    """Let every layer that meets strong channels go without them, and add what they give in float32."""
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    weights = {one.name: one for one in graph.initializer}
+    split: list[NodeProto] = []
+    numbers: list[TensorProto] = []
+    layers = {node.output[0] for node in _layers(model)}
+    seen: set[str] = set()
+    for node in graph.node:
+        value, output = node.input[0] if node.input else "", node.output[0]
+        if output not in layers or not len(strong_by_value[value]):
+            split.append(node)
+            continue
+        strong = strong_by_value[value]
+        matrix = numpy_helper.to_array(weights[node.input[1]])
+        if value not in seen:
+            seen.add(value)
+            rest = np.ones(len(matrix), dtype=np.float32)
+            rest[strong] = 0
+            numbers += [
+                numpy_helper.from_array(rest, f"{value}_is_rest"),
+                numpy_helper.from_array(strong.astype(np.int64), f"{value}_places"),
+            ]
+            split += [
+                helper.make_node("Mul", [value, f"{value}_is_rest"], [f"{value}_rest"], name=f"{value}_rest"),
+                helper.make_node(
+                    "Gather", [value, f"{value}_places"], [f"{value}_strong"], name=f"{value}_strong", axis=-1
+                ),
+            ]
+        kept = np.ascontiguousarray(matrix[strong])
+        others = matrix.copy()
+        others[strong] = 0
+        numbers += [
+            numpy_helper.from_array(others, f"{output}_rest_matrix"),
+            numpy_helper.from_array(kept, f"{output}_strong_matrix"),
+        ]
+        split += [
+            helper.make_node("MatMul", [f"{value}_rest", f"{output}_rest_matrix"], [f"{output}_rest"], name=node.name),
+            helper.make_node(
+                "MatMul",
+                [f"{value}_strong", f"{output}_strong_matrix"],
+                [f"{output}_strong"],
+                name=f"{output}_strong",
+            ),
+            helper.make_node("Add", [f"{output}_rest", f"{output}_strong"], [output], name=f"{output}_sum"),
+        ]
+    del graph.node[:]
+    graph.node.extend(split)
+    used = {name for node in graph.node for name in node.input}
+    numbers += [one for one in graph.initializer if one.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(numbers)
