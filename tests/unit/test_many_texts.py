@@ -58,33 +58,29 @@ def twin(e5_model):
     return TorchEncoder(e5_model, device="cpu", precision="float32")
 
 
-def runtime_of(encoder, name):
-    """What runs many queries: OpenVINO, or PyTorch also where the processor has no bfloat16."""
-    return encoder.document_graph.runtime if name == "openvino" else TorchRuntime(encoder)
+def graph_of(opened, kind):
+    """What runs queries: ONNX Runtime in 8 bits, or PyTorch in bfloat16 as on a GPU."""
+    if kind == "onnxruntime":
+        return opened("torch", query_precision="int8", threads=3).query_graph
+    return StackedEncoder(opened("torch").folder, device="cpu", precision="bfloat16").query_graph
 
 
-def through(encoder, runtime, queries, adapters=None):
-    graph = encoder.query_graph
-    graph._for_many = lambda: runtime
-    return graph.vectors(queries, adapters=adapters)
-
-
-@pytest.mark.parametrize("name", ["openvino", "torch"])
-def test_many_queries_have_the_vectors_of_few(opened, twin, name):
-    encoder = opened(name)
-    found = through(encoder, runtime_of(encoder, name), QUERIES)
+def test_many_queries_have_the_vectors_of_few(opened, twin):
+    encoder = opened("openvino", kept_queries=0)
+    found = encoder.encode_queries(QUERIES)
     assert found.dtype == np.float32
+    assert not np.array_equal(found, np.concatenate([encoder.encode_queries([one]) for one in QUERIES]))
     assert cosines(found, twin.encode_queries(QUERIES)).min() > 0.999
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["openvino", "torch"])
-def test_rows_of_several_adapters_and_of_the_base_share_passes(opened, twin, name):
-    exact, encoder = opened("torch", query_precision="float32"), opened(name)
+@pytest.mark.parametrize("kind", ["onnxruntime", "torch"])
+def test_rows_of_several_adapters_and_of_the_base_go_through_one_call(opened, twin, kind):
+    exact = opened("torch", query_precision="float32")
     law, tax = adapter(twin, alpha=0.5), adapter(twin, rank=3, alpha=1.5, seed=1, first=4)
     chosen = [(None, law, tax)[place % 3] for place in range(MANY)]
     expected = exact.query_graph.vectors(QUERIES, adapters=chosen)
-    found = through(encoder, runtime_of(encoder, name), QUERIES, chosen)
+    found = graph_of(opened, kind).vectors(QUERIES, adapters=chosen)
     assert cosines(found, expected).min() > 0.998
     base = exact.query_graph.vectors(QUERIES)
     adapted = [place for place, one in enumerate(chosen) if one is not None]
@@ -92,42 +88,48 @@ def test_rows_of_several_adapters_and_of_the_base_share_passes(opened, twin, nam
 
 
 def test_in_float32_passes_of_pytorch_are_exact(opened, twin):
-    encoder = opened("torch")
-    runtime = TorchRuntime(twin)
+    graph = graph_of(opened, "torch")
+    graph._runtime = TorchRuntime(twin)
     law, tax = adapter(twin), adapter(twin, rank=3, alpha=1.5, seed=1, first=4)
     chosen = [(None, law, tax)[place % 3] for place in range(MANY)]
     expected = twin.encode_queries(QUERIES)
     for one in (law, tax):
         rows = [row for row, found in enumerate(chosen) if found is one]
         expected[rows] = AdaptedQueries(twin, one).encode_queries([QUERIES[row] for row in rows])
-    np.testing.assert_allclose(through(encoder, runtime, QUERIES, chosen), expected, atol=1e-5)
+    np.testing.assert_allclose(graph.vectors(QUERIES, adapters=chosen), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["openvino", "torch"])
-def test_several_threads_share_a_runtime(opened, twin, name):
-    encoder, law = opened(name), adapter(twin)
-    runtime = runtime_of(encoder, name)
+@pytest.mark.parametrize("kind", ["onnxruntime", "torch"])
+def test_several_threads_share_a_runtime(opened, twin, kind):
+    graph, law = graph_of(opened, kind), adapter(twin)
     chosen = [law if place % 2 else None for place in range(MANY)]
-    alone, adapted = through(encoder, runtime, QUERIES), through(encoder, runtime, QUERIES, chosen)
+    alone, adapted = graph._computed(QUERIES), graph.vectors(QUERIES, adapters=chosen)
     with ThreadPoolExecutor(4) as pool:
-        of_base = [pool.submit(encoder.query_graph._computed, QUERIES) for _ in range(8)]
-        of_adapters = [pool.submit(encoder.query_graph.vectors, QUERIES, adapters=chosen) for _ in range(8)]
+        of_base = [pool.submit(graph._computed, QUERIES) for _ in range(8)]
+        of_adapters = [pool.submit(graph.vectors, QUERIES, adapters=chosen) for _ in range(8)]
     for one in of_base:
         np.testing.assert_allclose(one.result(), alone, atol=1e-6)
     for one in of_adapters:
         np.testing.assert_allclose(one.result(), adapted, atol=1e-6)
 
 
+def test_several_threads_share_what_runs_documents(opened):
+    encoder = opened("openvino")
+    expected = encoder.encode_documents(DOCUMENTS).vectors
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(encoder.encode_documents, DOCUMENTS) for _ in range(8)]
+    for one in found:
+        np.testing.assert_allclose(one.result().vectors, expected, atol=1e-6)
+
+
 def test_what_runs_few_queries_runs_many_where_it_is_named(opened):
     for precision in ("float32", "int8"):
-        assert opened("auto", query_precision=precision)._for_many.get() is None
-    assert opened("auto", precision="float32")._for_many.get() is None
+        assert opened("auto", query_precision=precision).many_runtime == "onnxruntime"
+    assert opened("auto", precision="float32").many_runtime == "onnxruntime"
 
 
 def test_an_encoder_tells_what_runs_many_queries(opened, monkeypatch, tmp_path):
-    assert opened("auto", query_precision="int8").many_runtime == "onnxruntime"
-    assert opened("auto", precision="float32").many_runtime == "onnxruntime"
-    assert opened("torch", precision="bfloat16").many_runtime == "torch"
+    assert opened("torch", precision="bfloat16").many_runtime == "onnxruntime"
     assert opened("openvino").many_runtime == "openvino"
     monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "none"))
     # Without a graph PyTorch runs all queries.
@@ -196,13 +198,13 @@ def test_a_tokenizer_reads_few_texts_at_once(graphs, monkeypatch):
 def test_rows_are_not_filled_beyond_the_limit(opened, twin, monkeypatch):
     # A model may have no positions for more.
     widths = []
-    run = openvino_runtime._Requests.run
+    filled = OpenvinoRuntime._filled
 
-    def recorded(self, given):
-        widths.append(given["input_ids"].shape[1])
-        return run(self, given)
+    def recorded(self, name, array):
+        widths.append(filled(self, name, array).shape[1])
+        return filled(self, name, array)
 
-    monkeypatch.setattr(openvino_runtime._Requests, "run", recorded)
+    monkeypatch.setattr(OpenvinoRuntime, "_filled", recorded)
     encoder = opened("openvino", max_tokens=13)
     found = encoder.encode_documents(DOCUMENTS)
     assert max(widths) == 13
@@ -280,7 +282,7 @@ def test_openvino_that_cannot_be_loaded_is_left_alone(opened, monkeypatch, core)
 
 def test_vectors_that_are_not_finite_are_refused(opened, monkeypatch):
     monkeypatch.setattr(
-        OpenvinoRuntime, "vectors", lambda _, inputs, __: np.full((len(inputs["input_ids"]), 32), np.nan, np.float32)
+        OpenvinoRuntime, "vectors", lambda _, inputs: np.full((len(inputs["input_ids"]), 32), np.nan, np.float32)
     )
     with pytest.raises(ArtifactError, match="a cosine of nan to the exact ones"):
         opened("openvino").encode_documents(DOCUMENTS)
@@ -310,7 +312,7 @@ def test_padding_changes_nothing(opened):
     whole["attention_mask"] = np.ones((1, 8), dtype=np.int64)
     cut = {name: array[:, :5] for name, array in whole.items()}
     filled = {name: np.where(np.arange(8) < 5, array, 0) for name, array in whole.items()}
-    np.testing.assert_allclose(runtime.vectors(cut, [None]), runtime.vectors(filled, [None]), atol=1e-6)
+    np.testing.assert_allclose(runtime.vectors(cut), runtime.vectors(filled), atol=1e-6)
 
 
 # --- the same arithmetic without an export, as a GPU runs it ---------------------------------------------------------

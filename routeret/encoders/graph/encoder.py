@@ -25,9 +25,9 @@ RuntimeName = Literal["auto", "openvino", "torch"]
 class OnnxEncoder(TorchEncoder):
     """A model on a processor, whose texts are run by a graph once :meth:`prepare` has made it.
 
-    Base and adapters share the graph, see :mod:`routeret.encoders.graph.query_graph`. ONNX Runtime runs few queries;
-    many at once, and documents, are run by OpenVINO or PyTorch in bfloat16. Until there is a graph, PyTorch runs
-    everything. Several threads may share one encoder.
+    Base and adapters share the graph, see :mod:`routeret.encoders.graph.query_graph`. ONNX Runtime runs queries;
+    documents, and many queries of the base at once, are run by OpenVINO in bfloat16 where it is installed, documents
+    by PyTorch elsewhere. Until there is a graph, PyTorch runs everything. Several threads may share one encoder.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class OnnxEncoder(TorchEncoder):
             document_prompt: text put before every document.
             batch_size: documents in one pass of PyTorch.
             precision: arithmetic of the document tower.
-            query_precision: arithmetic of the graph: ``"float32"``; ``"int8"``, by blocks of 32 weights; ``"auto"``
-                takes the faster one, as measured on this machine when the graph was made, of those whose vectors have
-                a cosine of 0.999 or more to float32, and bfloat16 for many queries in one call where documents are
-                written in it.
-            runtime: what documents, and many queries in one call, are run by: ``"torch"``, ``"openvino"``, or
-                ``"auto"``, which takes OpenVINO where it is installed and the processor computes in bfloat16.
-            threads: processor threads that a pass of few queries may use, and how many passes OpenVINO runs at once;
-                None takes as many as there are cores, for few queries up to 4.
+            query_precision: arithmetic of the graph: ``"float32"``; ``"int8"``, see
+                :mod:`routeret.encoders.graph.quantising`; ``"auto"`` takes the faster one, as measured on this machine
+                when the graph was made, of those whose vectors have a cosine of 0.999 or more to float32, and bfloat16
+                for many queries in one call where OpenVINO writes documents.
+            runtime: what documents are run by: ``"torch"``, ``"openvino"``, or ``"auto"``, which takes OpenVINO where
+                it is installed and the processor computes in bfloat16; OpenVINO then runs many queries, too.
+            threads: processor threads that queries of one call may use, and how many passes OpenVINO runs at once;
+                None takes as many as there are cores, for queries up to 4.
             kept_queries: of how many queries, those that came last, the vectors are kept, so that asking again costs
                 no pass.
             download: fetch a model that is not on this machine from the hub.
@@ -104,7 +104,6 @@ class OnnxEncoder(TorchEncoder):
         self._kept_queries = kept_queries
         self._query_graph = Opened(self._opened_for_queries)
         self._document_graph = Opened(self._opened_for_documents, once_a_process=True)
-        self._for_many = Opened(self._opened_for_many, once_a_process=True)
 
     @property
     def query_graph(self) -> QueryGraph | None:
@@ -125,9 +124,7 @@ class OnnxEncoder(TorchEncoder):
         """What runs many queries in one call; opened at the first call."""
         if self.query_graph is None:
             return "torch"
-        if self._for_many.get() is None:
-            return "onnxruntime"
-        return "torch" if self.document_graph is None else "openvino"
+        return "onnxruntime" if self._runtime_of_many() is None else "openvino"
 
     def encode_documents(self, documents: Sequence[Document]) -> EncodedDocuments:
         """Vectors of the documents, float32, shape (n_documents, dim), in their order, and which were cut.
@@ -158,8 +155,8 @@ class OnnxEncoder(TorchEncoder):
             return False
         remember_hash(self._folder)
         # Another process may have exported it since this one looked.
-        for one in (self._query_graph, self._document_graph, self._for_many):
-            one.look_again()
+        self._query_graph.look_again()
+        self._document_graph.look_again()
         return self.query_graph is not None
 
     def on(self, device: str | None) -> TorchEncoder:
@@ -224,7 +221,7 @@ class OnnxEncoder(TorchEncoder):
             precision=self._query_precision,
             threads=self._threads,
             kept_queries=self._kept_queries,
-            for_many=self._for_many.get,
+            for_many=self._runtime_of_many,
         )
 
     def _opened_for_documents(self) -> DocumentGraph | None:
@@ -244,13 +241,7 @@ class OnnxEncoder(TorchEncoder):
                 raise
             return None
 
-    def _opened_for_many(self) -> Runtime | None:
-        if self._query_precision != "auto" or self._precision == "float32":
+    def _runtime_of_many(self) -> Runtime | None:
+        if self._query_precision != "auto" or self.document_graph is None:
             return None
-        if self.document_graph is not None:
-            return self.document_graph.runtime
-        if not self.halves_documents:
-            return None
-        from routeret.encoders.graph.torch_runtime import TorchRuntime
-
-        return TorchRuntime(self)
+        return self.document_graph.runtime

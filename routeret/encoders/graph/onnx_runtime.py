@@ -6,8 +6,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.devices import cores
 from routeret.encoders.graph.adapter_matrices import AdapterMatrices, Layer, acting_in, scales
@@ -27,7 +25,7 @@ _TOKENS_PER_PASS = 128
 
 
 class OnnxRuntime:
-    """A session on the processor; see :class:`~routeret.encoders.graph.runtime.Runtime`."""
+    """A session on the processor; see :class:`~routeret.encoders.graph.runtime.AdaptableRuntime`."""
 
     def __init__(
         self, file: Path, layers: Sequence[Layer], *, threads: int | None = None, one_by_one: bool = False
@@ -62,7 +60,16 @@ class OnnxRuntime:
         """
         return self._tokens_per_pass
 
-    def vectors(self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None]) -> FloatArray:
+    def vectors(self, inputs: dict[str, IntArray]) -> FloatArray:
+        """Vectors of one pass of the base, float32, shape (n_rows, dim).
+
+        Args:
+            inputs: what the transformer reads, each of shape (n_rows, n_tokens), by its name.
+        """
+        n_rows = len(next(iter(inputs.values())))
+        return self.adapted_vectors(inputs, [None] * n_rows)
+
+    def adapted_vectors(self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None]) -> FloatArray:
         """Vectors of one pass, float32, shape (n_rows, dim).
 
         Args:

@@ -13,16 +13,16 @@ from typing import Any, Literal
 from routeret.artifact import read_manifest
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.graph.onnx_runtime import OnnxRuntime
-from routeret.encoders.graph.runtime import Runtime
+from routeret.encoders.graph.runtime import AdaptableRuntime, Runtime
 from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file
-from routeret.encoders.graph.text_passes import GraphFacts, vectors_of
+from routeret.encoders.graph.text_passes import GraphFacts, adapted_vectors_of, vectors_of
 from routeret.encoders.graph.tokens import Tokens
 from routeret.encoders.kept_vectors import KeptVectors
 from routeret.errors import ArtifactError, MissingExtraError
 from routeret.types import FloatArray
 
 MANY = 32
-"""From so many queries in one call on, another runtime is worth its start."""
+"""From so many queries of the base in one call on, another runtime is worth its start."""
 
 
 class QueryGraph:
@@ -30,7 +30,7 @@ class QueryGraph:
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: AdaptableRuntime,
         tokens: Tokens,
         facts: GraphFacts,
         *,
@@ -44,7 +44,7 @@ class QueryGraph:
             tokens: reads texts.
             facts: of the graph.
             kept_queries: of how many queries the base's vectors are kept.
-            for_many: gives what computes :data:`MANY` queries or more; None where that is the same runtime.
+            for_many: gives what computes :data:`MANY` queries or more of the base; None where that is the same runtime.
         """
         self._runtime = runtime
         self._for_many = for_many
@@ -73,7 +73,7 @@ class QueryGraph:
             precision: of the arithmetic; ``"auto"`` takes what was found to be best on this machine.
             threads: that one call may use; None takes as many as there are cores, up to 4.
             kept_queries: of how many queries the base's vectors are kept.
-            for_many: gives what computes :data:`MANY` queries or more.
+            for_many: gives what computes :data:`MANY` queries or more of the base.
 
         Raises:
             ArtifactError: the folder is damaged.
@@ -132,8 +132,8 @@ class QueryGraph:
         """
         if adapters is None:
             return self._kept.vectors(texts, self._computed)
-        return self._computed(texts, adapters)
+        return adapted_vectors_of(self._tokens.read(texts), self._runtime, self._facts, adapters)
 
-    def _computed(self, texts: Sequence[str], adapters: Sequence[Adapter | None] | None = None) -> FloatArray:
+    def _computed(self, texts: Sequence[str]) -> FloatArray:
         for_many = self._for_many() if len(texts) >= MANY and self._for_many is not None else None
-        return vectors_of(self._tokens.read(texts), for_many or self._runtime, self._facts, adapters=adapters)
+        return vectors_of(self._tokens.read(texts), for_many or self._runtime, self._facts)

@@ -1,6 +1,6 @@
 """Texts through a runtime: their tokens, in passes of like length."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.graph.adapter_matrices import Layer
-from routeret.encoders.graph.runtime import Runtime
+from routeret.encoders.graph.runtime import AdaptableRuntime, Runtime
 from routeret.encoders.passes import passes_of
 from routeret.types import FloatArray, IntArray
 
@@ -36,12 +36,22 @@ class GraphFacts:
         return cls(tuple(manifest["inputs"]), int(manifest["padding"]), int(manifest["dim"]), layers)
 
 
-def vectors_of(
+def vectors_of(token_lists: Sequence[list[int]], runtime: Runtime, facts: GraphFacts) -> FloatArray:
+    """Vectors of some texts by the base, float32, shape (n_texts, dim), in their order.
+
+    Args:
+        token_lists: token numbers of every text.
+        runtime: computes the passes.
+        facts: of the graph.
+    """
+    return _computed(token_lists, runtime, facts, lambda inputs, _: runtime.vectors(inputs))
+
+
+def adapted_vectors_of(
     token_lists: Sequence[list[int]],
-    runtime: Runtime,
+    runtime: AdaptableRuntime,
     facts: GraphFacts,
-    *,
-    adapters: Sequence[Adapter | None] | None = None,
+    adapters: Sequence[Adapter | None],
 ) -> FloatArray:
     """Vectors of some texts, float32, shape (n_texts, dim), in their order.
 
@@ -49,21 +59,33 @@ def vectors_of(
         token_lists: token numbers of every text.
         runtime: computes the passes.
         facts: of the graph.
-        adapters: what every text passes through; None for the base alone.
+        adapters: what every text passes through, None for the base alone.
 
     Raises:
         InputError: an adapter does not fit the layers of the base.
     """
-    vectors: FloatArray = np.zeros((len(token_lists), facts.dim), dtype=np.float32)
-    chosen = [None] * len(token_lists) if adapters is None else adapters
 
-    def compute(rows: IntArray) -> None:
-        inputs = model_inputs([token_lists[row] for row in rows], facts)
-        vectors[rows] = runtime.vectors(inputs, [chosen[row] for row in rows])
+    def compute(inputs: dict[str, IntArray], rows: IntArray) -> FloatArray:
+        return runtime.adapted_vectors(inputs, [adapters[row] for row in rows])
+
+    return _computed(token_lists, runtime, facts, compute)
+
+
+def _computed(
+    token_lists: Sequence[list[int]],
+    runtime: Runtime,
+    facts: GraphFacts,
+    compute: Callable[[dict[str, IntArray], IntArray], FloatArray],
+) -> FloatArray:
+    """Vectors of all texts, by passes that are given inputs and the numbers of their texts."""
+    vectors: FloatArray = np.zeros((len(token_lists), facts.dim), dtype=np.float32)
+
+    def write(rows: IntArray) -> None:
+        vectors[rows] = compute(model_inputs([token_lists[row] for row in rows], facts), rows)
 
     lengths = np.array([len(one) for one in token_lists], dtype=np.int64)
     most_tokens = runtime.tokens_per_pass(int(lengths.sum()))
-    runtime.each(compute, passes_of(lengths, most_tokens=most_tokens))
+    runtime.each(write, passes_of(lengths, most_tokens=most_tokens))
     return vectors
 
 

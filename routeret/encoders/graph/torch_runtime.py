@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TorchRuntime:
-    """The document tower with room for adapters; see :class:`~routeret.encoders.graph.runtime.Runtime`."""
+    """The document tower with room for adapters; see :class:`~routeret.encoders.graph.runtime.AdaptableRuntime`."""
 
     def __init__(self, encoder: "TorchEncoder") -> None:
         """Load the model, unless it writes documents already.
@@ -45,7 +45,15 @@ class TorchRuntime:
         """
         return tokens_per_pass(self._device.type)
 
-    def vectors(self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None]) -> FloatArray:
+    def vectors(self, inputs: dict[str, IntArray]) -> FloatArray:
+        """Vectors of one pass of the base, float32, shape (n_rows, dim).
+
+        Args:
+            inputs: what the transformer reads, each of shape (n_rows, n_tokens), by its name.
+        """
+        return self.adapted_vectors(inputs, [None] * len(next(iter(inputs.values()))))
+
+    def adapted_vectors(self, inputs: dict[str, IntArray], adapters: Sequence[Adapter | None]) -> FloatArray:
         """Vectors of one pass, float32, shape (n_rows, dim).
 
         Args:
