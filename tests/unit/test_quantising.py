@@ -72,9 +72,9 @@ def test_a_channel_that_is_strong_on_a_probe_costs_no_precision(tmp_path, weight
 def test_layers_that_meet_the_same_share_what_is_taken_apart(tmp_path, weights):
     write_graph(tmp_path / "float32.onnx", weights, -2 * weights)
     quantise(tmp_path / "float32.onnx", tmp_path / "int8.onnx", [{"x": rows_with(50.0)}, {"x": rows_with(1.0)}])
-    operations = [node.op_type for node in onnx.load(str(tmp_path / "int8.onnx")).graph.node]
+    operations = [node.op_type for node in onnx.load(str(tmp_path / "int8.onnx"), load_external_data=False).graph.node]
     assert (operations.count("Gather"), operations.count("DynamicQuantizeLinear")) == (1, 1)
-    assert (operations.count("MatMul"), operations.count("MatMulInteger")) == (2, 2)
+    assert operations.count("MatMulIntegerToFloat") == 2
     first, second = run(tmp_path / "int8.onnx", rows_with(30.0))
     np.testing.assert_allclose(second, -2 * first, rtol=1e-4, atol=1e-4)
 
