@@ -8,6 +8,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
@@ -213,25 +214,31 @@ def test_rows_are_not_filled_beyond_the_limit(opened, twin, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs processes that are forked")
-def test_a_forked_process_opens_its_own(opened):
-    # The threads of OpenVINO stay behind; a pass that waited for them would never end.
-    encoder = opened("openvino")
-    expected = encoder.encode_documents(DOCUMENTS).vectors
+@pytest.mark.parametrize("kind", ["documents", "queries"])
+def test_a_forked_process_has_threads_of_its_own(opened, kind):
+    # The parent's threads stay behind; a pass that waited for them would never end.
+    if kind == "documents":
+        encoder = opened("openvino")
+        write = partial(_documents_by, encoder)
+    else:
+        encoder = opened("torch", query_precision="int8", threads=3, kept_queries=0)
+        write = partial(encoder.encode_queries, QUERIES)
+    expected = write()
     context = multiprocessing.get_context("fork")
     found = context.Queue()
-
-    def write():
-        found.put(encoder.encode_documents(DOCUMENTS).vectors)
-
     with warnings.catch_warnings():
         # Python warns of forking a process of several threads.
         warnings.simplefilter("ignore", DeprecationWarning)
-        child = context.Process(target=write, daemon=True)
+        child = context.Process(target=lambda: found.put(write()), daemon=True)
         child.start()
     try:
         np.testing.assert_array_equal(found.get(timeout=30), expected)
     finally:
         child.kill()
+
+
+def _documents_by(encoder):
+    return encoder.encode_documents(DOCUMENTS).vectors
 
 
 def test_a_pass_runs_on_every_core(opened, monkeypatch):
