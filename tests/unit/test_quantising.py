@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from routeret.encoders.graph.quantising import quantise, strong_channels
+from routeret.encoders.graph.setting_apart import set_apart
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -85,3 +86,43 @@ def test_the_graph_in_float32_stays_as_it_was_and_nothing_else_is_left(tmp_path,
     quantise(tmp_path / "float32.onnx", tmp_path / "int8.onnx", [{"x": rows_with(50.0)}])
     assert (tmp_path / "float32.onnx").read_bytes() == before
     assert {one.name for one in tmp_path.iterdir()} <= {"float32.onnx", "int8.onnx", "int8.onnx.data"}
+
+
+def chain(matrices, bias):
+    """A graph whose layers meet one another: x, a layer with a bias, a layer without, both of which it gives."""
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    nodes = [
+        helper.make_node("MatMul", ["x", "w0"], ["p"], name="first"),
+        helper.make_node("Add", ["p", "b"], ["y"], name="bias"),
+        helper.make_node("MatMul", ["y", "w1"], ["z"], name="second"),
+    ]
+    numbers = [
+        numpy_helper.from_array(one, name) for one, name in zip([*matrices, bias], ("w0", "w1", "b"), strict=True)
+    ]
+    start = helper.make_tensor_value_info("x", 1, ["n", 4])
+    ends = [helper.make_tensor_value_info(name, 1, ["n", 4]) for name in ("y", "z")]
+    graph = helper.make_graph(nodes, "chain", [start], ends, numbers)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+
+
+@pytest.mark.parametrize(
+    "channels", [{}, {"x": [1]}, {"y": [0, 3]}, {"x": [1, 2], "y": [0]}, {"x": [], "y": [0, 1, 2, 3]}]
+)
+def test_channels_set_apart_give_the_same_number(channels):
+    rng = np.random.default_rng(3)
+    model = chain(rng.normal(size=(2, 4, 4)).astype(np.float32), rng.normal(size=4).astype(np.float32))
+    rows = rng.normal(size=(3, 4)).astype(np.float32)
+    before = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": rows})
+    set_apart(model.graph, {name: np.array(places, dtype=np.int64) for name, places in channels.items()})
+    onnx.checker.check_model(model)
+    after = onnxruntime.InferenceSession(model.SerializeToString()).run(None, {"x": rows})
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    products = {node.name: node for node in model.graph.node if node.name in ("first", "second")}
+    assert [node.input[0] for node in products.values()] == [
+        "x_without" if channels.get("x") else "x",
+        "y_without" if channels.get("y") else "y",
+    ]
+    # The bias comes before what is apart, so that a product in bytes may take it.
+    adding = next(node for node in model.graph.node if node.name == "bias")
+    assert adding.output[0] == ("y_of_rest" if channels.get("x") else "y")

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from onnxruntime import OrtValue
 
+SLOW_FUSIONS = ("SkipLayerNormFusion",)
+"""What ONNX Runtime joins into one operation that takes it longer than those that it was."""
+
 _MOST_THREADS = 4
 _TOKENS_PER_PASS = 128
 
@@ -141,4 +144,6 @@ def _session(file: Path, *, threads: int) -> Any:  # noqa: ANN401 - onnxruntime 
     options.log_severity_level = 3
     # Spinning threads would take the cores from other sessions, from the search and from PyTorch.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return runtime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    return runtime.InferenceSession(
+        str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(SLOW_FUSIONS)
+    )

@@ -7,16 +7,15 @@ These channels are left out of the bytes and added in float32, W x = W_rest x_re
 """
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from routeret.encoders.graph.onnx_runtime import SLOW_FUSIONS
+from routeret.encoders.graph.setting_apart import layers_of, set_apart
 from routeret.types import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto, TensorProto
 
 _STRONG = 2.5
 """A channel is strong if its largest magnitude is above so many times that of the median channel."""
@@ -41,8 +40,8 @@ def quantise(source: Path, target: Path, probes: Iterable[Mapping[str, Any]]) ->
 
     strengths = _strengths(source, probes)
     model = onnx.load(str(source))
-    layers = [node.name for node in _layers(model)]
-    _split(model, {value: strong_channels(strength) for value, strength in strengths.items()})
+    layers = [node.name for node in layers_of(model.graph)]
+    set_apart(model.graph, {value: strong_channels(strength) for value, strength in strengths.items()})
     with tempfile.TemporaryDirectory(prefix="routeret-graph-") as folder:
         unfused = Path(folder, target.name)
         quantize_dynamic(
@@ -66,19 +65,13 @@ def strong_channels(strength: FloatArray) -> IntArray:
     return np.sort(strongest[strength[strongest] > _STRONG * np.median(strength)])
 
 
-def _layers(model: "ModelProto") -> Iterator["NodeProto"]:
-    """The products with a matrix of the model."""
-    weights = {one.name for one in model.graph.initializer}
-    return (node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights)
-
-
 def _strengths(source: Path, probes: Iterable[Mapping[str, Any]]) -> dict[str, FloatArray]:
     """The largest magnitude of every channel of what layers meet, by its name in the graph."""
     import onnx
     import onnxruntime
 
     model = onnx.load(str(source), load_external_data=False)
-    values = list(dict.fromkeys(node.input[0] for node in _layers(model)))
+    values = list(dict.fromkeys(node.input[0] for node in layers_of(model.graph)))
     known = {one.name for one in model.graph.output}
     model.graph.output.extend(
         onnx.helper.make_tensor_value_info(value, onnx.TensorProto.FLOAT, None)
@@ -109,60 +102,6 @@ def _fuse(source: Path, target: Path) -> None:
     prefix = "session.optimized_model_external_initializers_"
     options.add_session_config_entry(f"{prefix}file_name", f"{target.name}.data")
     options.add_session_config_entry(f"{prefix}min_size_in_bytes", str(_LEAST_APART))
-    onnxruntime.InferenceSession(str(source), options, providers=["CPUExecutionProvider"])
-
-
-def _split(model: "ModelProto", strong_by_value: Mapping[str, IntArray]) -> None:
-    """Let every layer that meets strong channels go without them, and add what they give in float32."""
-    from onnx import helper, numpy_helper
-
-    graph = model.graph
-    weights = {one.name: one for one in graph.initializer}
-    split: list[NodeProto] = []
-    numbers: list[TensorProto] = []
-    layers = {node.output[0] for node in _layers(model)}
-    seen: set[str] = set()
-    for node in graph.node:
-        value, output = node.input[0] if node.input else "", node.output[0]
-        if output not in layers or not len(strong_by_value[value]):
-            split.append(node)
-            continue
-        strong = strong_by_value[value]
-        matrix = numpy_helper.to_array(weights[node.input[1]])
-        if value not in seen:
-            seen.add(value)
-            rest = np.ones(len(matrix), dtype=np.float32)
-            rest[strong] = 0
-            numbers += [
-                numpy_helper.from_array(rest, f"{value}_is_rest"),
-                numpy_helper.from_array(strong.astype(np.int64), f"{value}_places"),
-            ]
-            split += [
-                helper.make_node("Mul", [value, f"{value}_is_rest"], [f"{value}_rest"], name=f"{value}_rest"),
-                helper.make_node(
-                    "Gather", [value, f"{value}_places"], [f"{value}_strong"], name=f"{value}_strong", axis=-1
-                ),
-            ]
-        kept = np.ascontiguousarray(matrix[strong])
-        others = matrix.copy()
-        others[strong] = 0
-        numbers += [
-            numpy_helper.from_array(others, f"{output}_rest_matrix"),
-            numpy_helper.from_array(kept, f"{output}_strong_matrix"),
-        ]
-        split += [
-            helper.make_node("MatMul", [f"{value}_rest", f"{output}_rest_matrix"], [f"{output}_rest"], name=node.name),
-            helper.make_node(
-                "MatMul",
-                [f"{value}_strong", f"{output}_strong_matrix"],
-                [f"{output}_strong"],
-                name=f"{output}_strong",
-            ),
-            helper.make_node("Add", [f"{output}_rest", f"{output}_strong"], [output], name=f"{output}_sum"),
-        ]
-    del graph.node[:]
-    graph.node.extend(split)
-    used = {name for node in graph.node for name in node.input}
-    numbers += [one for one in graph.initializer if one.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(numbers)
+    onnxruntime.InferenceSession(
+        str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(SLOW_FUSIONS)
+    )
