@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from routeret.index.structures.best import exact_scores
+
 
 class Stored:
     """Vectors in blocks, that remember which rows were read."""
@@ -22,6 +24,9 @@ class Stored:
     def take(self, rows):
         self.read += np.asarray(rows).tolist()
         return self.vectors[rows]
+
+    def scores(self, rows, query):
+        return exact_scores(self.take(rows), query)
 
 
 def clustered(n_rows, seed=0, *, dim=16, n_clusters=40, is_half=False):

@@ -12,6 +12,7 @@ import numpy as np
 from routeret.artifact import sync_folder
 from routeret.errors import ArtifactError
 from routeret.index.row_format import PackedRows, RowFormat
+from routeret.index.structures.best import exact_scores
 from routeret.types import FloatArray, IntArray
 
 VECTORS = "vectors"
@@ -251,10 +252,14 @@ class StoredVectors:
         """Vectors of some rows, float32, shape (n, dim), in the order asked for; rows must exist."""
         return self._format.unpacked(self.packed(rows))
 
+    def scores(self, rows: IntArray, query: FloatArray) -> FloatArray:
+        """Exact scores of some rows for a query, shape (n,); rows must exist."""
+        return exact_scores(self._format.numbers(self.packed(rows)), query)
+
     def packed(self, rows: IntArray) -> PackedRows:
         """The same rows as they are stored."""
         if len(self._maps) == 1:
-            return np.asarray(self._maps[0][rows])
+            return self._maps[0].take(rows, axis=0)
         taken = self._format.empty(len(rows))
         segment_of = np.searchsorted(self._first_rows, rows, side="right") - 1
         for number in np.unique(segment_of):

@@ -1,12 +1,15 @@
 """Every way of searching rows against a slow twin: all rows or few, with and without a structure and newer rows."""
 
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import pytest
 import stored_vectors
 from stored_vectors import Stored
 
+from routeret.index import segments
+from routeret.index.row_format import RowFormat, Storage
 from routeret.index.structures import covered as covered_module
 from routeret.index.structures import exact as exact_module
 from routeret.index.structures.ann import build
@@ -86,18 +89,19 @@ def test_exact_search_agrees_with_the_twin(n_rows, n_queries, k, monkeypatch):
 
 
 @pytest.mark.parametrize("in_groups", [True, False])
+@pytest.mark.parametrize("n_queries", [1, 5])
 @pytest.mark.parametrize("k", [1, 7, 50, 100, 403])
-def test_the_best_products_are_those_that_sorting_gives(k, in_groups, monkeypatch):
+def test_the_best_products_are_those_that_sorting_gives(k, n_queries, in_groups, monkeypatch):
     monkeypatch.setattr(exact_module, "_GROUPED_COLUMNS", 0 if in_groups else 404)
     monkeypatch.setattr(exact_module, "_LEAST_GROUP", 1)
     rng = np.random.default_rng(k)
     # Whole numbers, so that many products are equal.
-    vectors, queries = (rng.integers(-2, 3, size=(n, DIM)).astype(np.float32) for n in (403, 5))
+    vectors, queries = (rng.integers(-2, 3, size=(n, DIM)).astype(np.float32) for n in (403, n_queries))
     products = queries @ vectors.T
     rows, scores = product_candidates(vectors, queries, k)
     np.testing.assert_array_equal(np.sort(scores, axis=1), np.sort(products, axis=1)[:, 403 - k :])
     np.testing.assert_array_equal(scores, np.take_along_axis(products, rows, axis=1))
-    assert [len(set(line)) for line in rows.tolist()] == [k] * 5
+    assert [len(set(line)) for line in rows.tolist()] == [k] * n_queries
 
 
 @pytest.mark.parametrize("share", SHARES)
@@ -132,6 +136,8 @@ def test_structures_agree_for_every_share_of_allowed_rows(large, searches, facto
         assert all(len(set(line)) == n_best for line in found.rows.tolist())
         exact = np.einsum("qkd,qd->qk", vectors[found.rows].astype(np.float64), queries[:n_queries].astype(np.float64))
         np.testing.assert_array_equal(found.scores, exact.astype(np.float32))
+        if reads_few and allowed.sum() <= 2000:
+            assert (found.scores[:, -1] >= kth[:n_queries] - 1e-6).all()
         if n_queries == 40:
             assert np.mean(found.scores >= kth[:, None] - 1e-6) >= 0.98
 
@@ -189,6 +195,23 @@ def test_one_query_scores_as_it_does_in_a_batch():
         alone = search.search(queries[number : number + 1], 5)
         np.testing.assert_array_equal(alone.rows[0], batch.rows[number])
         np.testing.assert_array_equal(alone.scores[0], batch.scores[number])
+
+
+@pytest.mark.parametrize("storage", get_args(Storage))
+def test_stored_rows_score_as_their_vectors_do(storage, tmp_path, monkeypatch):
+    monkeypatch.setattr(segments, "SEGMENT_ROWS", 4)
+    row_format = RowFormat(storage, DIM)
+    packed = row_format.packed(np.random.default_rng(2).normal(size=(10, DIM)).astype(np.float32))
+    appender = segments.SegmentAppender(tmp_path, space="s", row_format=row_format)
+    appended = appender.append(packed, segments.tail_behind(None, None, next_file=0))
+    query = np.random.default_rng(3).normal(size=DIM).astype(np.float32)
+    for shown, n_rows in ((appended.segments, 10), (appended.segments[:1], 4)):
+        stored = segments.StoredVectors(tmp_path, shown, row_format=row_format, n_rows=n_rows)
+        rows = np.array([n_rows - 1, 0, 2, 2])
+        expected = [slow_twin(vector[None, :], query[None, :], 1)[1][0, 0] for vector in stored.take(rows)]
+        found = stored.scores(rows, query)
+        assert (found.tolist(), found.dtype) == (expected, np.float32)
+        assert stored.scores(rows[:0], query).shape == (0,)
 
 
 def test_top_k_by_hand():

@@ -45,6 +45,7 @@ def encoder():
 def few_rows_are_many(monkeypatch):
     for module in ("row_search", "choosing"):
         monkeypatch.setattr(f"routeret.index.structures.{module}.EXACT_ROWS", 300)
+    monkeypatch.setattr("routeret.index.structures.row_search._TAIL_ROWS", 300)
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +72,11 @@ def found(index, encoder, number, k=1, **options):
 
 def test_it_is_built_when_it_pays(index, encoder):
     info = index.info()["structure"]
-    assert (info["factory"], info["rows"], info["rows_exact"], info["is_due"]) == ("SQ8", 1000, 0, False)
+    assert (info["factory"], info["rows"], info["rows_exact"], info["is_due"]) == ("PQ16x4fs", 1000, 0, False)
     assert info["recall_worst"] >= 0.99
     assert index.has_structure()
     with Index.open(index.folder) as reader:
-        assert reader.info()["structure"]["factory"] == "SQ8"
+        assert reader.info()["structure"]["factory"] == "PQ16x4fs"
         for number in (0, 500, 999):
             assert found(reader, encoder, number) == [str(number)]
 
@@ -99,7 +100,7 @@ def test_compacting_builds_it_again(index, encoder):
     n_encoded = encoder.n_encoded
     index.compact()
     info = index.info()["structure"]
-    assert (info["factory"], info["rows"], info["rows_exact"]) == ("SQ8", 500, 0)
+    assert (info["factory"], info["rows"], info["rows_exact"]) == ("PQ16x4fs", 500, 0)
     assert found(index, encoder, 501) == ["501"]
     assert encoder.n_encoded == n_encoded
 
@@ -158,5 +159,5 @@ def test_without_it_search_is_exact(index, encoder, damage):
         assert reader.info()["structure"]["factory"] == "exact"
         assert found(reader, encoder, 77) == ["77"]
         reader.optimise()
-        assert reader.info()["structure"]["factory"] == "SQ8"
+        assert reader.info()["structure"]["factory"] == "PQ16x4fs"
         assert reader.verify() == []

@@ -98,11 +98,11 @@ def test_an_export_goes_into_another_retriever(kb, tmp_path):
 
 def test_recall_is_measured_for_the_base_and_every_expert(kb, monkeypatch):
     pytest.importorskip("faiss")
-    monkeypatch.setattr("routeret.index.structures.row_search.EXACT_ROWS", 5)
-    monkeypatch.setattr("routeret.index.structures.choosing.EXACT_ROWS", 5)
+    monkeypatch.setattr("routeret.index.structures.row_search.EXACT_ROWS", 40)
+    monkeypatch.setattr("routeret.index.structures.choosing.EXACT_ROWS", 40)
     kb.add([Document(id=f"e{n}", text=f"word{n} and word{n + 1}", metadata={}) for n in range(60)])
     structure = kb.info()["structure"]
-    assert structure["factory"] == "SQ8"
+    assert structure["factory"] == f"PQ{ENCODER.space.dim // 2}x4fs"
     assert set(structure["recall"]) == {BASE}
     assert structure["recall_worst"] >= 0.99
     assert ids(kb.search("word7 and word8", 1)) == ["e7"]

@@ -8,8 +8,10 @@ import pytest
 from stored_vectors import Stored, clustered
 
 from routeret.errors import ArtifactError, InputError
+from routeret.index.structures import tuning
 from routeret.index.structures.ann import Ann, build, damaged, open_ann
 from routeret.index.structures.choosing import EXACT_ROWS, factories
+from routeret.index.structures.faiss_structure import sample_size
 from routeret.index.structures.row_search import RowSearch
 from routeret.index.structures.rows import MemoryRows
 from routeret.index.structures.tuning import Probing, Settings, cheapest, document_probes
@@ -30,12 +32,21 @@ def lists(vectors):
 
 def test_what_suits_how_many_rows():
     assert factories(EXACT_ROWS - 1, 384) == ()
-    assert factories(EXACT_ROWS, 384) == ("SQ8",)
-    assert factories(81_422, 384) == ("IVF256,PQ192x4fs", "SQ8")
+    assert factories(EXACT_ROWS, 384) == ("PQ192x4fs", "SQ8")
+    assert factories(199_999, 384) == ("PQ192x4fs", "SQ8")
+    assert factories(200_000, 384) == ("IVF512,PQ192x4fs", "SQ8")
     assert factories(1_000_000, 384) == ("IVF1024,PQ192x4fs", "SQ8")
     assert factories(16_000_000, 768) == ("IVF4096,PQ384x4fs", "SQ8")
     assert factories(1_000_000, 9) == ("IVF1024,PQ3x4fs", "SQ8")
-    assert factories(1_000_000, 7) == ("SQ8",)
+    assert factories(EXACT_ROWS, 7) == factories(1_000_000, 7) == ("SQ8",)
+
+
+def test_few_rows_teach_short_codes_and_more_teach_lists():
+    pytest.importorskip("faiss")
+    assert sample_size("PQ8x4fs", DIM, 1000) == 1000
+    assert sample_size("PQ8x4fs", DIM, 10**6) == 2048
+    assert sample_size("SQ8", DIM, 10**6) == 20_000
+    assert sample_size("IVF1024,PQ8x4fs", DIM, 10**6) == 51_200
 
 
 def test_few_rows_get_no_structure(vectors):
@@ -61,6 +72,19 @@ def test_the_cheapest_settings_are_taken(vectors, lists):
     low, high = (cheapest(lists.structure, probing, recall=recall)[0] for recall in (0.5, 0.99))
     assert low.effort < high.effort
     assert low.n_refined <= high.n_refined
+
+
+@pytest.mark.parametrize("likeliest", [1, 17])
+def test_recalls_are_the_same_however_many_candidates_are_scored_first(vectors, lists, likeliest, monkeypatch):
+    probing = Probing(Stored(vectors), {"base": clustered(50, seed=3), "far": vectors[:7] * -1}, n_rows=4000)
+    monkeypatch.setattr(tuning, "_LIKELIEST", 10**6)
+    expected = probing.recalls(lists.structure, 2)
+    monkeypatch.setattr(tuning, "_LIKELIEST", likeliest)
+    found = probing.recalls(lists.structure, 2)
+    for name, curve in expected.items():
+        assert 0 < curve.mean[0] < curve.mean[-1]
+        np.testing.assert_array_equal(found[name].mean, curve.mean)
+        np.testing.assert_array_equal(found[name].error, curve.error)
 
 
 def test_the_worst_probes_decide(vectors):
@@ -117,7 +141,7 @@ def test_probes_made_of_documents_are_the_same_every_time(vectors):
 
 def test_wider_for_more_hits():
     assert [Settings(8, 200).width(k) for k in (1, 10, 100, 300)] == [200, 200, 1003, 2163]
-    assert Settings(8, 20).width(1000) == 1500
+    assert Settings(8, 20).width(1000) == 3000
 
 
 @pytest.mark.parametrize("factory", ["bogus", "IDMap,SQ8", "SQ8,RFlat", "PQ7x4fs"])
@@ -185,6 +209,14 @@ def test_when_a_structure_is_due(vectors, lists):
     assert not RowSearch(Stored(many[:-1])).is_due
     assert not RowSearch(Stored(np.zeros((EXACT_ROWS + 3999, 2), dtype=np.float32)), lists).is_due
     assert RowSearch(Stored(np.zeros((EXACT_ROWS + 4000, 2), dtype=np.float32)), lists).is_due
+
+
+@pytest.mark.parametrize(("covered", "beside"), [(10_000, 10_000), (20_000, 20_000), (40_000, 25_000), (10**6, 40_000)])
+def test_the_more_rows_are_covered_the_more_may_stand_beside_them(covered, beside):
+    ann = Ann(None, Settings(1, 20), covered, covered, 0.99, {}, 0)
+    rows = np.broadcast_to(np.zeros((1, 2), dtype=np.float32), (covered + beside, 2))
+    assert RowSearch(Stored(rows), ann).is_due
+    assert not RowSearch(Stored(rows[:-1]), ann).is_due
 
 
 @pytest.mark.parametrize("factory", ["IVF16,PQ8x4fs", "SQ8", "HNSW8,SQ8", "PCA8,IVF4,SQ8"])

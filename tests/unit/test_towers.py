@@ -477,10 +477,10 @@ def test_an_unknown_fusion_is_refused_when_a_retriever_is_made(tmp_path):
 
 @pytest.fixture
 def structures_early(monkeypatch):
-    """Search structures from five rows on."""
+    """Search structures from forty rows on."""
     pytest.importorskip("faiss")
     for module in ("row_search", "choosing"):
-        monkeypatch.setattr(f"routeret.index.structures.{module}.EXACT_ROWS", 5)
+        monkeypatch.setattr(f"routeret.index.structures.{module}.EXACT_ROWS", 40)
 
 
 @pytest.mark.usefixtures("structures_early")
@@ -488,7 +488,7 @@ def test_recall_in_a_towers_space_is_measured_on_its_own_queries(kb):
     kb.add([Document(id=f"e{n}", text=f"word{n} and word{n + 1}") for n in range(60)])
     kb.add_model("hashing-48", name="other")
     installed = kb.index._search_of(OTHER.space).info()
-    assert (installed["factory"], set(installed["recall"])) == ("SQ8", {"documents", "other"})
+    assert (installed["factory"], set(installed["recall"])) == ("PQ24x4fs", {"documents", "other"})
     found = kb.optimise(factory="SQ8")
     assert set(found["recall"]) == {"base", "fruit", "multitask", "ships"}
     assert list(found["spaces"]) == [OTHER.space.fingerprint]

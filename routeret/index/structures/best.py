@@ -1,6 +1,6 @@
 """The last steps that make every way of searching give the same answer."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,14 @@ _SPARE = 16
 _ROUNDING = 1e-5
 
 
-class Scan(Protocol):
+class Scored(Protocol):
+    """What knows the vectors of rows."""
+
+    def scores(self, rows: IntArray, query: FloatArray) -> FloatArray:
+        """The exact scores of some rows, as :func:`exact_scores` gives them, shape (n,)."""
+
+
+class Scan(Scored, Protocol):
     """A fast look at all rows that may be found; the last bits of its scores depend on library and processor."""
 
     @property
@@ -24,9 +31,6 @@ class Scan(Protocol):
 
     def candidates(self, queries: FloatArray, width: int) -> tuple[IntArray, FloatArray]:
         """The ``width`` best rows of every query and their rough scores, in any order; 1 to ``n_rows`` are asked."""
-
-    def take(self, rows: IntArray) -> FloatArray:
-        """Vectors of some rows, float32, shape (n, dim)."""
 
 
 def top_k(scores: FloatArray, k: int) -> TopK:
@@ -80,7 +84,7 @@ def _settled(scan: Scan, queries: FloatArray, k: int, *, width: int) -> TopK:
     rows = np.empty((len(queries), k), dtype=np.int64)
     scores = np.empty((len(queries), k), dtype=np.float32)
     for number, query in enumerate(queries):
-        rows[number], scores[number] = _best_of(scan, found[number], query, k)
+        rows[number], scores[number] = best_of(scan, found[number], query, k)
     if width < scan.n_rows:
         rounding = _ROUNDING * scan.longest * np.sqrt(np.vecdot(queries, queries))
         is_open = scores[:, -1] - rough.min(axis=1) <= rounding
@@ -90,15 +94,20 @@ def _settled(scan: Scan, queries: FloatArray, k: int, *, width: int) -> TopK:
     return TopK(rows=rows, scores=scores)
 
 
-def _best_of(scan: Scan, rows: IntArray, query: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-    """The k best of some rows by their exact scores, best first; equal scores keep the lower row first."""
+def best_of(scored: Scored, rows: IntArray, query: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
+    """The min(k, n) best of some rows by their exact scores, best first; equal scores keep the lower row first."""
     kept = np.sort(rows)
-    scores = exact_scores(scan.take(kept), query)
+    scores = scored.scores(kept, query)
     best = np.argsort(-scores, kind="stable")[:k]
     return kept[best], scores[best]
 
 
-def exact_scores(vectors: FloatArray, query: FloatArray) -> FloatArray:
-    """Inner products, summed in double precision and always in one order; shape (n,)."""
+def exact_scores(vectors: NDArray[np.floating[Any]], query: FloatArray) -> FloatArray:
+    """Inner products, summed in double precision and always in one order; shape (n,).
+
+    Args:
+        vectors: shape (n, dim); half precision gives what the same numbers give in float32.
+        query: float32, shape (dim,).
+    """
     products: NDArray[np.float64] = np.vecdot(vectors, query.astype(np.float64))
     return products.astype(np.float32)

@@ -4,7 +4,7 @@ from math import ceil
 
 import numpy as np
 
-from routeret.index.structures.best import exact_scores, settle
+from routeret.index.structures.best import best_of, settle
 from routeret.index.structures.exact import StoredScan
 from routeret.index.structures.faiss_structure import FaissStructure
 from routeret.index.structures.rows import RowVectors
@@ -12,12 +12,13 @@ from routeret.index.structures.tuning import K, Settings
 from routeret.types import BoolArray, FloatArray, IntArray, TopK
 
 _FEW_ROWS = 2_000
-_FEW_SHARE = 50  # below a fiftieth, reading the allowed rows costs less than skipping all the others
-_SHARED_QUERIES = 8  # the rows are read once for all queries of a batch
+_FEW_SHARE = 25  # below a twenty-fifth, reading the allowed rows costs less than skipping all the others
+_SHARED_QUERIES = 4  # the rows are read once for all queries of a batch
+_READ_AT_ONCE = 16_384
 _NEARLY_ALL = 0.9
 _LEAST_LEFT = 0.8
-_DEEPEST_SHARE = 16  # of the rows; who asks for more is served faster by looking at all of them
-_WIDEST_SHARE = 4  # likewise for candidates, which a structure ranks already
+_DEEPEST_SHARE = 4  # of the rows; who asks for more is served as fast by looking at all of them
+_WIDEST_SHARE = 4  # likewise for candidates under a filter
 _DEVIATIONS = 3.0
 
 _Lines = list[tuple[IntArray, FloatArray]]
@@ -67,10 +68,11 @@ class CoveredRows:
             lines = self._candidates(queries[open_queries], width, allowed)
             is_open = []
             for number, (found, rough) in zip(open_queries, lines, strict=True):
-                exact = self._scores(found, queries[number])
+                exact = self._vectors.scores(found, queries[number])
                 is_open.append(len(found) < k or not _is_complete(rough, exact, k))
                 if not is_open[-1]:
-                    rows[number], scores[number] = _best(found, exact, k)
+                    best = np.lexsort((found, -exact))[:k]
+                    rows[number], scores[number] = found[best], exact[best]
             open_queries = open_queries[is_open]
             width *= 4
         if len(open_queries):
@@ -92,15 +94,16 @@ class CoveredRows:
             if len(kept) < max(k, _LEAST_LEFT * len(found)):
                 is_open[number] = True
             else:
-                rows[number], scores[number] = _best(kept, self._scores(kept, queries[number]), k)
+                rows[number], scores[number] = best_of(self._vectors, kept, queries[number], k)
         return np.flatnonzero(is_open)
-
-    def _scores(self, rows: IntArray, query: FloatArray) -> FloatArray:
-        return exact_scores(self._vectors.take(rows), query)
 
     def _read(self, queries: FloatArray, k: int, allowed: BoolArray | None) -> TopK:
         """Exact search over the stored vectors, in blocks."""
         rows = None if allowed is None else np.flatnonzero(allowed)
+        if rows is not None and len(queries) == 1 and len(rows) <= _READ_AT_ONCE:
+            # Exact scores cost one query no more than rough ones, which only several queries get at a lower price.
+            found, scores = best_of(self._vectors, rows, queries[0], k)
+            return TopK(rows=found[None, :], scores=scores[None, :])
         return settle(StoredScan(self._vectors, rows, end=self.n_rows), queries, k)
 
     def _candidates(self, queries: FloatArray, width: int, allowed: BoolArray | None) -> _Lines:
@@ -132,12 +135,6 @@ def _is_complete(rough: FloatArray, exact: FloatArray, k: int) -> bool:
     errors = exact[last] - rough[last]
     kth = np.partition(exact, len(exact) - k)[len(exact) - k]
     return bool(kth >= rough[-1] + errors.mean() + _DEVIATIONS * errors.std())
-
-
-def _best(rows: IntArray, scores: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
-    """The k best, best first; equal scores keep the lower row first."""
-    best = np.lexsort((rows, -scores))[:k]
-    return rows[best], scores[best]
 
 
 def _real(rows: IntArray, rough: FloatArray) -> _Lines:

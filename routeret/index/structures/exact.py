@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from routeret.index.structures.best import settle
+from routeret.index.structures.best import exact_scores, settle
 from routeret.index.structures.rows import MemoryRows, RowVectors, longest
 from routeret.types import BoolArray, FloatArray, IntArray, TopK
 
@@ -44,9 +44,9 @@ class MemoryScan:
         columns, scores = product_candidates(self._vectors, queries, width, hidden=self._hidden)
         return (columns if self._rows is None else self._rows[columns]), scores
 
-    def take(self, rows: IntArray) -> FloatArray:
-        """Vectors of some rows."""
-        return self._memory.vectors[rows]
+    def scores(self, rows: IntArray, query: FloatArray) -> FloatArray:
+        """Exact scores of some rows."""
+        return exact_scores(self._memory.vectors.take(rows, axis=0), query)
 
 
 class StoredScan:
@@ -78,9 +78,9 @@ class StoredScan:
                 rows, scores = np.take_along_axis(rows, best, axis=1), np.take_along_axis(scores, best, axis=1)
         return rows, scores
 
-    def take(self, rows: IntArray) -> FloatArray:
-        """Vectors of some rows."""
-        return self._vectors.take(rows)
+    def scores(self, rows: IntArray, query: FloatArray) -> FloatArray:
+        """Exact scores of some rows."""
+        return self._vectors.scores(rows, query)
 
     def _blocks(self) -> Iterator[tuple[IntArray, FloatArray]]:
         if self._rows is None:
@@ -124,7 +124,7 @@ def product_candidates(
     step = max(1, _SCORES_AT_ONCE // max(1, len(vectors)))
     parts = []
     for start in range(0, max(1, len(queries)), step):
-        scores = queries[start : start + step] @ vectors.T
+        scores = _products(vectors, queries[start : start + step])
         if hidden is not None:
             scores += hidden
         columns = _best_columns(scores, k)
@@ -132,6 +132,16 @@ def product_candidates(
     if len(parts) == 1:
         return parts[0]
     return np.concatenate([rows for rows, _ in parts]), np.concatenate([scores for _, scores in parts])
+
+
+def _products(vectors: FloatArray, queries: FloatArray) -> FloatArray:
+    """Inner products, shape (n_queries, n_rows)."""
+    if len(queries) == 1:
+        # BLAS splits the product of one query and many rows over threads, and where other threads keep the cores busy,
+        # these wait for each other for many times as long as it takes. It never splits the product of two vectors.
+        products: FloatArray = np.vecdot(vectors, queries)
+        return products[None, :]
+    return queries @ vectors.T
 
 
 def _best_columns(scores: FloatArray, k: int) -> IntArray:

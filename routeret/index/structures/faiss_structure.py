@@ -13,6 +13,7 @@ from routeret.types import BoolArray, FloatArray, IntArray
 
 _LIST_SAMPLE = 50
 _LEAST_SAMPLE = 20_000
+_CODES_SAMPLE = 2_048  # every code has 16 values in two to four dimensions; ten times as many rows find no better ones
 _FAST_SCAN = "fs"
 
 
@@ -133,7 +134,10 @@ class FaissStructure:
 
 def sample_size(factory: str, dim: int, n_rows: int) -> int:
     """How many rows a structure of some factory string should be trained on."""
-    lists = require("faiss", extra="cpu").try_extract_index_ivf(_made(factory, dim))
+    index, faiss = _made(factory, dim), require("faiss", extra="cpu")
+    if isinstance(index, faiss.IndexPQFastScan):
+        return min(n_rows, _CODES_SAMPLE)
+    lists = faiss.try_extract_index_ivf(index)
     return min(n_rows, max(_LEAST_SAMPLE, 0 if lists is None else _LIST_SAMPLE * int(lists.nlist)))
 
 

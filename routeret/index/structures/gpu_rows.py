@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from routeret.index.structures.best import exact_scores, settle
+from routeret.index.structures.best import settle
 from routeret.index.structures.exact import StoredScan
 from routeret.index.structures.gpu_placing import Device, Placement, place
 from routeret.index.structures.gpu_structure import GpuStructure
@@ -112,7 +112,7 @@ class GpuRows:
         if len(kept) < k:
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
         kept = np.sort(kept)
-        exact = exact_scores(self._vectors.take(kept), query)
+        exact = self._vectors.scores(kept, query)
         order = np.argsort(-exact, kind="stable")
         return kept[order], exact[order]
 

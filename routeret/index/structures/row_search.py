@@ -13,6 +13,7 @@ from routeret.index.structures.exact import search_memory
 from routeret.index.structures.rows import MemoryRows, RowVectors
 from routeret.types import BoolArray, FloatArray, TopK
 
+_TAIL_ROWS = 25_000
 _TAIL_SHARE = 25
 
 
@@ -73,9 +74,9 @@ class RowSearch:
     def is_due(self) -> bool:
         """Whether a structure for all rows, by :func:`~routeret.index.structures.ann.build`, would pay now.
 
-        It would where exact search has many rows: none of them covered yet, or more than a twenty-fifth beside the
-        structure. So a growing index is not rebuilt for every change, and rebuilding costs in all a fixed multiple
-        of the rows.
+        It would where exact search has many rows: none of them covered yet, or as many beside the structure as under
+        it, or 25,000 and a twenty-fifth. So a growing index is not rebuilt for every change, and rebuilding costs in
+        all a fixed multiple of the rows.
         """
         if self._ann is None:
             return self.n_rows >= EXACT_ROWS
@@ -137,7 +138,7 @@ class RowSearch:
         return _merged(oldest, newest, n_old, k)
 
     def _outgrows(self, n_covered: int) -> bool:
-        return self.n_rows - n_covered >= max(EXACT_ROWS, n_covered // _TAIL_SHARE)
+        return self.n_rows - n_covered >= max(EXACT_ROWS, min(n_covered, _TAIL_ROWS), n_covered // _TAIL_SHARE)
 
     def _loaded(self) -> MemoryRows:
         with self._loading:

@@ -26,6 +26,9 @@ class RowVectors(Protocol):
     def take(self, rows: IntArray) -> FloatArray:
         """Vectors of some rows, float32, shape (n, dim), in the order asked for."""
 
+    def scores(self, rows: IntArray, query: FloatArray) -> FloatArray:
+        """Exact scores of some rows, as :func:`routeret.index.structures.best.exact_scores` gives them, shape (n,)."""
+
 
 class MemoryRows:
     """Some rows in memory as float32. Growing gives a new object; whoever holds the old one sees no change.
