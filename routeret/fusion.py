@@ -47,15 +47,33 @@ def mix_queries(vectors: Sequence[FloatArray], *, weights: FloatArray) -> FloatA
     total = weights.sum(axis=1)
     if len(weights) and (weights.min() < 0 or total.min() <= 0):
         raise InputError("a query has a weight below 0, or no weight at all; expected weights that sum to 1")
-    by_query = np.asarray(vectors, dtype=np.float64).transpose(1, 0, 2)
-    mixed: NDArray[np.float64] = (weights[:, None].astype(np.float64) @ by_query)[:, 0]
-    lengths = np.sqrt((mixed * mixed).sum(axis=1))
-    alone = weights.max(axis=1) >= (1 - NEGLIGIBLE) * total
-    kept = alone | (lengths <= 1e-6 * total)
-    unit: FloatArray = (mixed / np.where(kept, 1.0, lengths)[:, None]).astype(np.float32)
-    for query in np.flatnonzero(kept).tolist():
-        unit[query] = vectors[int(weights[query].argmax())][query]
-    return unit
+    lines = np.stack(vectors, axis=1).reshape(weights.size, vectors[0].shape[1])
+    ends = range(len(vectors), weights.size + 1, len(vectors))
+    return mix_lines(lines, weights=weights.ravel(), ends=ends)
+
+
+def mix_lines(lines: FloatArray, *, weights: FloatArray, ends: Sequence[int]) -> FloatArray:
+    """Give every query the weighted sum of its lines, at length 1, as :func:`mix_queries` does.
+
+    Args:
+        lines: vectors, float32, shape (n_lines, dim); those of a query stand together, in the order of the queries.
+        weights: of every line, float32, shape (n_lines,); at least 0, and above 0 in sum for every query.
+        ends: the line behind the last one of every query.
+
+    Returns:
+        float32, shape (n_queries, dim).
+    """
+    mixed: FloatArray = np.empty((len(ends), lines.shape[1]), dtype=np.float32)
+    start = 0
+    for query, end in enumerate(ends):
+        own, shares = lines[start:end], weights[start:end]
+        total, heaviest = shares.sum(), shares.argmax()
+        vector = shares.astype(np.float64) @ own
+        length = np.sqrt(vector @ vector)
+        is_alone = shares[heaviest] >= (1 - NEGLIGIBLE) * total
+        mixed[query] = own[heaviest] if is_alone or length <= 1e-6 * total else vector / length
+        start = end
+    return mixed
 
 
 def score_fusion(dense: FloatArray, lexical: FloatArray, *, weights: FloatArray, best: FloatArray) -> FloatArray:

@@ -5,6 +5,8 @@ import numpy as np
 from routeret.errors import InputError
 from routeret.types import FloatArray, QueryBatch
 
+_TINY = np.finfo(np.float32).tiny
+
 
 def applied(base: FloatArray, shift: FloatArray, *, strengths: FloatArray, unit_length: bool) -> FloatArray:
     """Give base + strength * shift.
@@ -17,8 +19,8 @@ def applied(base: FloatArray, shift: FloatArray, *, strengths: FloatArray, unit_
     """
     vectors = np.asarray(base + strengths[:, None].astype(np.float32, copy=False) * shift, dtype=np.float32)
     if unit_length:
-        lengths = np.sqrt((vectors * vectors).sum(axis=1, keepdims=True))
-        vectors /= np.maximum(lengths, np.finfo(np.float32).tiny)
+        lengths = np.sqrt(np.vecdot(vectors, vectors))
+        vectors /= np.maximum(lengths, _TINY)[:, None]
     np.copyto(vectors, base, where=strengths[:, None] == 0)
     return vectors
 
@@ -36,14 +38,23 @@ def checked_base(queries: QueryBatch, *, strengths: FloatArray, dim: int, expert
         InputError: the shapes do not fit, or a strength is below 0 or not finite.
     """
     base = np.asarray(queries.base, dtype=np.float32)
-    if base.ndim != 2 or base.shape[1] != dim:
-        raise InputError(f"queries have shape {base.shape}, expert {expert!r} reads (n, {dim})")
+    require_dim(base, dim, expert=expert)
     if strengths.shape != (len(base),):
         raise InputError(f"strengths have shape {strengths.shape}, expected ({len(base)},): one a query")
     # Whatever is compared with NaN is False.
     if not (strengths.min(initial=0) >= 0 and strengths.max(initial=0) < np.inf):
         raise InputError(f"strengths lie in {strengths.min()} to {strengths.max()}, expected at least 0")
     return base
+
+
+def require_dim(base: FloatArray, dim: int, *, expert: str) -> None:
+    """Do nothing if an expert can read base embeddings.
+
+    Raises:
+        InputError: they are no vectors of its dimension.
+    """
+    if base.ndim != 2 or base.shape[1] != dim:
+        raise InputError(f"queries have shape {base.shape}, expert {expert!r} reads (n, {dim})")
 
 
 def require_strength(strength: float, *, expert: str) -> None:

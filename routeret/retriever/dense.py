@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -99,17 +99,32 @@ class DenseSearch:
             fusion: how the scores of several spaces become one.
             standing: lowers documents by the corpora they stand in; None lowers none.
         """
-        taken = sum((one.shares for one in others), np.zeros(len(vectors), dtype=np.float32))
-        shares: FloatArray = np.maximum(1 - taken, 0)
-        first = SpaceQueries(scope.index.space, TowerQueries(vectors), np.arange(len(vectors)), shares)
         self._scope = scope
-        self._parts = (first, *others)
+        self._vectors = vectors
         self._base = base
         self._is_base = is_base
+        self._others = tuple(others)
         self._fusion = fusion
         self._standing = standing
-        self._is_fused = shares < 1 - NEGLIGIBLE
         self._samples: dict[int, IntArray] = {}
+
+    @cached_property
+    def _first(self) -> SpaceQueries:
+        """The queries in the index's first space, with what the others leave of the shares."""
+        shares: FloatArray = np.ones(len(self._vectors), dtype=np.float32)
+        for one in self._others:
+            shares -= one.shares
+        places = np.arange(len(self._vectors))
+        return SpaceQueries(self._scope.index.space, TowerQueries(self._vectors), places, shares)
+
+    @cached_property
+    def _is_fused(self) -> BoolArray:
+        """For which queries the scores of several spaces are fused, shape (n_queries,)."""
+        return self._first.shares < 1 - NEGLIGIBLE
+
+    @property
+    def _parts(self) -> tuple[SpaceQueries, ...]:
+        return (self._first, *self._others)
 
     def ranking(self, queries: IntArray, depth: int) -> Ranking:
         """The best documents of some queries.
@@ -143,7 +158,7 @@ class DenseSearch:
     def _ranking(self, queries: IntArray, depth: int) -> Ranking:
         """The best documents of some queries before any is lowered."""
         depth = min(depth, len(self._scope))
-        if len(self._parts) == 1:
+        if not self._others:
             return self._of_first_space(queries, depth)
         return Ranking.divided(
             self._is_fused[queries],
@@ -160,10 +175,13 @@ class DenseSearch:
             line: of the query in it.
             documents: further document numbers, each once; those that the ranking holds already come once.
         """
-        extra = np.sort(documents[np.isin(documents, ranking.documents[line], assume_unique=True, invert=True)])
-        if self._is_fused[query]:
+        # np.isin takes several times as long for so few.
+        held = np.sort(ranking.documents[line])
+        is_held = held.take(np.searchsorted(held, documents), mode="clip") == documents
+        extra = np.sort(documents[~is_held])
+        if self._others and self._is_fused[query]:
             return self._lowered(query, self._fused(query, np.union1d(ranking.documents[line], extra)))
-        more = self._lowered(query, self._parts[0].score(query, self._scope, extra))
+        more = self._lowered(query, self._first.score(query, self._scope, extra))
         return ScoredDocuments(
             documents=np.concatenate([ranking.documents[line], more.documents]),
             rows=np.concatenate([ranking.rows[line], more.rows]),
@@ -178,10 +196,9 @@ class DenseSearch:
 
     def _of_first_space(self, queries: IntArray, depth: int) -> Ranking:
         """What the vectors of the first space find; queries that are the base's own share its search."""
-        first = self._parts[0]
 
         def searched(lines: IntArray) -> Ranking:
-            return dense_ranking(self._scope, first.vectors(queries[lines]), depth, space=first.space)
+            return dense_ranking(self._scope, self._vectors[queries[lines]], depth, space=self._scope.index.space)
 
         return Ranking.divided(
             self._is_base[queries] & (self._base.depth >= depth),
@@ -198,7 +215,7 @@ class DenseSearch:
             has_share = np.flatnonzero(part.shares[queries] > NEGLIGIBLE)
             if len(has_share) == 0:
                 continue
-            if part is self._parts[0]:
+            if part is self._first:
                 found = self._of_first_space(queries[has_share], depth)
             else:
                 wanted = part.depth(depth)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from routeret.experts.together import Asked, encode_together
-from routeret.fusion import NEGLIGIBLE, mix_queries
+from routeret.experts.together import encode_together
+from routeret.fusion import NEGLIGIBLE, mix_lines
 from routeret.retriever.acting import adapting, shares
 from routeret.retriever.pool import Pool
 from routeret.routing.decisions import RoutingBatch
@@ -21,22 +21,24 @@ def mixed_queries(batch: QueryBatch, routing: RoutingBatch, pool: Pool) -> Float
     acts = adapting(routing, pool)
     if not acts.any():
         return batch.base
-    weights = np.where(acts, routing.weights[:, 1:], 0)
-    # What does not act counts as the base, and where towers have it all, the base stands for the empty space.
-    acting_weight = weights.sum(axis=1)
-    rest = np.maximum(1 - acting_weight - shares(routing, pool).sum(axis=1), 0)
-    of_base = np.where(rest + acting_weight > NEGLIGIBLE, rest, 1)
-    acting = np.flatnonzero(acts.any(axis=0))
-    queries_of = [np.flatnonzero(acts[:, column]) for column in acting]
-    asked = [
-        Asked(
-            pool.adapter_by_name[routing.experts[column]],
-            QueryBatch(tuple(batch.texts[query] for query in queries.tolist()), batch.base[queries]),
-            routing.strengths[queries, column],
-        )
-        for column, queries in zip(acting.tolist(), queries_of, strict=True)
-    ]
-    vectors = np.repeat(batch.base[None], 1 + len(asked), axis=0)
-    for place, (queries, written) in enumerate(zip(queries_of, encode_together(asked), strict=True)):
-        vectors[1 + place, queries] = written
-    return mix_queries(list(vectors), weights=np.concatenate([of_base[:, None], weights[:, acting]], axis=1))
+    of_experts = np.where(acts, routing.weights[:, 1:], 0)
+    acting_weight = of_experts.sum(axis=1, keepdims=True)
+    # What does not act counts as the base.
+    of_base = np.maximum(1 - acting_weight, 0)
+    if pool.tower_by_name:
+        of_base = np.maximum(of_base - shares(routing, pool).sum(axis=1, keepdims=True), 0)
+        # Where towers have it all, the base stands for the empty space.
+        of_base[of_base + acting_weight <= NEGLIGIBLE] = 1
+    weights = np.concatenate([of_base, of_experts], axis=1)
+    strengths = np.concatenate([np.zeros_like(of_base), routing.strengths], axis=1)
+    queries, columns = np.nonzero(weights)
+    lines_by_column: dict[int, list[int]] = {}
+    for line, column in enumerate(columns.tolist()):
+        lines_by_column.setdefault(column, []).append(line)
+    lines_by_column.pop(0, None)
+    asked = [(pool.adapter_by_name[routing.experts[column - 1]], lines) for column, lines in lines_by_column.items()]
+    return mix_lines(
+        encode_together(batch, asked, queries=queries, strengths=strengths[queries, columns]),
+        weights=weights[queries, columns],
+        ends=np.bincount(queries).cumsum().tolist(),
+    )

@@ -160,7 +160,8 @@ def _by_best_span(scope: Scope, queries: FloatArray, depth: int, space: Space) -
     index = scope.index
     if depth and scope.has_one_span_a_document:
         found = index.search(queries, depth, space=space, documents=scope.documents)
-        return Ranking(documents=index.row_documents[found.rows], rows=found.rows, scores=found.scores)
+        # A document has the number of its only row.
+        return Ranking(documents=found.rows.copy(), rows=found.rows, scores=found.scores)
     ranking = Ranking.empty(len(queries), depth)
     open_queries = np.arange(len(queries) if depth else 0)
     width = depth

@@ -10,7 +10,7 @@ from routeret.errors import UnknownExpertError
 from routeret.experts.strength import applied
 from routeret.fusion import NEGLIGIBLE
 from routeret.index import Index
-from routeret.retriever.acting import adapting, shares
+from routeret.retriever.acting import shares
 from routeret.retriever.dense import DenseSearch, SpaceQueries
 from routeret.retriever.index_map import IndexMap
 from routeret.retriever.known_documents import KnownDocuments
@@ -21,7 +21,7 @@ from routeret.retriever.passes import without_idle_passes
 from routeret.retriever.pool import Pool
 from routeret.retriever.ranking import Ranking, dense_ranking
 from routeret.retriever.scope import Scope
-from routeret.retriever.standing import DocumentStanding
+from routeret.retriever.standing import DocumentStanding, KnownBy
 from routeret.routing import RouterSettings, UtilityRouter
 from routeret.routing.decisions import Router, RoutingBatch
 from routeret.routing.nearest_pilots import NearestPilots
@@ -44,15 +44,17 @@ def candidate_depth(k: int) -> int:
 class Block:
     """Some queries with what several systems share; each part is made when it is first asked for."""
 
-    def __init__(self, scope: Scope, batch: QueryBatch, *, depth: int) -> None:
+    def __init__(self, scope: Scope, batch: QueryBatch, *, depth: int, known_by: KnownBy) -> None:
         """Keep what is to be searched.
 
         Args:
             scope: what is searched.
             batch: texts and base embeddings.
             depth: how many documents of the base's own search are kept, at least :data:`FIRST_HITS`.
+            known_by: tells which experts know a document.
         """
         self._depth = max(depth, FIRST_HITS)
+        self._known_by = known_by
         self.scope = scope
         self.batch = batch
         self.lexical = LexicalScores(scope, batch.texts)
@@ -70,6 +72,11 @@ class Block:
     def first_hits(self) -> IntArray:
         """The documents that the base finds first, int64, shape (n_queries, n_hits)."""
         return self.base.documents[:, :FIRST_HITS]
+
+    @cached_property
+    def first_known(self) -> BoolArray:
+        """Which experts of the pool know the first hits, shape (n_queries, n_hits, n_experts)."""
+        return self._known_by(self.first_hits)
 
 
 class Searcher:
@@ -142,7 +149,7 @@ class Searcher:
         for part in query_parts(texts):
             end = start + len(part)
             base = self._pool.base.encode_queries(part) if vectors is None else vectors[start:end]
-            yield Block(scope, QueryBatch(part, base), depth=depth)
+            yield Block(scope, QueryBatch(part, base), depth=depth, known_by=self._known_by)
             start = end
 
     def route(
@@ -187,13 +194,13 @@ class Searcher:
             self._pool.names, len(block), weights=weights, strengths=strengths, lexical=lexical
         )
 
-    def known(self, block: Block, experts: Sequence[str]) -> FloatArray:
+    def known(self, block: Block, experts: tuple[str, ...]) -> FloatArray:
         """Share of the base's first hits that some experts were trained over, shape (n_queries, n_experts)."""
-        documents = block.first_hits
-        if documents.shape[1] == 0 or not experts:
+        n_hits = block.first_hits.shape[1]
+        if n_hits == 0 or not experts:
             return np.zeros((len(block), len(experts)), dtype=np.float32)
-        counts: FloatArray = self._known_by(documents, experts).sum(axis=1, dtype=np.float32)
-        return counts / np.float32(documents.shape[1])
+        counts: FloatArray = self._of_experts(block.first_known, experts).sum(axis=1, dtype=np.float32)
+        return counts / np.float32(n_hits)
 
     def query_vectors(self, batch: QueryBatch, routing: RoutingBatch) -> FloatArray:
         """The query vectors that a routing makes in the base's space, float32, shape (n_queries, dim).
@@ -214,7 +221,7 @@ class Searcher:
         """The map that is computed of documents that none of some experts knows; None where there are too few."""
 
         def is_known(numbers: IntArray) -> BoolArray:
-            return np.asarray(self._known_by(numbers, experts).any(axis=1), dtype=np.bool_)
+            return np.asarray(self._of_experts(self._known_by(numbers), experts).any(axis=1), dtype=np.bool_)
 
         if experts not in self._maps:
             knowledge = self._pool.knowledge.digest if experts == self._pool.names else None
@@ -229,15 +236,15 @@ class Searcher:
             routing: for these queries; its experts are in the pool.
             k: at least 1; more than there are documents gives all of them.
         """
-        standing = self.standing(block, routing)
+        vectors = self.query_vectors(block.batch, routing)
         search = DenseSearch(
             block.scope,
-            self.query_vectors(block.batch, routing),
+            vectors,
             base=block.base,
-            is_base=np.logical_not(adapting(routing, self._pool).any(axis=1)) & (routing.adaptation == 0),
+            is_base=(vectors == block.batch.base).all(axis=1),
             others=self._other_spaces(block.batch, routing),
             fusion=self._pool.space_fusion,
-            standing=standing,
+            standing=self.standing(block, routing),
         )
 
         def fused(queries: IntArray) -> Ranking:
@@ -248,22 +255,27 @@ class Searcher:
 
     def standing(self, block: Block, routing: RoutingBatch) -> DocumentStanding | None:
         """What documents are lowered by for a block of queries; None where none may be."""
-        if routing.standing is None or block.first_hits.shape[1] == 0:
+        if routing.standing is None or not routing.known.any():
             return None
-        standing = DocumentStanding(
-            routing.standing, block.first_hits, known_by=partial(self._known_by, experts=routing.experts)
-        )
+
+        def known_by(numbers: IntArray) -> BoolArray:
+            return self._of_experts(self._known_by(numbers), routing.experts)
+
+        first_known = self._of_experts(block.first_known, routing.experts)
+        standing = DocumentStanding(routing.standing, first_known, known_by=known_by)
         return standing if standing.acts.any() else None
 
-    def _known_by(self, numbers: IntArray, experts: Sequence[str]) -> BoolArray:
-        """Which experts were trained over which documents, an axis of experts behind those of the documents."""
-        self._require_known(experts)
-        knows = self.known_documents.by(numbers)
-        names = self._pool.names
-        if tuple(experts) == names:
+    def _known_by(self, numbers: IntArray) -> BoolArray:
+        """Which experts of the pool know some documents, an axis of experts behind those of the documents."""
+        return self.known_documents.by(numbers)
+
+    def _of_experts(self, knows: BoolArray, experts: tuple[str, ...]) -> BoolArray:
+        """What is told of all experts of the pool along the last axis, of some of them."""
+        if experts == self._pool.names:
             return knows
-        columns = {name: column for column, name in enumerate(names)}
-        return knows[..., [columns[name] for name in experts]]
+        self._require_known(experts)
+        column_by_name = {name: column for column, name in enumerate(self._pool.names)}
+        return knows[..., [column_by_name[name] for name in experts]]
 
     def _other_spaces(self, batch: QueryBatch, routing: RoutingBatch) -> list[SpaceQueries]:
         """The queries in the spaces of the towers that count for some of them."""

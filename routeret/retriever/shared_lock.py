@@ -19,14 +19,16 @@ class SharedLock:
     def shared(self) -> Iterator[None]:
         """Hold it together with others; do not take it again inside the block."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone and not self._n_waiting)
+            while self._alone or self._n_waiting:
+                self._changed.wait()
             self._n_sharing += 1
         try:
             yield
         finally:
             with self._changed:
                 self._n_sharing -= 1
-                self._changed.notify_all()
+                if not self._n_sharing:
+                    self._changed.notify_all()
 
     @contextmanager
     def alone(self) -> Iterator[None]:

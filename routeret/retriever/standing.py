@@ -9,8 +9,11 @@ from routeret.retriever.ranking import NONE, Ranking, ScoredDocuments
 from routeret.routing.standing import CorpusStanding
 from routeret.types import BoolArray, FloatArray, IntArray
 
+_NOTHING = np.finfo(np.float32).min
+"""What no corpus counts."""
+
 KnownBy = Callable[[IntArray], BoolArray]
-"""Which of the router's experts were trained over some documents, shape (n_documents, n_experts); asked often."""
+"""Which of the router's experts were trained over some documents, an axis of experts behind theirs; asked often."""
 
 
 class DocumentStanding:
@@ -21,61 +24,53 @@ class DocumentStanding:
     scores as without it.
     """
 
-    def __init__(self, standing: CorpusStanding, first_hits: IntArray, *, known_by: KnownBy) -> None:
+    def __init__(self, standing: CorpusStanding, first_known: BoolArray, *, known_by: KnownBy) -> None:
         """Look at the first hits.
 
         Args:
             standing: what the corpora count for these queries.
-            first_hits: document numbers, shape (n_queries, n_hits).
+            first_known: which experts know the base's first hits, shape (n_queries, n_hits, n_experts).
             known_by: tells who knows a document.
         """
         self._standing = standing
         self._known_by = known_by
-        counts = np.full(first_hits.shape, -np.inf, dtype=np.float32)
-        found = np.nonzero(first_hits != NONE)
-        counts[found] = standing.of(found[0], self._stands(first_hits[found]))
-        self._best: FloatArray = counts.max(axis=1, initial=-np.inf)
+        counts = standing.of(np.arange(len(first_known))[:, None], standing.stands(first_known))
+        self._best: FloatArray = counts.max(axis=1, initial=_NOTHING)
 
     @cached_property
     def acts(self) -> BoolArray:
         """For which queries some document may be lowered, shape (n_queries,)."""
-        return np.isfinite(self._best)
+        return self._best > _NOTHING
 
     def lowered(self, ranking: Ranking, queries: IntArray) -> Ranking:
-        """A ranking of some queries with the documents lowered, best first again.
+        """A ranking of some queries with the documents lowered, best first again; itself where none is lowered.
 
         Args:
             ranking: a line a query.
             queries: their numbers in the block.
         """
-        found = Ranking.empty(len(queries), ranking.depth)
-        for line, query in enumerate(queries.tolist()):
-            kept = ranking.documents[line] != NONE
-            documents, rows = ranking.documents[line, kept], ranking.rows[line, kept]
-            scores = ranking.scores[line, kept] - self._penalties(query, self._stands(documents))
-            order = np.lexsort((documents, -scores))
-            places = slice(len(documents))
-            found.documents[line, places] = documents[order]
-            found.rows[line, places] = rows[order]
-            found.scores[line, places] = scores[order]
+        penalties = self._penalties(queries[:, None], ranking.documents)
+        penalties[ranking.documents == NONE] = 0
+        changed = np.flatnonzero(penalties.any(axis=1))
+        if not len(changed):
+            return ranking
+        found = Ranking(ranking.documents.copy(), ranking.rows.copy(), ranking.scores - penalties)
+        for line in changed.tolist():
+            end = np.count_nonzero(ranking.documents[line] != NONE)
+            order = np.lexsort((found.documents[line, :end], -found.scores[line, :end]))
+            for values in (found.documents, found.rows, found.scores):
+                values[line, :end] = values[line, order]
         return found
 
     def lowered_scores(self, found: ScoredDocuments, query: int) -> FloatArray:
         """The scores of some documents for a query, lowered."""
-        return found.scores - self._penalties(query, self._stands(found.documents))
+        return found.scores - self._penalties(query, found.documents)
 
     def penalties(self, numbers: IntArray) -> FloatArray:
         """What some documents are lowered by for every query of the block, float32, shape (n_queries, n_numbers)."""
-        stands = self._stands(numbers)
-        rows = [self._penalties(query, stands) for query in range(len(self._best))]
-        return np.stack(rows) if rows else np.zeros((0, len(numbers)), dtype=np.float32)
+        return self._penalties(np.arange(len(self._best))[:, None], numbers)
 
-    def _stands(self, documents: IntArray) -> BoolArray:
-        """Which documents stand in which corpora, shape (n_documents, n_corpora)."""
-        return self._standing.stands(self._known_by(documents))
-
-    def _penalties(self, query: int, stands: BoolArray) -> FloatArray:
-        """What documents that stand in some corpora are lowered by for a query, at least 0."""
-        counts = self._standing.of(query, stands)
-        lower = np.isfinite(counts) & (counts < self._best[query])
-        return np.where(lower, self._best[query] - np.where(lower, counts, 0), 0).astype(np.float32)
+    def _penalties(self, queries: int | IntArray, documents: IntArray) -> FloatArray:
+        """What documents are lowered by for queries, at least 0; the shapes are brought together."""
+        counts = self._standing.of(queries, self._standing.stands(self._known_by(documents)))
+        return np.where(counts > -np.inf, np.maximum(self._best[queries] - counts, 0), 0)

@@ -29,25 +29,26 @@ class CorpusStanding:
     scores: FloatArray
 
     def stands(self, knows: BoolArray) -> BoolArray:
-        """Which documents stand in which corpora, shape (n_documents, n_corpora).
+        """Which documents stand in which corpora, shape (..., n_corpora).
 
         Args:
-            knows: shape (n_documents, n_experts), at least one expert; which was trained over which document.
+            knows: shape (..., n_experts), at least one expert; which was trained over which document.
         """
         breadths = np.where(knows, self.breadths, _BROADEST)
-        special = knows & (breadths == breadths.min(axis=1, keepdims=True))
-        inside: BoolArray = special[:, self.owners] & (self.owners != NO_OWNER)
+        special = knows & (breadths == breadths.min(axis=-1, keepdims=True))
+        inside: BoolArray = special[..., self.owners] & (self.owners != NO_OWNER)
         return inside
 
-    def of(self, query: int | IntArray, stands: BoolArray) -> FloatArray:
-        """What the corpora of some documents count for a query.
+    def of(self, queries: int | IntArray, stands: BoolArray) -> FloatArray:
+        """What the corpora of some documents count for queries.
 
         Args:
-            query: its number in the batch; or that of every document's own query, shape (n_documents,).
-            stands: shape (n_documents, n_corpora); which document stands in which corpus.
+            queries: numbers in the batch, of a shape that goes with that of the documents: one for all of them, or
+                that of every document's own query.
+            stands: shape (..., n_corpora); which document stands in which corpus.
 
         Returns:
-            float32, shape (n_documents,); minus infinity for a document that stands in no corpus.
+            float32, shape (...); minus infinity for a document that stands in no corpus.
         """
-        counts: FloatArray = np.where(stands, self.scores[query], -np.inf).max(axis=1, initial=-np.inf)
+        counts: FloatArray = np.where(stands, self.scores[queries], -np.inf).max(axis=-1, initial=-np.inf)
         return counts

@@ -270,14 +270,10 @@ class UtilityRouter:
         return owners_of(self.corpora, self.expert_names)
 
     @cached_property
-    def _owned(self) -> IntArray:
-        """The numbers of the corpora whose own expert is in the pool."""
-        return np.flatnonzero(self._owners != NO_OWNER)
-
-    @cached_property
-    def _owned_by(self) -> IntArray:
-        """The columns of the experts that own those, in their order."""
-        return self._owners[self._owned]
+    def _owning(self) -> FloatArray:
+        """Which expert owns which corpus, 0 or 1, float32, shape (n_experts, n_corpora)."""
+        owning: FloatArray = (np.arange(len(self.expert_names))[:, None] == self._owners).astype(np.float32)
+        return owning
 
     @cached_property
     def _standing_owners(self) -> IntArray:
@@ -295,7 +291,7 @@ class UtilityRouter:
 
     def _standing(self, guessed: FloatArray) -> CorpusStanding | None:
         """What the corpora count by how like them the query is, whatever the first hits are."""
-        if self.settings.corpus_penalty == 0 or not len(self._owned):
+        if self.settings.corpus_penalty == 0 or not self._owning.any():
             return None
         return CorpusStanding(self._standing_owners, self._breadths, self.settings.corpus_penalty * guessed)
 
@@ -305,9 +301,7 @@ class UtilityRouter:
         A corpus whose own expert knows the first hits keeps its probability; one whose expert knows none of them
         keeps a small part. Where no expert knows any, the query alone decides.
         """
-        evidence = np.zeros(guessed.shape, dtype=np.float32)
-        evidence[:, self._owned] = trust[:, self._owned_by]
-        probabilities = guessed * (self.settings.unknown_prior + evidence)
+        probabilities = guessed * (self.settings.unknown_prior + trust @ self._owning)
         total = probabilities.sum(axis=1, keepdims=True)
         return np.asarray(probabilities / np.maximum(total, _TINY), dtype=np.float32)
 

@@ -9,7 +9,7 @@ from routeret.encoders.adapter import Adapter
 from routeret.errors import InputError
 from routeret.experts import LinearExpert, LoraExpert
 from routeret.experts.remembering import remembering
-from routeret.experts.together import Asked, encode_together
+from routeret.experts.together import encode_together
 from routeret.space import Space
 from routeret.types import QueryBatch
 
@@ -42,66 +42,80 @@ def linear(base, name):
     return LinearExpert(name, weight, 0.5, base.space, base.query_tower, np.array([7], dtype=np.uint64))
 
 
-def asked_of(base, experts):
-    """Every expert gets other queries of the batch, at other strengths, some of them 0."""
+PARTS = ([0, 2, 3], [1, 2], [0, 1, 2, 3, 4], [4])
+STRENGTHS = ([0.5, 0.0, 1.0], [0.3, 2.0], [0.1, 0.2, 0.3, 0.0, 0.5], [1.0])
+
+
+def together_and_alone(base, experts):
+    """What experts write for other queries of a batch each, at other strengths, some of them 0; and the base's own."""
     vectors = base.encode_queries(TEXTS)
-    parts = ([0, 2, 3], [1, 2], [0, 1, 2, 3, 4], [4])
-    strengths = ([0.5, 0.0, 1.0], [0.3, 2.0], [0.1, 0.2, 0.3, 0.0, 0.5], [1.0])
-    return [
-        Asked(
-            expert,
-            QueryBatch(tuple(TEXTS[query] for query in part), vectors[part]),
-            np.array(strength, dtype=np.float32),
-        )
-        for expert, part, strength in zip(experts, parts, strengths, strict=False)
-    ]
-
-
-def alone(one):
-    return one.expert.encode_queries(one.queries, strengths=one.strengths)
+    queries = np.concatenate([[2], *PARTS[: len(experts)]]).astype(np.int64)
+    strengths = np.concatenate([[0], *STRENGTHS[: len(experts)]]).astype(np.float32)
+    asked, alone, start = [], [vectors[[2]]], 1
+    for expert, part, strength in zip(experts, PARTS, STRENGTHS, strict=False):
+        asked.append((expert, list(range(start, start + len(part)))))
+        own = QueryBatch(tuple(TEXTS[query] for query in part), vectors[part])
+        alone.append(expert.encode_queries(own, strengths=np.array(strength, dtype=np.float32)))
+        start += len(part)
+    together = encode_together(QueryBatch(TEXTS, vectors), asked, queries=queries, strengths=strengths)
+    return np.split(together, np.cumsum([len(one) for one in alone])[:-1]), alone
 
 
 def test_together_is_what_each_writes_alone(encoder, e5_model):
     law, tax = lora(encoder, "law", seed=1), lora(encoder, "tax", seed=2)
-    asked = asked_of(encoder, [law, linear(encoder, "map"), tax, remembering(law)])
-    together = encode_together(asked)
-    for one, vectors in zip(asked, together, strict=True):
-        np.testing.assert_allclose(vectors, alone(one), atol=2e-6)
-    # A query at strength 0 keeps the base's vector to the last bit.
-    np.testing.assert_array_equal(together[0][1], asked[0].queries.base[1])
+    together, alone = together_and_alone(encoder, [law, linear(encoder, "map"), tax, remembering(law)])
+    for one, vectors in zip(alone, together, strict=True):
+        np.testing.assert_allclose(vectors, one, atol=2e-6)
+    # The base's own line, and a query at strength 0, keep the base's vector to the last bit.
+    base = encoder.encode_queries(TEXTS)
+    np.testing.assert_array_equal(together[0], base[[2]])
+    np.testing.assert_array_equal(together[1][1], base[2])
     twin = lora(TorchEncoder(e5_model, device="cpu"), "tax", seed=2)
-    np.testing.assert_allclose(
-        together[2], twin.encode_queries(asked[2].queries, strengths=asked[2].strengths), atol=5e-6
-    )
+    of_twin = twin.encode_queries(QueryBatch(TEXTS, base), strengths=np.array(STRENGTHS[2], dtype=np.float32))
+    np.testing.assert_allclose(together[3], of_twin, atol=5e-6)
 
 
 def test_adapters_of_one_base_share_a_pass(encoder, monkeypatch):
-    asked = asked_of(encoder, [lora(encoder, "law", seed=1), lora(encoder, "tax", seed=2)])
+    law, tax = lora(encoder, "law", seed=1), lora(encoder, "tax", seed=2)
     graph, passes = encoder.query_graph, []
     vectors = type(graph).vectors
 
     def counted(self, texts, *, adapters=None):
-        passes.append((list(texts), [one.alpha for one in adapters]))
+        passes.append((list(texts), adapters))
         return vectors(self, texts, adapters=adapters)
 
+    batch = QueryBatch(TEXTS, encoder.encode_queries(TEXTS))
     monkeypatch.setattr(type(graph), "vectors", counted)
-    encode_together(asked)
-    assert passes == [([TEXTS[0], TEXTS[3], TEXTS[1], TEXTS[2]], [4.0] * 4)]
+    asked = [(law, [0, 3]), (tax, [2])]
+    encode_together(batch, asked, queries=np.array([0, 1, 1, 3]), strengths=np.array([1, 0, 1, 1], dtype=np.float32))
+    assert passes == [([TEXTS[0], TEXTS[3], TEXTS[1]], [law.adapter, law.adapter, tax.adapter])]
 
 
 def test_without_a_graph_each_is_asked_by_itself(e5_model):
     base = TorchEncoder(e5_model, device="cpu")
-    asked = asked_of(base, [lora(base, "law", seed=1), lora(base, "tax", seed=2)])
-    for one, vectors in zip(asked, encode_together(asked), strict=True):
-        np.testing.assert_array_equal(vectors, alone(one))
-    assert encode_together([]) == []
+    together, alone = together_and_alone(base, [lora(base, "law", seed=1), lora(base, "tax", seed=2)])
+    for one, vectors in zip(alone, together, strict=True):
+        np.testing.assert_array_equal(vectors, one)
+
+
+def test_where_nobody_is_asked_every_line_is_the_base_s():
+    batch = QueryBatch(("a", "b"), np.array([[1, 0], [0, 1]], dtype=np.float32))
+    lines = encode_together(batch, [], queries=np.array([1, 0]), strengths=np.zeros(2, dtype=np.float32))
+    np.testing.assert_array_equal(lines, [[0, 1], [1, 0]])
 
 
 def test_an_expert_without_a_base_is_named(encoder):
     law = lora(encoder, "law", seed=1)
     free = LoraExpert("free", law.adapter, 0.5, law.space, law.query_tower, law.known_documents)
     with pytest.raises(InputError, match="expert 'free' has no base to run in"):
-        encode_together(asked_of(encoder, [law, free]))
+        one_line(free, encoder.encode_queries(TEXTS[:1]))
+
+
+def one_line(expert, base):
+    """What an expert writes for a query at strength 1."""
+    return encode_together(
+        QueryBatch(("a",), base), [(expert, [0])], queries=np.array([0]), strengths=np.ones(1, dtype=np.float32)
+    )
 
 
 @pytest.mark.parametrize("is_unit_length", [True, False])
@@ -119,21 +133,20 @@ def test_linear_experts_write_together_what_each_writes_alone(is_unit_length):
         LinearExpert(name, np.array(weight, dtype=np.float32), 0.5, space, "0123456789abcdef", known)
         for name, weight in (("swap", [[0, 1], [1, 0]]), ("turn", [[0, -1], [1, 0]]))
     )
-    queries = QueryBatch(("a", "b"), np.array([[1, 0], [0.6, 0.8]], dtype=np.float32))
-    one = QueryBatch(("a",), queries.base[:1])
-    asked = [
-        Asked(swap, queries, np.array([0.75, 0.0], dtype=np.float32)),
-        Asked(turn, one, np.array([0.75], dtype=np.float32)),
-    ]
-    both, single = encode_together(asked)
+    batch = QueryBatch(("a", "b"), np.array([[1, 0], [0.6, 0.8]], dtype=np.float32))
+    lines = encode_together(
+        batch,
+        [(swap, [0, 1]), (turn, [2])],
+        queries=np.array([0, 1, 0]),
+        strengths=np.array([0.75, 0.0, 0.75], dtype=np.float32),
+    )
     # (1, 0) + 0.75 (0, 1) by either map; of length 1 where the space is. At strength 0 the base's vector stays.
     moved = [0.8, 0.6] if is_unit_length else [1.0, 0.75]
-    np.testing.assert_allclose(both[0], moved, rtol=1e-6)
-    np.testing.assert_array_equal(both[1], queries.base[1])
-    np.testing.assert_array_equal(single, both[:1])
+    np.testing.assert_allclose(lines[0], moved, rtol=1e-6)
+    np.testing.assert_array_equal(lines[1], batch.base[1])
+    np.testing.assert_array_equal(lines[2], lines[0])
 
 
 def test_a_linear_expert_refuses_what_it_is_asked_by_its_name(encoder):
-    other = QueryBatch(("a",), np.ones((1, 3), dtype=np.float32))
     with pytest.raises(InputError, match=r"shape \(1, 3\), expert 'map' reads \(n, 32\)"):
-        encode_together([Asked(linear(encoder, "map"), other, np.ones(1, dtype=np.float32))])
+        one_line(linear(encoder, "map"), np.ones((1, 3), dtype=np.float32))

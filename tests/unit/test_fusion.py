@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from routeret.errors import InputError
-from routeret.fusion import mix_queries, reciprocal_rank_fusion, score_fusion
+from routeret.fusion import mix_lines, mix_queries, reciprocal_rank_fusion, score_fusion
 
 
 def floats(*rows):
@@ -32,6 +32,14 @@ def test_a_query_with_one_vector_keeps_it_to_the_last_bit():
 def test_vectors_that_cancel_leave_the_heaviest():
     mixed = mix_queries([floats([1, 0]), floats([-1, 0])], weights=floats([0.5, 0.5]))
     assert mixed.tolist() == [[1, 0]]
+
+
+def test_queries_may_have_different_numbers_of_lines():
+    lines = floats([3, 4], [1, 0], [0, 1], [1, 0], [-1, 0])
+    mixed = mix_lines(lines, weights=floats([1, 0.6, 0.8, 0.5, 0.5])[0], ends=[1, 3, 5])
+    # One line is kept as it is, and of two that cancel out the first.
+    np.testing.assert_array_equal(mixed[[0, 2]], [[3, 4], [1, 0]])
+    np.testing.assert_allclose(mixed[1], [0.6, 0.8], rtol=1e-6)
 
 
 def test_no_query_gives_no_mixture():

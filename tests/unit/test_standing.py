@@ -38,7 +38,7 @@ def known_by(numbers):
 def ranking_of(*lines):
     documents = np.array([[document for document, _ in line] for line in lines], dtype=np.int64)
     scores = np.array([[score for _, score in line] for line in lines], dtype=np.float32)
-    return Ranking(documents, documents + 100, scores)
+    return Ranking(documents, np.where(documents == NONE, NONE, documents + 100), scores)
 
 
 def test_a_document_counts_as_its_corpus_does_and_not_as_that_of_a_broader_expert():
@@ -91,7 +91,7 @@ def test_a_corpus_without_an_expert_in_the_pool_has_no_documents():
 
 def test_documents_are_lowered_by_what_their_corpus_counts_less_and_unknown_ones_are_not():
     hits = np.array([[0, 1, 3], [0, 1, 3]])
-    standing = DocumentStanding(STANDING, hits, known_by=known_by)
+    standing = DocumentStanding(STANDING, KNOWS[hits], known_by=known_by)
     assert standing.acts.tolist() == [True, True]
     ranking = ranking_of(
         [(1, 0.50), (0, 0.48), (3, 0.46), (2, 0.45), (NONE, 0.0)],
@@ -108,30 +108,30 @@ def test_documents_are_lowered_by_what_their_corpus_counts_less_and_unknown_ones
 
 
 def test_documents_alone_are_lowered_as_in_a_ranking():
-    standing = DocumentStanding(STANDING, np.array([[0, 1]]), known_by=known_by)
+    standing = DocumentStanding(STANDING, KNOWS[[[0, 1]]], known_by=known_by)
     found = ScoredDocuments(np.array([1, 3]), np.array([7, 8]), np.array([0.5, 0.5], dtype=np.float32))
     np.testing.assert_allclose(standing.lowered_scores(found, 0), [0.44, 0.5], atol=1e-6)
 
 
 def test_what_all_documents_are_lowered_by_for_every_query():
-    standing = DocumentStanding(STANDING, np.array([[0, 1, 3], [0, 1, 3]]), known_by=known_by)
+    standing = DocumentStanding(STANDING, KNOWS[[[0, 1, 3], [0, 1, 3]]], known_by=known_by)
     expected = [[0, 0.06, 0.09, 0, 0], [0.12, 0, 0.09, 0, 0.12]]
     np.testing.assert_allclose(standing.penalties(np.arange(5)), expected, atol=1e-6)
-    nobody_asked = DocumentStanding(STANDING, np.zeros((0, 3), np.int64), known_by=known_by)
+    nobody_asked = DocumentStanding(STANDING, np.zeros((0, 3, 3), np.bool_), known_by=known_by)
     assert nobody_asked.penalties(np.arange(5)).shape == (0, 5)
 
 
 def test_a_corpus_that_counts_more_than_all_in_sight_raises_nothing():
-    standing = DocumentStanding(STANDING, np.array([[1]]), known_by=known_by)
+    standing = DocumentStanding(STANDING, KNOWS[[[1]]], known_by=known_by)
     found = standing.lowered(ranking_of([(1, 0.5), (0, 0.4), (2, 0.3)]), np.array([0]))
     np.testing.assert_allclose(found.scores[0], [0.5, 0.4, 0.27], atol=1e-6)
 
 
 def test_one_corpus_or_none_in_sight_changes_no_score():
     ranking = ranking_of([(0, 0.5), (4, 0.4), (3, 0.3)])
-    of_one = DocumentStanding(STANDING, np.array([[0, 4]]), known_by=known_by)
-    np.testing.assert_array_equal(of_one.lowered(ranking, np.array([0])).scores, ranking.scores)
-    of_none = DocumentStanding(STANDING, np.array([[3]]), known_by=known_by)
+    of_one = DocumentStanding(STANDING, KNOWS[[[0, 4]]], known_by=known_by)
+    assert of_one.lowered(ranking, np.array([0])) is ranking
+    of_none = DocumentStanding(STANDING, KNOWS[[[3]]], known_by=known_by)
     assert not of_none.acts.any()
     np.testing.assert_array_equal(of_none.lowered(ranking, np.array([0])).scores, ranking.scores)
 
