@@ -1,8 +1,9 @@
 """Which texts go through a model at once, and several passes side by side."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -79,6 +80,46 @@ def longest_first(
     with (workers or _threads)(n_workers) as pool:
         for _ in pool.map(compute, waiting):
             pass
+
+
+def with_help(
+    compute: Callable[[IntArray], None],
+    passes: Iterator[IntArray],
+    *,
+    helpers: Callable[[], "ThreadPoolExecutor"],
+    n_helpers: int,
+) -> None:
+    """Compute passes by the thread that asks and by those of a pool that are free; nobody waits for a busy pool.
+
+    Args:
+        compute: one pass; several run at once.
+        passes: which texts each holds, the shortest first.
+        helpers: gives the pool; not asked where one thread does.
+        n_helpers: at most so many threads of the pool.
+    """
+    # So that none of the longest is left for the end.
+    waiting = deque(list(passes)[::-1])
+
+    def work() -> None:
+        while True:
+            try:
+                rows = waiting.popleft()
+            except IndexError:
+                return
+            compute(rows)
+
+    helping = []
+    for _ in range(min(n_helpers, len(waiting) - 1)):
+        # A pool takes nothing while its interpreter ends; the thread that asks does without then.
+        with suppress(RuntimeError):
+            helping.append(helpers().submit(work))
+    try:
+        work()
+    finally:
+        waiting.clear()
+        started = [one for one in helping if not one.cancel()]
+    for one in started:
+        one.result()
 
 
 def side_by_side(compute: Callable[[IntArray], None], passes: Iterator[IntArray], *, threads: int) -> None:

@@ -26,7 +26,7 @@ from routeret.encoders.graph.openvino_runtime import OpenvinoRuntime
 from routeret.encoders.graph.query_graph import MANY
 from routeret.encoders.graph.tokens import Tokens
 from routeret.encoders.graph.torch_runtime import TorchRuntime
-from routeret.encoders.passes import passes_at_once, side_by_side
+from routeret.encoders.passes import passes_at_once, side_by_side, with_help
 from routeret.errors import ArtifactError, InputError, MissingExtraError
 from routeret.types import Document
 from tests.unit.test_onnx_encoder import adapter, cosines
@@ -232,7 +232,7 @@ def test_a_forked_process_has_threads_of_its_own(opened, kind):
         child = context.Process(target=lambda: found.put(write()), daemon=True)
         child.start()
     try:
-        np.testing.assert_array_equal(found.get(timeout=30), expected)
+        np.testing.assert_array_equal(found.get(timeout=60), expected)
     finally:
         child.kill()
 
@@ -246,6 +246,44 @@ def test_a_pass_runs_on_every_core(opened, monkeypatch):
     all_there = threading.Barrier(6)
     # It is passed as soon as six passes wait at once.
     opened("openvino").document_graph.runtime.each(lambda _: all_there.wait(timeout=20), iter([np.arange(1)] * 6))
+
+
+def test_whoever_asks_helps_and_waits_for_no_busy_pool():
+    computed, at_once = [], threading.Barrier(2)
+    with ThreadPoolExecutor(1) as pool:
+        # The only helper is busy until all is computed.
+        done = threading.Event()
+        pool.submit(done.wait, 20)
+        with_help(lambda rows: computed.append(int(rows[0])), passes_of_one(6), helpers=lambda: pool, n_helpers=3)
+        assert computed == [5, 4, 3, 2, 1, 0]
+        done.set()
+    with ThreadPoolExecutor(1) as pool:
+        # It is passed as soon as the helper and the one that asks wait at once.
+        with_help(lambda _: at_once.wait(timeout=20), passes_of_one(2), helpers=lambda: pool, n_helpers=3)
+
+
+def test_what_a_helper_raises_reaches_whoever_asks():
+    def fail_at(rows):
+        if rows[0] == failing:
+            raise ValueError(f"pass {failing}")
+
+    with ThreadPoolExecutor(2) as pool:
+        for failing in range(4):
+            with pytest.raises(ValueError, match=f"pass {failing}"):
+                with_help(fail_at, passes_of_one(4), helpers=lambda: pool, n_helpers=2)
+        failing = -1
+        with_help(fail_at, passes_of_one(4), helpers=lambda: pool, n_helpers=2)
+
+
+def test_a_pool_that_takes_nothing_more_is_done_without():
+    pool, computed = ThreadPoolExecutor(1), []
+    pool.shutdown()
+    with_help(lambda rows: computed.append(int(rows[0])), passes_of_one(3), helpers=lambda: pool, n_helpers=1)
+    assert computed == [2, 1, 0]
+
+
+def passes_of_one(n_texts):
+    return iter(np.arange(n_texts)[:, None])
 
 
 def test_documents_need_no_torch(graphs, e5_model):

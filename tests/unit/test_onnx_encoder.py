@@ -13,7 +13,9 @@ import pytest
 from routeret.encoders import HashingEncoder, OnnxEncoder, TorchEncoder, load_encoder
 from routeret.encoders.adapted import AdaptedQueries, adaptable_layers, transformer_of
 from routeret.encoders.adapter import Adapter
+from routeret.encoders.graph import exporting
 from routeret.encoders.graph.exporting import ARCHITECTURES
+from routeret.encoders.graph.probes import PROBES
 from routeret.encoders.graph.store import graph_key, graphs_folder, is_there
 from routeret.errors import ArtifactError, InputError
 from routeret.types import Document
@@ -181,6 +183,24 @@ def test_the_manifest_says_how_the_graph_compares(graphs):
     assert len(manifest["layers"]) == 12
     assert manifest["measured"]["float32"]["least_cosine"] > 0.99999
     assert manifest["precision"] in manifest["measured"]
+
+
+def test_a_graph_without_its_8_bit_twin_is_good_in_float32(graphs, e5_model, twin, tmp_path, monkeypatch, caplog):
+    (folder,) = (one.parent for one in graphs.glob("*/manifest.json"))
+    shutil.copytree(folder, tmp_path / "graph", ignore=shutil.ignore_patterns("manifest.json"))
+
+    def fail(*given):
+        given[1].with_name("int8.onnx.data").write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(exporting, "quantise", fail)
+    encoder, fields = TorchEncoder(e5_model, device="cpu"), manifest_of(graphs)
+    exporting._quantise(encoder, tmp_path / "graph", fields)
+    assert list((tmp_path / "graph").glob("int8*")) == []
+    assert "has no 8-bit twin: no space left" in caplog.text
+    found = exporting._measured(encoder, tmp_path / "graph", fields, twin.encode_queries(PROBES))
+    assert list(found) == ["float32"]
+    assert found["float32"]["least_cosine"] > 0.9999
 
 
 def test_a_graph_is_exported_once(graphs, e5_model, monkeypatch):

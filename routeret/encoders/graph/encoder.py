@@ -58,7 +58,7 @@ class OnnxEncoder(TorchEncoder):
             precision: arithmetic of the document tower.
             query_precision: arithmetic of the graph: ``"float32"``; ``"int8"``, see
                 :mod:`routeret.encoders.graph.quantising`; ``"auto"`` takes the faster one, as measured on this machine
-                when the graph was made, of those whose vectors have a cosine of 0.999 or more to float32, and bfloat16
+                when the graph was made, of those whose probes have a cosine of 0.999 or more to float32, and bfloat16
                 for many queries in one call where OpenVINO writes documents.
             runtime: what documents are run by: ``"torch"``, ``"openvino"``, or ``"auto"``, which takes OpenVINO where
                 it is installed and the processor computes in bfloat16; OpenVINO then runs many queries, too.

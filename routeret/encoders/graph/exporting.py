@@ -26,6 +26,8 @@ from routeret.types import FloatArray
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+_logger = logging.getLogger(__name__)
+
 ARCHITECTURES = frozenset({"bert", "distilbert", "mpnet", "roberta", "xlm-roberta"})
 """``model_type`` of the transformers that a graph can hold."""
 
@@ -118,9 +120,21 @@ def _export(encoder: TorchEncoder, model: "SentenceTransformer", folder: Path) -
         )
         # Weights in a file of their own are mapped when a graph is opened, not read and copied.
         program.save(str(graph_file(folder, "float32")), external_data=True)
-        fields = {"inputs": inputs, "padding": tokenizer.pad_token_id, "dim": encoder.dim, "layers": module.layers}
-        quantise(graph_file(folder, "float32"), graph_file(folder, "int8"), _probe_inputs(encoder, folder, fields))
+    fields = {"inputs": inputs, "padding": tokenizer.pad_token_id, "dim": encoder.dim, "layers": module.layers}
+    _quantise(encoder, folder, fields)
     return fields
+
+
+def _quantise(encoder: TorchEncoder, folder: Path, fields: dict[str, Any]) -> None:
+    """Write the 8-bit twin, or nothing: a graph in float32 is good without."""
+    try:
+        with _quiet():
+            quantise(graph_file(folder, "float32"), graph_file(folder, "int8"), _probe_inputs(encoder, folder, fields))
+    except Exception as error:
+        # The quantiser and ONNX Runtime raise anything, on a full disk and where there is no such operation.
+        _logger.warning("queries are run in float32; the graph of %s has no 8-bit twin: %s", encoder.folder, error)
+        for file in folder.glob("int8.onnx*"):
+            file.unlink()
 
 
 def inputs_of(tokenizer: Any) -> list[str]:  # noqa: ANN401 - tokenizers of many kinds

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -11,7 +10,7 @@ from routeret.encoders.devices import cores
 from routeret.encoders.graph.adapter_matrices import AdapterMatrices, Layer, acting_in, scales
 from routeret.encoders.graph.names import OUTPUT, SCALE, named_matrices
 from routeret.encoders.graph.opened import Opened
-from routeret.encoders.passes import longest_first
+from routeret.encoders.passes import with_help
 from routeret.optional import require
 from routeret.types import FloatArray, IntArray
 
@@ -39,14 +38,15 @@ class OnnxRuntime:
             file: a graph, with its weights beside it.
             layers: that its adapters may change.
             threads: that one call may use; None takes as many as there are cores, up to 4.
-            one_by_one: every row is a pass of its own, on one core, as many at once as there are threads; so a graph
-                that has one scale for all that a layer meets writes the same vector whatever else is asked.
+            one_by_one: every row is a pass of its own, on one core, at most as many at once for a caller as there are
+                threads; so a graph that has one scale for all that a layer meets writes the same vector whatever else
+                is asked.
 
         Raises:
             MissingExtraError: ONNX Runtime is not installed.
         """
         n_threads = threads or _few_threads()
-        self._passes_at_once = n_threads if one_by_one else 1
+        self._n_helpers = n_threads - 1 if one_by_one else 0
         self._tokens_per_pass = 0 if one_by_one else _TOKENS_PER_PASS
         self._session = _session(file, threads=1 if one_by_one else n_threads)
         self._matrices = AdapterMatrices(layers, _as_named_values)
@@ -100,15 +100,15 @@ class OnnxRuntime:
             compute: one pass; several may run at once.
             passes: which texts each holds, the shortest first.
         """
-        longest_first(compute, passes, at_once=self._passes_at_once, workers=self._workers)
+        with_help(compute, passes, helpers=self._helpers, n_helpers=self._n_helpers)
 
     def _started_pool(self) -> "ThreadPoolExecutor":
         from concurrent.futures import ThreadPoolExecutor
 
-        return ThreadPoolExecutor(self._passes_at_once, thread_name_prefix="routeret-pass")
+        return ThreadPoolExecutor(self._n_helpers, thread_name_prefix="routeret-pass")
 
-    def _workers(self, n_workers: int) -> AbstractContextManager["ThreadPoolExecutor"]:  # noqa: ARG002 - all there are
-        return nullcontext(cast("ThreadPoolExecutor", self._pool.get()))
+    def _helpers(self) -> "ThreadPoolExecutor":
+        return cast("ThreadPoolExecutor", self._pool.get())
 
     def _bound_to(self, matrices: dict[str, "OrtValue"]) -> Any:  # noqa: ANN401 - onnxruntime has no types
         binding = self._session.io_binding()

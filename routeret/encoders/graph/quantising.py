@@ -42,7 +42,7 @@ def quantise(source: Path, target: Path, probes: Iterable[Mapping[str, Any]]) ->
     model = onnx.load(str(source))
     layers = [node.name for node in layers_of(model.graph)]
     set_apart(model.graph, {value: strong_channels(strength) for value, strength in strengths.items()})
-    with tempfile.TemporaryDirectory(prefix="routeret-graph-") as folder:
+    with tempfile.TemporaryDirectory(prefix="quantising-", dir=target.parent) as folder:
         unfused = Path(folder, target.name)
         quantize_dynamic(
             model,
