@@ -11,6 +11,7 @@ the documents as ``routeret bench build`` chooses them; test queries are not rea
 
 import argparse
 import json
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,14 +33,13 @@ from routeret.benchmarks.models.sentence_transformers import encoded, loaded
 from routeret.benchmarks.turns import turns
 from routeret.datasets import load_dataset
 from routeret.encoders import DEFAULT_BASE, OnnxEncoder
-from routeret.encoders.graph.adapter_matrices import AdapterMatrices, scales
 from routeret.encoders.graph.document_graph import DocumentGraph
-from routeret.encoders.graph.names import SCALE, named_matrices
 from routeret.encoders.graph.openvino_runtime import OpenvinoRuntime
 from routeret.encoders.graph.probes import LEAST_COSINE, cosines_of
-from routeret.encoders.graph.quantising import strong_channels
+from routeret.encoders.graph.quantising import met_by_layers, strong_channels
+from routeret.encoders.graph.setting_apart import layers_of
 from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file, graph_key, graphs_folder
-from routeret.encoders.graph.text_passes import GraphFacts, model_inputs
+from routeret.encoders.graph.text_passes import GraphFacts, base_inputs
 from routeret.encoders.graph.tokens import Tokens
 from routeret.types import FloatArray
 
@@ -170,7 +170,9 @@ def graphs_in_8_bits(encoder: OnnxEncoder, folder: Path, texts: Sequence[str]) -
     facts = GraphFacts.of(read_manifest(folder, kind=KIND, format_number=FORMAT, verify=False))
     tokenizer = (folder / TOKENIZER).read_text(encoding="utf-8")
     tokens = Tokens(tokenizer, max_tokens=encoder.max_tokens, prompt=encoder.document_prompt)
-    met = ranges(graph_file(folder, "float32"), facts, tokens.read(texts))
+    with tempfile.TemporaryDirectory(prefix="routeret-float32-") as place:
+        own = Path(shutil.copytree(folder, Path(place, "graph")))
+        met = ranges(graph_file(own, "float32"), facts, tokens.read(texts))
     graphs = {}
     for way, choices in WAYS.items():
         model = onnx.load(str(graph_file(folder, "float32")))
@@ -182,27 +184,13 @@ def graphs_in_8_bits(encoder: OnnxEncoder, folder: Path, texts: Sequence[str]) -
     return graphs
 
 
-def layers(model: "ModelProto") -> dict[str, "NodeProto"]:
-    """The products with a matrix of the model, by what they give."""
-    matrices = {one.name for one in model.graph.initializer}
-    return {node.output[0]: node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in matrices}
-
-
 def ranges(file: Path, facts: GraphFacts, token_lists: Sequence[list[int]]) -> dict[str, FloatArray]:
     """The least and the most of every channel of what linear layers meet, shape (2, n_channels), by its name."""
-    import onnx
-    import onnxruntime
-
-    model = onnx.load(str(file))
-    values = list(dict.fromkeys(node.input[0] for node in layers(model).values()))
-    model.graph.output.extend(onnx.helper.make_tensor_value_info(one, onnx.TensorProto.FLOAT, None) for one in values)
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    none = {SCALE: scales([None], ()), **AdapterMatrices(facts.layers, named_matrices).of(())}
     found: dict[str, FloatArray] = {}
-    for ids in token_lists:
-        for name, rows in zip(values, session.run(values, {**model_inputs([ids], facts), **none}), strict=True):
+    for met in met_by_layers(file, (base_inputs(ids, facts) for ids in token_lists)):
+        for name, rows in met.items():
             known = found.get(name, np.zeros((2, rows.shape[-1]), dtype=np.float32))
-            channels = np.concatenate([known, rows.reshape(-1, rows.shape[-1])])
+            channels = np.concatenate([known, rows])
             found[name] = np.stack([channels.min(axis=0), channels.max(axis=0)])
     return found
 
@@ -222,7 +210,7 @@ def to_8_bits(
 
     graph = model.graph
     matrices = {one.name: numpy_helper.to_array(one) for one in graph.initializer}
-    linear = layers(model)
+    linear = {node.output[0] for node in layers_of(graph)}
     nodes: list[NodeProto] = []
 
     def number(name: str, array: NDArray[Any] | np.generic) -> str:

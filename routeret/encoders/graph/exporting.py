@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from routeret.artifact import new_folder, write_manifest
-from routeret.encoders.graph.adapter_matrices import AdapterMatrices, scales
-from routeret.encoders.graph.names import OUTPUT, SCALE, matrix_names, named_matrices
+from routeret.encoders.graph.names import OUTPUT, SCALE, matrix_names
 from routeret.encoders.graph.probes import LEAST_COSINE, PROBES, cosines_of
 from routeret.encoders.graph.quantising import quantise
 from routeret.encoders.graph.query_graph import QueryGraph
 from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file
-from routeret.encoders.graph.text_passes import GraphFacts, model_inputs
+from routeret.encoders.graph.text_passes import GraphFacts, base_inputs
 from routeret.encoders.graph.tokens import Tokens
 from routeret.encoders.model_folder import read_model_folder
 from routeret.encoders.torch import TorchEncoder
@@ -163,9 +162,7 @@ def _probe_inputs(encoder: TorchEncoder, folder: Path, fields: dict[str, Any]) -
     """What a graph is given for every probe, without adapters."""
     facts = GraphFacts.of(fields)
     tokens = Tokens((folder / TOKENIZER).read_text(encoding="utf-8"), max_tokens=encoder.max_tokens, prompt="")
-    none = AdapterMatrices(facts.layers, named_matrices).of(())
-    for ids in tokens.read(PROBES):
-        yield {**model_inputs([ids], facts), SCALE: scales([None], ()), **none}
+    return (base_inputs(ids, facts) for ids in tokens.read(PROBES))
 
 
 def _measured(

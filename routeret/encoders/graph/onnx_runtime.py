@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from onnxruntime import OrtValue
 
-SLOW_FUSIONS = ("SkipLayerNormFusion",)
+_SLOW_FUSIONS = ("SkipLayerNormFusion",)
 """What ONNX Runtime joins into one operation that takes it longer than those that it was."""
 
 _MOST_THREADS = 4
@@ -144,6 +144,20 @@ def _session(file: Path, *, threads: int) -> Any:  # noqa: ANN401 - onnxruntime 
     options.log_severity_level = 3
     # Spinning threads would take the cores from other sessions, from the search and from PyTorch.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return session_of(file, options)
+
+
+def session_of(file: Path, options: Any = None) -> Any:  # noqa: ANN401 - onnxruntime has no types
+    """A graph opened on the processor.
+
+    Args:
+        file: the graph.
+        options: ``onnxruntime.SessionOptions``; None for those by default.
+
+    Raises:
+        MissingExtraError: ONNX Runtime is not installed.
+    """
+    runtime: Any = require("onnxruntime", extra="cpu")
     return runtime.InferenceSession(
-        str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(SLOW_FUSIONS)
+        str(file), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(_SLOW_FUSIONS)
     )

@@ -7,13 +7,13 @@ These channels are left out of the bytes and added in float32, W x = W_rest x_re
 """
 
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from routeret.encoders.graph.onnx_runtime import SLOW_FUSIONS
+from routeret.encoders.graph.onnx_runtime import session_of
 from routeret.encoders.graph.setting_apart import layers_of, set_apart
 from routeret.types import FloatArray, IntArray
 
@@ -38,7 +38,10 @@ def quantise(source: Path, target: Path, probes: Iterable[Mapping[str, Any]]) ->
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    strengths = _strengths(source, probes)
+    strengths: dict[str, FloatArray] = {}
+    for met in met_by_layers(source, probes):
+        for value, rows in met.items():
+            strengths[value] = np.maximum(strengths.get(value, 0), np.abs(rows).max(axis=0))
     model = onnx.load(str(source))
     layers = [node.name for node in layers_of(model.graph)]
     set_apart(model.graph, {value: strong_channels(strength) for value, strength in strengths.items()})
@@ -65,10 +68,14 @@ def strong_channels(strength: FloatArray) -> IntArray:
     return np.sort(strongest[strength[strongest] > _STRONG * np.median(strength)])
 
 
-def _strengths(source: Path, probes: Iterable[Mapping[str, Any]]) -> dict[str, FloatArray]:
-    """The largest magnitude of every channel of what layers meet, by its name in the graph."""
+def met_by_layers(source: Path, inputs: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, FloatArray]]:
+    """What the linear layers of a graph meet, float32, shape (n_tokens, n_channels), by its name; once an input.
+
+    Args:
+        source: the graph, with its weights beside it, in a folder where a file may be written.
+        inputs: what it is given, by name.
+    """
     import onnx
-    import onnxruntime
 
     model = onnx.load(str(source), load_external_data=False)
     values = list(dict.fromkeys(node.input[0] for node in layers_of(model.graph)))
@@ -82,14 +89,12 @@ def _strengths(source: Path, probes: Iterable[Mapping[str, Any]]) -> dict[str, F
     watched = source.with_name("watched.onnx")
     onnx.save(model, str(watched))
     try:
-        session = onnxruntime.InferenceSession(str(watched), providers=["CPUExecutionProvider"])
-        met = [session.run(values, dict(inputs)) for inputs in probes]
+        session = session_of(watched)
+        for given in inputs:
+            met = session.run(values, dict(given))
+            yield {value: rows.reshape(-1, rows.shape[-1]) for value, rows in zip(values, met, strict=True)}
     finally:
         watched.unlink()
-    return {
-        value: np.max([np.abs(one).reshape(-1, one.shape[-1]).max(axis=0) for one in found], axis=0)
-        for value, found in zip(values, zip(*met, strict=True), strict=True)
-    }
 
 
 def _fuse(source: Path, target: Path) -> None:
@@ -102,6 +107,4 @@ def _fuse(source: Path, target: Path) -> None:
     prefix = "session.optimized_model_external_initializers_"
     options.add_session_config_entry(f"{prefix}file_name", f"{target.name}.data")
     options.add_session_config_entry(f"{prefix}min_size_in_bytes", str(_LEAST_APART))
-    onnxruntime.InferenceSession(
-        str(source), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(SLOW_FUSIONS)
-    )
+    session_of(source, options)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from routeret.encoders.adapter import Adapter
-from routeret.encoders.graph.adapter_matrices import Layer
+from routeret.encoders.graph.adapter_matrices import AdapterMatrices, Layer, scales
+from routeret.encoders.graph.names import SCALE, named_matrices
 from routeret.encoders.graph.runtime import AdaptableRuntime, Runtime
 from routeret.encoders.passes import passes_of
 from routeret.types import FloatArray, IntArray
@@ -106,3 +107,14 @@ def model_inputs(token_lists: Sequence[list[int]], facts: GraphFacts) -> dict[st
         arrays["input_ids"][row, : len(ids)] = ids
         arrays["attention_mask"][row, : len(ids)] = 1
     return {name: arrays[name] for name in facts.inputs}
+
+
+def base_inputs(ids: list[int], facts: GraphFacts) -> dict[str, Any]:
+    """All that a graph is given for one text without adapters, by name.
+
+    Args:
+        ids: token numbers of the text.
+        facts: of the graph.
+    """
+    none = AdapterMatrices(facts.layers, named_matrices).of(())
+    return {**model_inputs([ids], facts), SCALE: scales([None], ()), **none}
