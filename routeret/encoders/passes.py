@@ -1,9 +1,8 @@
 """Which texts go through a model at once, and several passes side by side."""
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,73 +54,6 @@ def passes_of(lengths: IntArray, *, most_tokens: int, most_rows: int | None = No
         start = end
 
 
-def longest_first(
-    compute: Callable[[IntArray], None],
-    passes: Iterator[IntArray],
-    *,
-    at_once: int,
-    workers: Callable[[int], AbstractContextManager["ThreadPoolExecutor"]] | None = None,
-) -> None:
-    """Compute passes by several threads; with one thread, or one pass, one after the other by the thread that asks.
-
-    Args:
-        compute: one pass; several run at once.
-        passes: which texts each holds, the shortest first.
-        at_once: at most so many.
-        workers: gives so many threads; None takes any.
-    """
-    # So that none of the longest is left for the end.
-    waiting = list(passes)[::-1]
-    n_workers = min(at_once, len(waiting))
-    if n_workers < 2:
-        for rows in waiting:
-            compute(rows)
-        return
-    with (workers or _threads)(n_workers) as pool:
-        for _ in pool.map(compute, waiting):
-            pass
-
-
-def with_help(
-    compute: Callable[[IntArray], None],
-    passes: Iterator[IntArray],
-    *,
-    helpers: Callable[[], "ThreadPoolExecutor"],
-    n_helpers: int,
-) -> None:
-    """Compute passes by the thread that asks and by those of a pool that are free; nobody waits for a busy pool.
-
-    Args:
-        compute: one pass; several run at once.
-        passes: which texts each holds, the shortest first.
-        helpers: gives the pool; not asked where one thread does.
-        n_helpers: at most so many threads of the pool.
-    """
-    # So that none of the longest is left for the end.
-    waiting = deque(list(passes)[::-1])
-
-    def work() -> None:
-        while True:
-            try:
-                rows = waiting.popleft()
-            except IndexError:
-                return
-            compute(rows)
-
-    helping = []
-    for _ in range(min(n_helpers, len(waiting) - 1)):
-        # A pool takes nothing while its interpreter ends; the thread that asks does without then.
-        with suppress(RuntimeError):
-            helping.append(helpers().submit(work))
-    try:
-        work()
-    finally:
-        waiting.clear()
-        started = [one for one in helping if not one.cancel()]
-    for one in started:
-        one.result()
-
-
 def side_by_side(compute: Callable[[IntArray], None], passes: Iterator[IntArray], *, threads: int) -> None:
     """Compute passes by several threads of PyTorch, each with one core; with one thread, one after the other.
 
@@ -133,18 +65,23 @@ def side_by_side(compute: Callable[[IntArray], None], passes: Iterator[IntArray]
         passes: which texts each holds, the shortest first.
         threads: at most so many at once.
     """
-    longest_first(compute, passes, at_once=threads, workers=_threads_of_one_core)
-
-
-def _threads(n_workers: int) -> "ThreadPoolExecutor":
-    from concurrent.futures import ThreadPoolExecutor
-
-    return ThreadPoolExecutor(n_workers, thread_name_prefix="routeret-pass")
+    # So that none of the longest is left for the end.
+    waiting = list(passes)[::-1]
+    n_workers = min(threads, len(waiting))
+    if n_workers < 2:
+        for rows in waiting:
+            compute(rows)
+        return
+    with _threads_of_one_core(n_workers) as pool:
+        for _ in pool.map(compute, waiting):
+            pass
 
 
 @contextmanager
 def _threads_of_one_core(n_workers: int) -> Iterator["ThreadPoolExecutor"]:
     """Threads in each of which PyTorch computes with one core."""
+    from concurrent.futures import ThreadPoolExecutor
+
     import torch
 
     with _taking_cores:
@@ -157,7 +94,7 @@ def _threads_of_one_core(n_workers: int) -> Iterator["ThreadPoolExecutor"]:
         torch.set_num_threads(1)
         all_there.wait()
 
-    pool = _threads(n_workers)
+    pool = ThreadPoolExecutor(n_workers, thread_name_prefix="routeret-pass")
     try:
         with _taking_cores:
             for _ in pool.map(take_one_core, range(n_workers)):

@@ -21,12 +21,13 @@ from routeret.encoders import OnnxEncoder, StackedEncoder, TorchEncoder, load_en
 from routeret.encoders.adapted import AdaptedQueries
 from routeret.encoders.graph import document_graph, openvino_runtime
 from routeret.encoders.graph.adapter_matrices import scales
+from routeret.encoders.graph.kept_threads import KeptThreads
 from routeret.encoders.graph.onnx_runtime import OnnxRuntime
 from routeret.encoders.graph.openvino_runtime import OpenvinoRuntime
 from routeret.encoders.graph.query_graph import MANY
 from routeret.encoders.graph.tokens import Tokens
 from routeret.encoders.graph.torch_runtime import TorchRuntime
-from routeret.encoders.passes import passes_at_once, side_by_side, with_help
+from routeret.encoders.passes import passes_at_once, side_by_side
 from routeret.errors import ArtifactError, InputError, MissingExtraError
 from routeret.types import Document
 from tests.unit.test_onnx_encoder import adapter, cosines
@@ -248,21 +249,21 @@ def test_a_pass_runs_on_every_core(opened, monkeypatch):
     opened("openvino").document_graph.runtime.each(lambda _: all_there.wait(timeout=20), iter([np.arange(1)] * 6))
 
 
-def test_whoever_asks_helps_and_waits_for_no_busy_pool():
+def test_whoever_asks_computes_and_waits_for_no_busy_thread():
     computed, at_once = [], threading.Barrier(2)
     with ThreadPoolExecutor(1) as pool:
-        # The only helper is busy until all is computed.
+        # The only kept thread is busy until all is computed.
         done = threading.Event()
         pool.submit(done.wait, 20)
-        with_help(lambda rows: computed.append(int(rows[0])), passes_of_one(6), helpers=lambda: pool, n_helpers=3)
+        kept(pool, n_threads=4).each(lambda rows: computed.append(int(rows[0])), passes_of_one(6))
         assert computed == [5, 4, 3, 2, 1, 0]
         done.set()
     with ThreadPoolExecutor(1) as pool:
-        # It is passed as soon as the helper and the one that asks wait at once.
-        with_help(lambda _: at_once.wait(timeout=20), passes_of_one(2), helpers=lambda: pool, n_helpers=3)
+        # It is passed as soon as the kept thread and the one that asks wait at once.
+        kept(pool, n_threads=4).each(lambda _: at_once.wait(timeout=20), passes_of_one(2))
 
 
-def test_what_a_helper_raises_reaches_whoever_asks():
+def test_what_a_kept_thread_raises_reaches_whoever_asks():
     def fail_at(rows):
         if rows[0] == failing:
             raise ValueError(f"pass {failing}")
@@ -270,16 +271,22 @@ def test_what_a_helper_raises_reaches_whoever_asks():
     with ThreadPoolExecutor(2) as pool:
         for failing in range(4):
             with pytest.raises(ValueError, match=f"pass {failing}"):
-                with_help(fail_at, passes_of_one(4), helpers=lambda: pool, n_helpers=2)
+                kept(pool, n_threads=3).each(fail_at, passes_of_one(4))
         failing = -1
-        with_help(fail_at, passes_of_one(4), helpers=lambda: pool, n_helpers=2)
+        kept(pool, n_threads=3).each(fail_at, passes_of_one(4))
 
 
 def test_a_pool_that_takes_nothing_more_is_done_without():
     pool, computed = ThreadPoolExecutor(1), []
     pool.shutdown()
-    with_help(lambda rows: computed.append(int(rows[0])), passes_of_one(3), helpers=lambda: pool, n_helpers=1)
+    kept(pool, n_threads=2).each(lambda rows: computed.append(int(rows[0])), passes_of_one(3))
     assert computed == [2, 1, 0]
+
+
+def kept(pool, *, n_threads):
+    threads = KeptThreads(n_threads)
+    threads._pool = SimpleNamespace(get=lambda: pool)
+    return threads
 
 
 def passes_of_one(n_texts):

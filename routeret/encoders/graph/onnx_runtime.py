@@ -3,20 +3,17 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.devices import cores
 from routeret.encoders.graph.adapter_matrices import AdapterMatrices, Layer, acting_in, scales
+from routeret.encoders.graph.kept_threads import KeptThreads
 from routeret.encoders.graph.names import OUTPUT, SCALE, named_matrices
-from routeret.encoders.graph.opened import Opened
-from routeret.encoders.passes import with_help
 from routeret.optional import require
 from routeret.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
     from onnxruntime import OrtValue
 
 _SLOW_FUSIONS = ("SkipLayerNormFusion",)
@@ -46,14 +43,12 @@ class OnnxRuntime:
             MissingExtraError: ONNX Runtime is not installed.
         """
         n_threads = threads or _few_threads()
-        self._n_helpers = n_threads - 1 if one_by_one else 0
+        self._threads = KeptThreads(n_threads if one_by_one else 1)
         self._tokens_per_pass = 0 if one_by_one else _TOKENS_PER_PASS
         self._session = _session(file, threads=1 if one_by_one else n_threads)
         self._matrices = AdapterMatrices(layers, _as_named_values)
         self._none = self._matrices.of(())
         self._bound = threading.local()
-        # Starting a thread takes about as long as a pass, so threads are kept.
-        self._pool: Opened[ThreadPoolExecutor] = Opened(self._started_pool, once_a_process=True)
 
     def tokens_per_pass(self, n_tokens: int) -> int:  # noqa: ARG002 - whatever there is
         """Rows times the longest of them, at most: what such a pass computes on stays in the caches of a core.
@@ -100,15 +95,7 @@ class OnnxRuntime:
             compute: one pass; several may run at once.
             passes: which texts each holds, the shortest first.
         """
-        with_help(compute, passes, helpers=self._helpers, n_helpers=self._n_helpers)
-
-    def _started_pool(self) -> "ThreadPoolExecutor":
-        from concurrent.futures import ThreadPoolExecutor
-
-        return ThreadPoolExecutor(self._n_helpers, thread_name_prefix="routeret-pass")
-
-    def _helpers(self) -> "ThreadPoolExecutor":
-        return cast("ThreadPoolExecutor", self._pool.get())
+        self._threads.each(compute, passes)
 
     def _bound_to(self, matrices: dict[str, "OrtValue"]) -> Any:  # noqa: ANN401 - onnxruntime has no types
         binding = self._session.io_binding()

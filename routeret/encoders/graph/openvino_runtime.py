@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from routeret.encoders.devices import cores
+from routeret.encoders.graph.kept_threads import KeptThreads
 from routeret.encoders.graph.names import SCALE, matrix_names
 from routeret.encoders.graph.text_passes import GraphFacts
-from routeret.encoders.passes import longest_first
 from routeret.optional import require
 from routeret.types import FloatArray, IntArray
 
@@ -39,6 +39,7 @@ class OpenvinoRuntime:
         self._padding = facts.padding
         self._max_tokens = max_tokens
         self._n_at_once = threads or cores()
+        self._threads = KeptThreads(self._n_at_once)
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if _computes_in_bfloat16(core) else "f32",
             "INFERENCE_NUM_THREADS": self._n_at_once,
@@ -78,7 +79,7 @@ class OpenvinoRuntime:
             compute: one pass; several run at once.
             passes: which texts each holds, the shortest first.
         """
-        longest_first(compute, passes, at_once=self._n_at_once)
+        self._threads.each(compute, passes)
 
     def _filled(self, name: str, array: IntArray) -> IntArray:
         n_tokens = array.shape[1]
