@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import numkong
 import numpy as np
 from numpy.typing import NDArray
 
@@ -61,14 +62,13 @@ class RowFormat:
 
     def unpacked(self, rows: PackedRows) -> FloatArray:
         """Rows as vectors, float32, shape (n, dim)."""
+        if self.storage == "fp16":
+            # NumPy converts half precision number by number, in ten times as long.
+            return np.asarray(numkong.astype(rows, "f32"))
         if self.storage != "int8":
             return rows.astype(np.float32)
         vectors: FloatArray = rows["codes"] * rows["scale"][:, None]
         return vectors
-
-    def numbers(self, rows: PackedRows) -> NDArray[np.floating[Any]]:
-        """Rows as vectors, shape (n, dim), in the least precision that holds the same numbers."""
-        return self.unpacked(rows) if self.storage == "int8" else rows
 
     def empty(self, n_rows: int) -> PackedRows:
         """Rows to be filled."""

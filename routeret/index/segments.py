@@ -254,7 +254,7 @@ class StoredVectors:
 
     def scores(self, rows: IntArray, query: FloatArray) -> FloatArray:
         """Exact scores of some rows for a query, shape (n,); rows must exist."""
-        return exact_scores(self._format.numbers(self.packed(rows)), query)
+        return exact_scores(self.take(rows), query)
 
     def packed(self, rows: IntArray) -> PackedRows:
         """The same rows as they are stored."""

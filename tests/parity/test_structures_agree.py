@@ -10,13 +10,15 @@ from stored_vectors import Stored
 
 from routeret.index import segments
 from routeret.index.row_format import RowFormat, Storage
+from routeret.index.structures import best as best_module
+from routeret.index.structures import coded_rows as coded_rows_module
 from routeret.index.structures import covered as covered_module
 from routeret.index.structures import exact as exact_module
 from routeret.index.structures.ann import build
 from routeret.index.structures.best import settle, top_k
-from routeret.index.structures.exact import StoredScan, product_candidates, search_memory
+from routeret.index.structures.coded_rows import CodedRows
+from routeret.index.structures.exact import StoredScan, product_candidates
 from routeret.index.structures.row_search import RowSearch
-from routeret.index.structures.rows import MemoryRows
 
 DIM = 16
 
@@ -70,8 +72,11 @@ def searches(large):
 @pytest.mark.parametrize("n_rows", [0, 1, 2, 50, 300])
 @pytest.mark.parametrize("n_queries", [0, 1, 2, 33])
 @pytest.mark.parametrize("k", [1, 2, 10, 1000])
-def test_exact_search_agrees_with_the_twin(n_rows, n_queries, k, monkeypatch):
-    monkeypatch.setattr(exact_module, "_SCORES_AT_ONCE", 4 * max(1, n_rows))
+@pytest.mark.parametrize("few_rows", [0, 256])
+def test_exact_search_agrees_with_the_twin(n_rows, n_queries, k, few_rows, monkeypatch):
+    monkeypatch.setattr(coded_rows_module, "_FEW_ROWS", few_rows)
+    for module in (coded_rows_module, exact_module):
+        monkeypatch.setattr(module, "_SCORES_AT_ONCE", 4 * max(1, n_rows))
     rng = np.random.default_rng(n_rows + n_queries + k)
     vectors = rng.normal(size=(n_rows, DIM)).astype(np.float16).astype(np.float32)
     if n_rows:
@@ -88,12 +93,12 @@ def test_exact_search_agrees_with_the_twin(n_rows, n_queries, k, monkeypatch):
             assert (result.rows.dtype, result.scores.dtype) == (np.int64, np.float32)
 
 
-@pytest.mark.parametrize("in_groups", [True, False])
+@pytest.mark.parametrize("is_bounded", [True, False])
 @pytest.mark.parametrize("n_queries", [1, 5])
 @pytest.mark.parametrize("k", [1, 7, 50, 100, 403])
-def test_the_best_products_are_those_that_sorting_gives(k, n_queries, in_groups, monkeypatch):
-    monkeypatch.setattr(exact_module, "_GROUPED_COLUMNS", 0 if in_groups else 404)
-    monkeypatch.setattr(exact_module, "_LEAST_GROUP", 1)
+def test_the_best_products_are_those_that_sorting_gives(k, n_queries, is_bounded, monkeypatch):
+    monkeypatch.setattr(exact_module, "_BOUNDED_COLUMNS", 0 if is_bounded else 404)
+    monkeypatch.setattr(best_module, "_LEAST_GROUP", 1)
     rng = np.random.default_rng(k)
     # Whole numbers, so that many products are equal.
     vectors, queries = (rng.integers(-2, 3, size=(n, DIM)).astype(np.float32) for n in (403, n_queries))
@@ -109,8 +114,7 @@ def test_exact_search_agrees_for_every_share_of_allowed_rows(large, share):
     vectors, queries = large
     allowed = np.random.default_rng(8).random(len(vectors)) < share
     allowed[77] = True
-    memory = MemoryRows.read(Stored(vectors).blocks(), n_rows=len(vectors), dim=DIM)
-    found = search_memory(memory, queries[:2], 10, allowed=allowed)
+    found = CodedRows.read(Stored(vectors)).search(queries[:2], 10, allowed=allowed)
     rows, scores = slow_twin(vectors, queries[:2], 10, allowed)
     np.testing.assert_array_equal(found.rows, rows)
     np.testing.assert_array_equal(found.scores, scores)

@@ -13,7 +13,6 @@ from routeret.index.structures.ann import Ann, build, damaged, open_ann
 from routeret.index.structures.choosing import EXACT_ROWS, factories
 from routeret.index.structures.faiss_structure import sample_size
 from routeret.index.structures.row_search import RowSearch
-from routeret.index.structures.rows import MemoryRows
 from routeret.index.structures.tuning import Probing, Settings, cheapest, document_probes
 
 DIM = 16
@@ -176,20 +175,6 @@ def test_an_extended_search_reads_new_rows_only(vectors, lists):
             assert later.read == [4000, 4001]
         assert after.search(-vectors[:2], 1).rows.tolist() == [[4000], [4001]]
         assert -1 < before.search(-vectors[:1], 1).rows[0, 0] < 4000
-
-
-def test_two_searches_may_grow_from_one():
-    first = MemoryRows.read([np.ones((2, 3), dtype=np.float32)], n_rows=2, dim=3)
-    twos, threes = (first.grown([np.full((1, 3), value, dtype=np.float32)], n_rows=3) for value in (2, 3))
-    more = twos.grown([np.full((1, 3), 9, dtype=np.float32)], n_rows=4)
-    other = twos.grown([np.full((1, 3), 8, dtype=np.float32)], n_rows=4)
-    assert first.vectors[:, 0].tolist() == [1, 1]
-    assert twos.vectors[:, 0].tolist() == [1, 1, 2]
-    assert threes.vectors[:, 0].tolist() == [1, 1, 3]
-    assert more.vectors[:, 0].tolist() == [1, 1, 2, 9]
-    assert other.vectors[:, 0].tolist() == [1, 1, 2, 8]
-    assert np.shares_memory(twos.vectors, more.vectors)
-    assert other.longest == pytest.approx(8 * 3**0.5)
 
 
 def test_a_grown_structure_covers_the_new_rows(vectors, lists):

@@ -1,6 +1,6 @@
 """The last steps that make every way of searching give the same answer."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +9,8 @@ from routeret.types import FloatArray, IntArray, TopK
 
 _SPARE = 16
 _ROUNDING = 1e-5
+_GROUPS_PER_HIT = 4
+_LEAST_GROUP = 16  # in smaller groups, finding the best of each costs more than it saves
 
 
 class Scored(Protocol):
@@ -54,6 +56,24 @@ def top_k(scores: FloatArray, k: int) -> TopK:
             kept = np.flatnonzero(line >= np.partition(line, n_columns - k)[n_columns - k])
         rows[number] = kept[np.argsort(-line[kept], kind="stable")][:k]
     return TopK(rows=rows, scores=np.take_along_axis(scores, rows, axis=1))
+
+
+def nearly_kth_best(scores: FloatArray, k: int) -> FloatArray:
+    """A bound that at least k scores of every line reach: the k-th best, or somewhat less where that is found sooner.
+
+    Args:
+        scores: float32, shape (n_lines, n_columns).
+        k: 1 to n_columns.
+    """
+    n_columns = scores.shape[1]
+    n_groups = _GROUPS_PER_HIT * k
+    size = n_columns // n_groups
+    if size >= _LEAST_GROUP:
+        # The k-th best of the groups' best scores is no better than the k-th best score. A group takes every
+        # n_groups-th column, so that the best of all groups are found side by side.
+        scores = scores[:, : n_groups * size].reshape(len(scores), size, n_groups).max(axis=1)
+    bounds: FloatArray = np.partition(scores, scores.shape[1] - k, axis=1)[:, scores.shape[1] - k]
+    return bounds
 
 
 def settle(scan: Scan, queries: FloatArray, k: int) -> TopK:
@@ -102,11 +122,11 @@ def best_of(scored: Scored, rows: IntArray, query: FloatArray, k: int) -> tuple[
     return kept[best], scores[best]
 
 
-def exact_scores(vectors: NDArray[np.floating[Any]], query: FloatArray) -> FloatArray:
+def exact_scores(vectors: FloatArray, query: FloatArray) -> FloatArray:
     """Inner products, summed in double precision and always in one order; shape (n,).
 
     Args:
-        vectors: shape (n, dim); half precision gives what the same numbers give in float32.
+        vectors: float32, shape (n, dim).
         query: float32, shape (dim,).
     """
     products: NDArray[np.float64] = np.vecdot(vectors, query.astype(np.float64))

@@ -1,52 +1,16 @@
-"""Exact search by matrix products: over vectors in memory, or over stored vectors read block by block."""
+"""Exact search by matrix products, over stored vectors that are read block by block."""
 
 from collections.abc import Iterator
 
 import numpy as np
 
-from routeret.index.structures.best import exact_scores, settle
-from routeret.index.structures.rows import MemoryRows, RowVectors, longest
-from routeret.types import BoolArray, FloatArray, IntArray, TopK
+from routeret.index.structures.best import nearly_kth_best
+from routeret.index.structures.rows import RowVectors, longest
+from routeret.types import FloatArray, IntArray
 
 _SCORES_AT_ONCE = 1 << 24  # 64 MiB of float32
-_GROUPS_PER_HIT = 4
-_LEAST_GROUP = 16  # in smaller groups, finding the best of each costs more than it saves
-_GROUPED_COLUMNS = 10_000  # fewer are looked at one by one as fast
+_BOUNDED_COLUMNS = 10_000  # of fewer, the best are found as fast without a bound
 _GATHERED_AT_ONCE = 16_384  # 25 MB of float32 at 384 dimensions
-_GATHERED_SHARE = 16  # copying a row costs about as much as multiplying several, and much more than the product of one
-
-
-class MemoryScan:
-    """Inner products with vectors in memory.
-
-    Attributes:
-        n_rows: how many rows may be found.
-        longest: the largest length of a row.
-    """
-
-    def __init__(self, memory: MemoryRows, allowed: BoolArray | None = None) -> None:
-        """Take the rows, and which of them may be found; shape (n,)."""
-        self._vectors = memory.vectors
-        self.longest = memory.longest
-        self.n_rows = len(memory.vectors) if allowed is None else int(np.count_nonzero(allowed))
-        self._rows: IntArray | None = None
-        self._hidden: FloatArray | None = None
-        if allowed is not None and self.n_rows < len(allowed):
-            if self.n_rows * _GATHERED_SHARE <= len(allowed):
-                self._rows = np.flatnonzero(allowed)
-                self._vectors = memory.vectors[self._rows]
-            else:
-                self._hidden = np.where(allowed, np.float32(0), np.float32(-np.inf))
-        self._memory = memory
-
-    def candidates(self, queries: FloatArray, width: int) -> tuple[IntArray, FloatArray]:
-        """The best rows of every query, in any order."""
-        columns, scores = product_candidates(self._vectors, queries, width, hidden=self._hidden)
-        return (columns if self._rows is None else self._rows[columns]), scores
-
-    def scores(self, rows: IntArray, query: FloatArray) -> FloatArray:
-        """Exact scores of some rows."""
-        return exact_scores(self._memory.vectors.take(rows, axis=0), query)
 
 
 class StoredScan:
@@ -94,29 +58,13 @@ class StoredScan:
             yield numbers, self._vectors.take(numbers)
 
 
-def search_memory(memory: MemoryRows, queries: FloatArray, k: int, *, allowed: BoolArray | None = None) -> TopK:
-    """The min(k, n_allowed) best rows of every query, best first; equal scores keep the lower row first.
-
-    Args:
-        memory: the rows.
-        queries: float32, shape (n_queries, dim).
-        k: at least 1.
-        allowed: shape (n_rows,); the rows that may be found, None for all.
-    """
-    return settle(MemoryScan(memory, allowed), queries, k)
-
-
-def product_candidates(
-    vectors: FloatArray, queries: FloatArray, k: int, *, hidden: FloatArray | None = None
-) -> tuple[IntArray, FloatArray]:
+def product_candidates(vectors: FloatArray, queries: FloatArray, k: int) -> tuple[IntArray, FloatArray]:
     """The k rows with the highest inner products of every query, in any order, by matrix products.
 
     Args:
         vectors: float32, shape (n_rows, dim).
         queries: float32, shape (n_queries, dim).
         k: 1 to n_rows.
-        hidden: float32, shape (n_rows,), added to every query's scores: 0, or minus infinity for what must not be
-            found; None hides nothing.
 
     Returns:
         Rows and inner products, shape (n_queries, k).
@@ -125,8 +73,6 @@ def product_candidates(
     parts = []
     for start in range(0, max(1, len(queries)), step):
         scores = _products(vectors, queries[start : start + step])
-        if hidden is not None:
-            scores += hidden
         columns = _best_columns(scores, k)
         parts.append((columns, scores[np.arange(len(scores))[:, None], columns]))
     if len(parts) == 1:
@@ -147,14 +93,9 @@ def _products(vectors: FloatArray, queries: FloatArray) -> FloatArray:
 def _best_columns(scores: FloatArray, k: int) -> IntArray:
     """The k columns with the highest scores of every line, in any order."""
     n_columns = scores.shape[1]
-    n_groups = _GROUPS_PER_HIT * k
-    size = n_columns // n_groups
-    if size < _LEAST_GROUP or n_columns < _GROUPED_COLUMNS:
+    if n_columns < _BOUNDED_COLUMNS:
         return np.argpartition(scores, n_columns - k, axis=1)[:, n_columns - k :]
-    # The k-th best of the groups' best scores is no better than the k-th best score, and it is found much faster.
-    # A group takes every n_groups-th column, so that the best of all groups are found side by side.
-    grouped = scores[:, : n_groups * size].reshape(len(scores), size, n_groups).max(axis=1)
-    bounds = np.partition(grouped, n_groups - k, axis=1)[:, n_groups - k]
+    bounds = nearly_kth_best(scores, k)
     columns = np.empty((len(scores), k), dtype=np.int64)
     for number, line in enumerate(scores):
         kept = np.flatnonzero(line >= bounds[number])

@@ -8,9 +8,9 @@ import numpy as np
 from routeret.errors import InputError
 from routeret.index.structures.ann import Ann
 from routeret.index.structures.choosing import EXACT, EXACT_ROWS
+from routeret.index.structures.coded_rows import CodedRows
 from routeret.index.structures.covered import CoveredRows
-from routeret.index.structures.exact import search_memory
-from routeret.index.structures.rows import MemoryRows, RowVectors
+from routeret.index.structures.rows import RowVectors
 from routeret.types import BoolArray, FloatArray, TopK
 
 _TAIL_ROWS = 25_000
@@ -33,8 +33,8 @@ class RowSearch:
     """Finds the best rows of a snapshot.
 
     It never changes, so any number of threads may search it; :meth:`extended` gives the one for a later snapshot.
-    Rows that the structure does not cover are held in memory as float32 and searched exactly, so they are found at
-    once; they are read at the first search.
+    Rows that the structure does not cover are held in memory as codes and searched exactly, so they are found at once;
+    they are read at the first search.
     """
 
     def __init__(self, vectors: RowVectors, ann: Ann | None = None, *, gpu: GpuSearch | None = None) -> None:
@@ -58,7 +58,7 @@ class RowSearch:
             self._covered = CoveredRows(ann.structure, ann.settings, vectors)
         self._n_covered = 0 if self._covered is None else self._covered.n_rows
         self._loading = threading.Lock()
-        self._memory: MemoryRows | None = None
+        self._coded: CodedRows | None = None
 
     @property
     def n_rows(self) -> int:
@@ -103,10 +103,9 @@ class RowSearch:
             raise InputError(f"there are {vectors.n_rows} rows, {self.n_rows} were there before; start a new search")
         later = RowSearch(vectors, self._ann, gpu=self._gpu)
         with self._loading:
-            known = self._memory
+            known = self._coded
         if known is not None:
-            blocks = vectors.blocks(self.n_rows, vectors.n_rows)
-            later._memory = known.grown(blocks, n_rows=vectors.n_rows - self._n_covered)
+            later._coded = known.grown(vectors)
         return later
 
     def search(self, queries: FloatArray, k: int, *, allowed: BoolArray | None = None) -> TopK:
@@ -130,28 +129,26 @@ class RowSearch:
             raise InputError(f"allowed has shape {allowed.shape}, expected ({self.n_rows},), one for each row")
         n_old = self._n_covered
         if self._covered is None:
-            return search_memory(self._loaded(), queries, k, allowed=allowed)
+            return self._loaded().search(queries, k, allowed=allowed)
         oldest = self._covered.search(queries, k, allowed=None if allowed is None else allowed[:n_old])
         if n_old == self.n_rows:
             return oldest
-        newest = search_memory(self._loaded(), queries, k, allowed=None if allowed is None else allowed[n_old:])
-        return _merged(oldest, newest, n_old, k)
+        newest = self._loaded().search(queries, k, allowed=None if allowed is None else allowed[n_old:])
+        return _merged(oldest, newest, k)
 
     def _outgrows(self, n_covered: int) -> bool:
         return self.n_rows - n_covered >= max(EXACT_ROWS, min(n_covered, _TAIL_ROWS), n_covered // _TAIL_SHARE)
 
-    def _loaded(self) -> MemoryRows:
+    def _loaded(self) -> CodedRows:
         with self._loading:
-            if self._memory is None:
-                first, end = self._n_covered, self.n_rows
-                blocks = self._vectors.blocks(first, end)
-                self._memory = MemoryRows.read(blocks, n_rows=end - first, dim=self._vectors.dim)
-            return self._memory
+            if self._coded is None:
+                self._coded = CodedRows.read(self._vectors, first=self._n_covered)
+            return self._coded
 
 
-def _merged(oldest: TopK, newest: TopK, first_new: int, k: int) -> TopK:
+def _merged(oldest: TopK, newest: TopK, k: int) -> TopK:
     """The best of both; equal scores keep the lower row, which is the older one."""
-    rows = np.hstack([oldest.rows, newest.rows + first_new])
+    rows = np.hstack([oldest.rows, newest.rows])
     scores = np.hstack([oldest.scores, newest.scores])
     order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return TopK(rows=np.take_along_axis(rows, order, axis=1), scores=np.take_along_axis(scores, order, axis=1))

@@ -1,0 +1,179 @@
+"""Rows in memory as 8-bit codes, searched exactly: the codes tell which rows cannot be among the best."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import repeat
+
+import numkong
+import numpy as np
+from numpy.typing import NDArray
+
+from routeret.index.structures.best import best_of, nearly_kth_best
+from routeret.index.structures.rows import RowVectors
+from routeret.types import BoolArray, FloatArray, IntArray, TopK
+
+_LARGEST = np.float32(127)
+_TINY = np.finfo(np.float32).tiny
+_ROUNDING = np.float32(1e-5)
+_SCORES_AT_ONCE = 1 << 22  # of every kind that is held, 16 MiB
+_FEW_ROWS = 256  # scored exactly one by one they cost less than finding out which of them need it
+_CODED_AT_ONCE = 256  # these stay in the caches of a core
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """Rows that were coded together.
+
+    Attributes:
+        packed: the codes, whole numbers from -127 to 127, as the product of bytes takes them.
+        steps: float32, shape (n,); what a code of one stands for in every row.
+        errors: float32, shape (n,); by so much a row's score may differ from that of its codes, for a query of length
+            one whose codes are exact.
+        longest: the largest length of a row or of what its codes stand for.
+    """
+
+    packed: numkong.PackedMatrix
+    steps: FloatArray
+    errors: FloatArray
+    longest: float
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(self.steps)
+
+    @classmethod
+    def of(cls, blocks: Iterable[FloatArray], n_rows: int, dim: int) -> "_Part":
+        """Code blocks of rows, float32, shapes (n, dim), together ``n_rows``."""
+        codes = np.empty((n_rows, dim), dtype=np.int8)
+        steps, errors = np.empty(n_rows, dtype=np.float32), np.empty(n_rows, dtype=np.float32)
+        longest, start = 0.0, 0
+        for some in (block[begin : begin + _CODED_AT_ONCE] for block in blocks for begin in _starts(block)):
+            rows = slice(start, start + len(some))
+            codes[rows], steps[rows], rest = _coded(some)
+            lengths, missed = _lengths(some), _lengths(rest)
+            errors[rows] = missed + _ROUNDING * lengths
+            longest = max(longest, float((lengths + missed).max()))
+            start += len(some)
+        return cls(numkong.dots_pack(codes), steps, errors, longest)
+
+
+class CodedRows:
+    """The last rows of a snapshot in memory, a byte a dimension; their best rows are found exactly.
+
+    A row's codes give its score up to an error that Cauchy's inequality bounds, so most rows are known not to be among
+    the best; the others are scored from the stored vectors. Growing gives a new object, which shares all but the last
+    few rows with the old one; whoever holds that sees no change.
+    """
+
+    def __init__(self, vectors: RowVectors, first: int, parts: tuple[_Part, ...] = ()) -> None:
+        """Take stored vectors, the first row that is coded, and the codes; :meth:`read` and :meth:`grown` make them."""
+        self._vectors = vectors
+        self._first = first
+        self._parts = parts
+        self._longest = max((part.longest for part in parts), default=0.0)
+        self._errors = np.concatenate([part.errors for part in parts]) if parts else np.empty(0, dtype=np.float32)
+
+    @classmethod
+    def read(cls, vectors: RowVectors, *, first: int = 0) -> "CodedRows":
+        """Code the rows from ``first`` to the last one."""
+        return cls(vectors, first).grown(vectors)
+
+    def __len__(self) -> int:
+        """How many rows."""
+        return len(self._errors)
+
+    def grown(self, vectors: RowVectors) -> "CodedRows":
+        """These rows and those that came behind them in a later snapshot of the same rows.
+
+        New rows are coded together with the parts before them that hold no more, so that there are only as many parts
+        as the number of rows has binary digits, and a row is coded again no oftener.
+        """
+        parts = list(self._parts)
+        n_new = vectors.n_rows - self._first - len(self)
+        if n_new == 0:
+            return CodedRows(vectors, self._first, self._parts)
+        while parts and len(parts[-1]) <= n_new:
+            n_new += len(parts.pop())
+        parts.append(_Part.of(vectors.blocks(vectors.n_rows - n_new, vectors.n_rows), n_new, vectors.dim))
+        return CodedRows(vectors, self._first, tuple(parts))
+
+    def search(self, queries: FloatArray, k: int, *, allowed: BoolArray | None = None) -> TopK:
+        """The min(k, n_allowed) best rows of every query, best first; equal scores keep the lower row first.
+
+        Args:
+            queries: float32, shape (n_queries, dim), finite.
+            k: at least 1.
+            allowed: shape (len(self),); the rows that may be found, None for all.
+
+        Returns:
+            Numbers of the stored rows, and their exact scores.
+        """
+        n_allowed = len(self) if allowed is None else int(np.count_nonzero(allowed))
+        k = min(k, n_allowed)
+        rows = np.empty((len(queries), k), dtype=np.int64)
+        scores = np.empty((len(queries), k), dtype=np.float32)
+        if n_allowed <= max(k, _FEW_ROWS):
+            few = np.arange(len(self)) if allowed is None else np.flatnonzero(allowed)
+            likely: Iterable[IntArray] = repeat(few, len(queries))
+        else:
+            likely = self._likely(queries, k, allowed)
+        for number, (query, places) in enumerate(zip(queries, likely, strict=True)):
+            rows[number], scores[number] = best_of(self._vectors, places + self._first, query, k)
+        return TopK(rows, scores)
+
+    def _likely(self, queries: FloatArray, k: int, allowed: BoolArray | None) -> Iterator[IntArray]:
+        """The places of all rows that may be among the k best, for one query after the other, ascending.
+
+        At least k rows score no less than the k-th best of what the rows score at the least. What scores less at the
+        most is not among the best.
+        """
+        hidden = None if allowed is None else np.where(allowed, np.float32(0), np.float32(-np.inf))
+        step = max(1, _SCORES_AT_ONCE // len(self))
+        for start in range(0, len(queries), step):
+            some = queries[start : start + step]
+            scores, missed = self._scores(some)
+            if hidden is not None:
+                scores += hidden
+            errors = _lengths(some)[:, None] * self._errors
+            bounds = nearly_kth_best(scores - errors, k) - 2 * missed
+            scores += errors
+            yield from (np.flatnonzero(line >= bound) for line, bound in zip(scores, bounds, strict=True))
+
+    def _scores(self, queries: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """What the codes of queries and rows score, shape (n_queries, n_rows), and what the queries' codes miss of it.
+
+        A query is coded twice, the second time what the first codes leave of it, so that they miss next to nothing.
+        """
+        n_queries = len(queries)
+        coarse, coarse_steps, rest = _coded(queries)
+        fine, fine_steps, rest = _coded(rest)
+        codes = np.concatenate([coarse, fine])
+        scores = np.empty((n_queries, len(self)), dtype=np.float32)
+        end = 0
+        for part in self._parts:
+            start, end = end, end + len(part)
+            products: NDArray[np.int32] = np.asarray(numkong.dots_packed(codes, part.packed))
+            found = scores[:, start:end]
+            np.multiply(products[n_queries:], fine_steps[:, None], out=found, dtype=np.float32)
+            found += np.multiply(products[:n_queries], coarse_steps[:, None], dtype=np.float32)
+            found *= part.steps
+        return scores, _lengths(rest) * np.float32(self._longest)
+
+
+def _coded(vectors: FloatArray) -> tuple[NDArray[np.int8], FloatArray, FloatArray]:
+    """Vectors as whole numbers of steps, each with a step of its own; codes, steps, and what the codes leave."""
+    steps: FloatArray = np.maximum(np.abs(vectors).max(axis=1, initial=0.0) / _LARGEST, _TINY)
+    whole = np.rint(vectors / steps[:, None])
+    rest: FloatArray = vectors - whole * steps[:, None]
+    return whole.astype(np.int8), steps, rest
+
+
+def _lengths(vectors: FloatArray) -> FloatArray:
+    """The length of every vector, shape (n,); squares of numbers far from one are no numbers in single precision."""
+    lengths: FloatArray = np.sqrt(np.vecdot(vectors, vectors, dtype=np.float64)).astype(np.float32)
+    return lengths
+
+
+def _starts(block: FloatArray) -> range:
+    """Where the parts of a block begin that are coded at once."""
+    return range(0, len(block), _CODED_AT_ONCE)
