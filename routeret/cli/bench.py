@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from routeret.cli import options, output
-from routeret.cli.command import Command
+from routeret.cli.command import Command, Group
 
 
 def _sizes(_: click.Context, option: click.Parameter, text: str) -> list[int]:
@@ -67,7 +67,7 @@ _peak = click.option(
 )
 
 
-@click.group("bench")
+@click.group("bench", cls=Group)
 def command() -> None:
     """Measure the index and its queries on this machine, beside others."""
 

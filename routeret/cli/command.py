@@ -1,9 +1,11 @@
-"""What every command is: one with examples in its help, whose repeatable options take several values at once."""
+"""What every command is, with examples and repeatable options that take several values, and every group of commands."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+
+_WHOLE_SENTENCE = 1_000
 
 
 class Command(click.Command):
@@ -49,3 +51,13 @@ class Command(click.Command):
                 spread.append(current)
             spread.append(argument)
         return super().parse_args(ctx, spread)
+
+
+class Group(click.Group):
+    """Commands under one name, whose help tells of each what the whole first sentence of its own help tells."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        texts = [self.commands[name].get_short_help_str(limit=_WHOLE_SENTENCE) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(list(zip(self.list_commands(ctx), texts, strict=True)))

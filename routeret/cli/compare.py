@@ -21,7 +21,13 @@ _WIDTH = 100
 @click.argument("run", type=options.folder)
 @click.option("--data", type=options.folder, required=True, metavar="FOLDER", help="The BEIR folder with the answers.")
 @click.option("--split", default="test", show_default=True, help="Which queries.")
-@click.option("--by", default="ndcg@10", show_default=True, metavar="NAME", help="Or map, mrr@10, rp@10 or recall@100.")
+@click.option(
+    "--by",
+    default="ndcg@10",
+    show_default=True,
+    metavar="NAME",
+    help="The measure: ndcg@10, map, mrr@10, rp@10 or recall@100.",
+)
 @options.seed
 @options.as_json
 def command(baseline: Path, run: Path, data: Path, split: str, by: str, seed: int, as_json: bool) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from routeret.cli import options, output
-from routeret.cli.command import Command
+from routeret.cli.command import Command, Group
 
 if TYPE_CHECKING:
     from routeret.retriever.expert_fits import ExpertFit
@@ -19,7 +19,7 @@ _TOKEN_STORAGE_BY_TARGETS: Mapping[str, Literal["fp16", "int8"] | None] = {
 }
 
 
-@click.group("experts")
+@click.group("experts", cls=Group)
 def command() -> None:
     """List, add and remove the experts of an index.
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from routeret.cli import options, output
-from routeret.cli.command import Command
+from routeret.cli.command import Command, Group
 
 
 def _ids_in(path: Path) -> list[str]:
@@ -15,7 +15,7 @@ def _ids_in(path: Path) -> list[str]:
     return read_ids(path)
 
 
-@click.group("mine")
+@click.group("mine", cls=Group)
 def command() -> None:
     """Mine training data from links.
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import click
 
 from routeret.cli import options, output
-from routeret.cli.command import Command
+from routeret.cli.command import Command, Group
 
 
-@click.group("pack")
+@click.group("pack", cls=Group)
 def command() -> None:
     """List, show and build packs of experts.
 

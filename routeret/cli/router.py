@@ -5,10 +5,10 @@ from pathlib import Path
 import click
 
 from routeret.cli import options, output
-from routeret.cli.command import Command
+from routeret.cli.command import Command, Group
 
 
-@click.group("router")
+@click.group("router", cls=Group)
 def command() -> None:
     """Look at the router of an index or of a pack."""
 

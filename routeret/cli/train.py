@@ -6,11 +6,11 @@ from typing import Literal
 import click
 
 from routeret.cli import options, output
-from routeret.cli.command import Command
+from routeret.cli.command import Command, Group
 from routeret.cli.train_tower import moe, tower
 
 
-@click.group("train")
+@click.group("train", cls=Group)
 def command() -> None:
     """Train experts."""
 

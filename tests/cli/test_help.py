@@ -82,6 +82,13 @@ def test_the_list_says_what_the_command_says(name):
     assert main.short_help_by_command[name] == COMMANDS[name,].help.partition("\n")[0]
 
 
+@pytest.mark.parametrize("name", ["bench", "experts", "mine", "pack", "router", "train"])
+def test_a_list_of_commands_cuts_no_sentence(name):
+    told = CliRunner().invoke(main, [name, "--help"]).output.split("Commands:")[1]
+    assert "..." not in told
+    assert told.rstrip().endswith(".")
+
+
 def test_examples_parse():
     for command in COMMANDS.values():
         for example in getattr(command, "examples", ()):
