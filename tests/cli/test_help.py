@@ -182,11 +182,13 @@ def test_help_of_a_command_loads_no_model_library(name):
     assert not [one for one in loaded if one.partition(".")[0] in heavy]
 
 
-def test_help_is_quick():
-    command = [sys.executable, "-m", "routeret", "--help"]
-    seconds = []
-    for _ in range(5):
+def test_help_takes_hardly_longer_than_importing_click():
+    def seconds(*arguments):
         start = time.perf_counter()
-        subprocess.run(command, capture_output=True, check=True, env=dict(os.environ))
-        seconds.append(time.perf_counter() - start)
-    assert min(seconds) < 0.3
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True, env=dict(os.environ))
+        return time.perf_counter() - start
+
+    # In turns, since the machine may be busy.
+    turns = [(seconds("-m", "routeret", "--help"), seconds("-c", "import click")) for _ in range(8)]
+    ours, clicks = (min(side) for side in zip(*turns, strict=True))
+    assert ours < 2 * clicks
