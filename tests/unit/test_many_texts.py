@@ -293,6 +293,21 @@ def passes_of_one(n_texts):
     return iter(np.arange(n_texts)[:, None])
 
 
+def test_threads_that_first_meet_an_array_at_once_do_not_wait_for_ever(graphs, e5_model):
+    pytest.importorskip("openvino")
+    code = (
+        "import sys; from routeret.encoders import OnnxEncoder; from routeret.types import Document\n"
+        "sys.setswitchinterval(1e-6)\n"
+        f"encoder = OnnxEncoder({str(e5_model)!r}, runtime='openvino', threads=4)\n"
+        "print(encoder.encode_documents([Document('a', 'bank')]).vectors.shape)"
+    )
+    environment = {"ROUTERET_GRAPHS": str(graphs)}
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120, env=environment
+    )
+    assert found.stdout == "(1, 32)\n"
+
+
 def test_documents_need_no_torch(graphs, e5_model):
     pytest.importorskip("openvino")
     code = (

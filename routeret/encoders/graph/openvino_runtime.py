@@ -36,6 +36,8 @@ class OpenvinoRuntime:
         """
         openvino: Any = require("openvino", extra="openvino")
         core: Any = openvino.Core()
+        # OpenVINO looks NumPy up when it first meets an array; two threads that do so at once wait for ever.
+        openvino.Tensor(np.zeros(1, dtype=np.float32))
         self._padding = facts.padding
         self._max_tokens = max_tokens
         self._n_at_once = threads or cores()
