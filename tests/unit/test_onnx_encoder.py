@@ -147,6 +147,19 @@ def test_rows_of_different_adapters_and_of_the_base_go_through_one_call(encoder,
     np.testing.assert_allclose(ours, expected, atol=5e-6)
 
 
+def test_in_8_bits_rows_of_different_adapters_are_what_they_are_alone(graphs, e5_model, twin, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
+    encoder = OnnxEncoder(e5_model, query_precision="int8", kept_queries=0)
+    law, tax = adapter(twin), adapter(twin, rank=3, alpha=1.5, seed=1, first=4)
+    chosen = [None, law, tax, law, None, tax, tax]
+    together = encoder.query_graph.vectors(TEXTS, adapters=chosen)
+    for row, one in enumerate(chosen):
+        by_pytorch = twin if one is None else AdaptedQueries(twin, one)
+        assert cosines(together[[row]], by_pytorch.encode_queries([TEXTS[row]])).item() > 0.999
+        alone = encoder.query_graph.vectors([TEXTS[row]], adapters=[one])
+        np.testing.assert_array_equal(alone[0], together[row])
+
+
 def test_an_adapter_of_another_base_is_refused(encoder, twin):
     law = adapter(twin)
     weights = {name.replace("encoder.layer.0", "encoder.layer.9"): matrix for name, matrix in law.weights.items()}
@@ -290,14 +303,16 @@ def test_prompts_and_limits_share_a_graph_and_weights_do_not(e5_model, own_model
     assert graph_key(ours.space) != graph_key(TorchEncoder(own_model).space)
 
 
-@pytest.mark.parametrize("file", ["tokenizer.json", "float32.onnx"])
-def test_a_damaged_graph_is_named(graphs, e5_model, tmp_path, monkeypatch, file):
+@pytest.mark.parametrize(
+    ("precision", "file"), [("float32", "tokenizer.json"), ("float32", "float32.onnx"), ("int8", "int8.safetensors")]
+)
+def test_a_damaged_graph_is_named(graphs, e5_model, tmp_path, monkeypatch, precision, file):
     shutil.copytree(graphs, tmp_path / "graphs")
     (manifest,) = (tmp_path / "graphs").glob("*/manifest.json")
     (manifest.parent / file).write_text("{", encoding="utf-8")
     monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "graphs"))
     with pytest.raises(ArtifactError, match="is damaged.*remove the folder"):
-        OnnxEncoder(e5_model, query_precision="float32").encode_queries(["bank"])
+        OnnxEncoder(e5_model, query_precision=precision).encode_queries(["bank"])
 
 
 def test_a_query_needs_no_torch(graphs, e5_model):
@@ -367,9 +382,11 @@ def test_every_architecture_writes_what_pytorch_writes(kind, e5_model, tmp_path,
     assert encoder.prepare()
     np.testing.assert_allclose(encoder.encode_queries(TEXTS), twin.encode_queries(TEXTS), atol=5e-6)
     law = adapter(twin)
-    np.testing.assert_allclose(
-        AdaptedQueries(encoder, law).encode_queries(TEXTS), AdaptedQueries(twin, law).encode_queries(TEXTS), atol=2e-5
-    )
+    exact = AdaptedQueries(twin, law).encode_queries(TEXTS)
+    np.testing.assert_allclose(AdaptedQueries(encoder, law).encode_queries(TEXTS), exact, atol=2e-5)
+    rounded = OnnxEncoder(model, query_precision="int8")
+    assert cosines(rounded.encode_queries(TEXTS), twin.encode_queries(TEXTS)).min() > 0.999
+    assert cosines(AdaptedQueries(rounded, law).encode_queries(TEXTS), exact).min() > 0.99
 
 
 def test_lengths_and_a_projection_are_kept(tiny_models, tmp_path, monkeypatch):

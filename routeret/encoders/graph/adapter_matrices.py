@@ -20,16 +20,24 @@ T = TypeVar("T")
 class AdapterMatrices(Generic[T]):
     """A and B of every layer for some adapters, as a runtime takes them; kept for adapters that act alone."""
 
-    def __init__(self, layers: Sequence[Layer], convert: Callable[[list[FloatArray], list[FloatArray]], T]) -> None:
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        convert: Callable[[list[FloatArray], list[FloatArray]], T],
+        *,
+        scaled: bool = False,
+    ) -> None:
         """Keep nothing yet.
 
         Args:
             layers: of the base.
             convert: makes of A, shape (n_inputs, n_ranks) a layer, and B, shape (n_ranks, n_outputs), what the
                 runtime takes.
+            scaled: the scale, alpha / rank, is in B.
         """
         self._layers = list(layers)
         self._convert = convert
+        self._scaled = scaled
         self._kept: WeakKeyDictionary[Adapter, T] = WeakKeyDictionary()
         self._keeping = threading.Lock()
 
@@ -54,10 +62,17 @@ class AdapterMatrices(Generic[T]):
             self._require_fit(adapter)
         down, up = [], []
         for name, n_in, n_out in self._layers:
-            pairs = [_pair(adapter, name, n_in, n_out) for adapter in acting]
+            pairs = [self._pair(adapter, name, n_in, n_out) for adapter in acting]
             down.append(np.concatenate([np.zeros((n_in, 0), np.float32), *(a for a, _ in pairs)], axis=1))
             up.append(np.concatenate([np.zeros((0, n_out), np.float32), *(b for _, b in pairs)], axis=0))
         return self._convert(down, up)
+
+    def _pair(self, adapter: Adapter, name: str, n_in: int, n_out: int) -> tuple[FloatArray, FloatArray]:
+        """A and B of an adapter in one layer; 0 where it does not change it."""
+        if name not in adapter.targets:
+            return np.zeros((n_in, adapter.rank), np.float32), np.zeros((adapter.rank, n_out), np.float32)
+        a, b = (adapter.weights[f"{name}.lora_{letter}.weight"].T.astype(np.float32) for letter in "AB")
+        return a, b * np.float32(adapter.alpha / adapter.rank if self._scaled else 1)
 
     def _require_fit(self, adapter: Adapter) -> None:
         size_by_layer = {name: (n_in, n_out) for name, n_in, n_out in self._layers}
@@ -88,11 +103,3 @@ def scales(adapters: Sequence[Adapter | None], acting: tuple[Adapter, ...]) -> F
 def acting_in(adapters: Sequence[Adapter | None]) -> tuple[Adapter, ...]:
     """The adapters of some rows, each once."""
     return tuple(dict.fromkeys(one for one in adapters if one is not None))
-
-
-def _pair(adapter: Adapter, name: str, n_in: int, n_out: int) -> tuple[FloatArray, FloatArray]:
-    """A and B of an adapter in one layer; 0 where it does not change it."""
-    if name not in adapter.targets:
-        return np.zeros((n_in, adapter.rank), np.float32), np.zeros((adapter.rank, n_out), np.float32)
-    a, b = (adapter.weights[f"{name}.lora_{letter}.weight"].T.astype(np.float32) for letter in "AB")
-    return a, b

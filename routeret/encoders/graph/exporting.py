@@ -132,7 +132,7 @@ def _quantise(encoder: TorchEncoder, folder: Path, fields: dict[str, Any]) -> No
     except Exception as error:
         # The quantiser and ONNX Runtime raise anything, on a full disk and where there is no such operation.
         _logger.warning("queries are run in float32; the graph of %s has no 8-bit twin: %s", encoder.folder, error)
-        for file in folder.glob("int8.onnx*"):
+        for file in folder.glob("int8.*"):
             file.unlink()
 
 

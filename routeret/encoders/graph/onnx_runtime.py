@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.devices import cores
 from routeret.encoders.graph.adapter_matrices import AdapterMatrices, Layer, acting_in, scales
+from routeret.encoders.graph.joint_layers import JointLayer, joint_matrices
 from routeret.encoders.graph.kept_threads import KeptThreads
 from routeret.encoders.graph.names import OUTPUT, SCALE, named_matrices
 from routeret.optional import require
@@ -27,7 +28,12 @@ class OnnxRuntime:
     """A session on the processor; see :class:`~routeret.encoders.graph.runtime.AdaptableRuntime`."""
 
     def __init__(
-        self, file: Path, layers: Sequence[Layer], *, threads: int | None = None, one_by_one: bool = False
+        self,
+        file: Path,
+        layers: Sequence[Layer],
+        *,
+        threads: int | None = None,
+        joint: Sequence[JointLayer] | None = None,
     ) -> None:
         """Open the graph.
 
@@ -35,18 +41,19 @@ class OnnxRuntime:
             file: a graph, with its weights beside it.
             layers: that its adapters may change.
             threads: that one call may use; None takes as many as there are cores, up to 4.
-            one_by_one: every row is a pass of its own, on one core, at most as many at once for a caller as there are
-                threads; so a graph that has one scale for all that a layer meets writes the same vector whatever else
-                is asked.
+            joint: the joint layers of a graph in 8-bit numbers, where every row is a pass of its own, on one core, at
+                most as many at once for a caller as there are threads; so such a graph, which has one scale for all
+                that a layer meets, writes the same vector whatever else is asked.
 
         Raises:
             MissingExtraError: ONNX Runtime is not installed.
         """
         n_threads = threads or _few_threads()
-        self._threads = KeptThreads(n_threads if one_by_one else 1)
-        self._tokens_per_pass = 0 if one_by_one else _TOKENS_PER_PASS
-        self._session = _session(file, threads=1 if one_by_one else n_threads)
-        self._matrices = AdapterMatrices(layers, _as_named_values)
+        self._joint = joint
+        self._threads = KeptThreads(1 if joint is None else n_threads)
+        self._tokens_per_pass = _TOKENS_PER_PASS if joint is None else 0
+        self._session = _session(file, threads=n_threads if joint is None else 1)
+        self._matrices = AdapterMatrices(layers, self._as_named_values, scaled=joint is not None)
         self._none = self._matrices.of(())
         self._bound = threading.local()
 
@@ -79,7 +86,9 @@ class OnnxRuntime:
         """
         acting = acting_in(adapters)
         # What is bound must live until the pass has been run.
-        given = {**inputs, SCALE: scales(adapters, acting)}
+        given: dict[str, Any] = dict(inputs)
+        if self._joint is None:
+            given[SCALE] = scales(adapters, acting)
         binding = self._bound_to(self._matrices.of(acting)) if acting else self._bound_to_none()
         for name, array in given.items():
             binding.bind_cpu_input(name, array)
@@ -96,6 +105,12 @@ class OnnxRuntime:
             passes: which texts each holds, the shortest first.
         """
         self._threads.each(compute, passes)
+
+    def _as_named_values(self, down: list[FloatArray], up: list[FloatArray]) -> dict[str, "OrtValue"]:
+        from onnxruntime import OrtValue
+
+        a, b = (down, up) if self._joint is None else joint_matrices(down, up, self._joint)
+        return {name: OrtValue.ortvalue_from_numpy(array) for name, array in named_matrices(a, b).items()}
 
     def _bound_to(self, matrices: dict[str, "OrtValue"]) -> Any:  # noqa: ANN401 - onnxruntime has no types
         binding = self._session.io_binding()
@@ -114,12 +129,6 @@ class OnnxRuntime:
 def _few_threads() -> int:
     """As many as this process may use cores, up to 4: a query is too small for more."""
     return min(_MOST_THREADS, cores())
-
-
-def _as_named_values(down: list[FloatArray], up: list[FloatArray]) -> dict[str, "OrtValue"]:
-    from onnxruntime import OrtValue
-
-    return {name: OrtValue.ortvalue_from_numpy(array) for name, array in named_matrices(down, up).items()}
 
 
 def _session(file: Path, *, threads: int) -> Any:  # noqa: ANN401 - onnxruntime has no types

@@ -9,19 +9,31 @@ These channels are left out of the bytes and added in float32, W x = W_rest x_re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from routeret.encoders.graph.joint_layers import write_joint_layers
+from routeret.encoders.graph.one_text import drop_unread, leave_out_mask, leave_out_texts
 from routeret.encoders.graph.onnx_runtime import session_of
-from routeret.encoders.graph.setting_apart import layers_of, set_apart
+from routeret.encoders.graph.setting_apart import join_layers, layers_of
+from routeret.encoders.graph.store import joint_file
 from routeret.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 _STRONG = 2.5
 """A channel is strong if its largest magnitude is above so many times that of the median channel."""
 
 _MOST_STRONG = 8
 """Channels of one layer; more gain next to nothing."""
+
+_MOST_STEPS = 127
+"""The largest magnitude of a byte, on both sides of 0."""
+
+_DOMAIN = "com.microsoft"
+"""Of what ONNX Runtime computes beside the standard."""
 
 _LEAST_APART = 1024
 """Numbers of so many bytes lie in the file that is mapped."""
@@ -36,26 +48,52 @@ def quantise(source: Path, target: Path, probes: Iterable[Mapping[str, Any]]) ->
         probes: inputs of the graph, by name, on which strong channels are found.
     """
     import onnx
-    from onnxruntime.quantization import QuantType, quantize_dynamic
 
     strengths: dict[str, FloatArray] = {}
     for met in met_by_layers(source, probes):
         for value, rows in met.items():
             strengths[value] = np.maximum(strengths.get(value, 0), np.abs(rows).max(axis=0))
     model = onnx.load(str(source))
-    layers = [node.name for node in layers_of(model.graph)]
-    set_apart(model.graph, {value: strong_channels(strength) for value, strength in strengths.items()})
+    leave_out_mask(model.graph)
+    leave_out_texts(model.graph)
+    joint = join_layers(model.graph, {value: strong_channels(strength) for value, strength in strengths.items()})
+    in_bytes(model)
+    drop_unread(model.graph)
+    write_joint_layers(joint_file(target), joint)
     with tempfile.TemporaryDirectory(prefix="quantising-", dir=target.parent) as folder:
         unfused = Path(folder, target.name)
-        quantize_dynamic(
-            model,
-            unfused,
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            nodes_to_quantize=layers,
-            use_external_data_format=True,
-        )
+        onnx.save(model, str(unfused), save_as_external_data=True, location=f"{target.name}.data")
         _fuse(unfused, target)
+
+
+def in_bytes(model: "ModelProto") -> None:
+    """Let every linear layer multiply bytes.
+
+    Args:
+        model: is changed; a bias is added to every product, and nothing else reads it.
+    """
+    from onnx import helper, numpy_helper
+
+    graph = model.graph
+    numbers = {one.name: one for one in graph.initializer}
+    readers = {name: node for node in graph.node for name in node.input}
+    for product in list(layers_of(graph)):
+        value, name = product.input
+        matrix = numpy_helper.to_array(numbers[name])
+        strongest = np.abs(matrix).max(axis=0)
+        step = np.where(strongest == 0, 1, strongest / _MOST_STEPS).astype(np.float32)
+        new = (
+            numpy_helper.from_array(np.rint(matrix / step).astype(np.int8), f"{name} bytes"),
+            numpy_helper.from_array(step, f"{name} step"),
+        )
+        graph.initializer.extend(new)
+        biased = readers[product.output[0]]
+        bias = next(one for one in biased.input if one != product.output[0])
+        biased.op_type, biased.domain = "DynamicQuantizeMatMul", _DOMAIN
+        # Without zero points there is none to allow for.
+        biased.input[:] = [value, *(one.name for one in new), "", bias]
+        graph.node.remove(product)
+    model.opset_import.append(helper.make_opsetid(_DOMAIN, 1))
 
 
 def strong_channels(strength: FloatArray) -> IntArray:

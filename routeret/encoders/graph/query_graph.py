@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 from routeret.artifact import read_manifest
 from routeret.encoders.adapter import Adapter
+from routeret.encoders.graph.joint_layers import read_joint_layers
 from routeret.encoders.graph.onnx_runtime import OnnxRuntime
 from routeret.encoders.graph.runtime import AdaptableRuntime, Runtime
-from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file
+from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file, joint_file
 from routeret.encoders.graph.text_passes import GraphFacts, adapted_vectors_of, vectors_of
 from routeret.encoders.graph.tokens import Tokens
 from routeret.encoders.kept_vectors import KeptVectors
@@ -116,7 +117,8 @@ class QueryGraph:
         """The graph of a folder whose manifest is known; :meth:`open` is the way in."""
         facts = GraphFacts.of(manifest)
         file = graph_file(folder, precision)
-        runtime = OnnxRuntime(file, facts.layers, threads=threads, one_by_one=precision == "int8")
+        joint = read_joint_layers(joint_file(file)) if precision == "int8" else None
+        runtime = OnnxRuntime(file, facts.layers, threads=threads, joint=joint)
         tokens = Tokens((folder / TOKENIZER).read_text(encoding="utf-8"), max_tokens=max_tokens, prompt=prompt)
         return cls(runtime, tokens, facts, kept_queries=kept_queries, for_many=for_many)
 

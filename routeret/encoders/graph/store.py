@@ -7,7 +7,7 @@ from pathlib import Path
 
 from routeret.space import Space
 
-FORMAT = 2
+FORMAT = 3
 KIND = "query graph"
 TOKENIZER = "tokenizer.json"
 VARIABLE = "ROUTERET_GRAPHS"
@@ -49,3 +49,8 @@ def graph_key(space: Space) -> str:
 def graph_file(folder: Path, precision: str) -> Path:
     """The file of a graph's arithmetic."""
     return folder / f"{precision}.onnx"
+
+
+def joint_file(graph: Path) -> Path:
+    """The file that tells the joint layers of a graph in 8-bit numbers, beside it."""
+    return graph.with_suffix(".safetensors")
