@@ -223,6 +223,16 @@ def test_a_graph_is_exported_once(graphs, e5_model, monkeypatch):
     assert manifest_of(graphs) == before
 
 
+def test_a_graph_does_not_depend_on_the_settings_of_who_exports_it(graphs, e5_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path))
+    assert OnnxEncoder(e5_model, max_tokens=3, query_prompt="other: ").prepare()
+    here, there = (
+        {name: one["least_cosine"] for name, one in manifest_of(folder)["measured"].items()}
+        for folder in (tmp_path, graphs)
+    )
+    assert here == there
+
+
 def test_without_a_graph_pytorch_runs_queries(e5_model, twin, tmp_path, monkeypatch):
     monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "none"))
     encoder = OnnxEncoder(e5_model)

@@ -185,11 +185,13 @@ class OnnxEncoder(TorchEncoder):
         """Export the graph; gives whether there is one, which is not where the model has parts that it cannot hold."""
         from routeret.encoders.graph.exporting import export_query_graph, is_exportable
 
-        model = self.fresh_model()
-        if not is_exportable(self, model):
+        # Encoders with other prompts and limits share the graph, so it is made and measured without those of this one.
+        plain = TorchEncoder(self.folder, device="cpu")
+        model = plain.fresh_model()
+        if not is_exportable(plain, model):
             return False
         try:
-            export_query_graph(self, model, folder)
+            export_query_graph(plain, model, folder)
         except RouteretError:
             raise
         except Exception as error:
