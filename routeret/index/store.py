@@ -4,11 +4,13 @@ import json
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from routeret.chunking import WholeText
 from routeret.errors import ArtifactError, InputError
 from routeret.index.fields import AT_ONCE
 from routeret.index.row_format import RowFormat, require_storage
@@ -190,19 +192,22 @@ class Store:
         """Document by number."""
         rows = self._select_in("SELECT number, id, title, text, metadata FROM documents WHERE number IN", numbers)
         return {
-            number: Document(id=document_id, title=title, text=text, metadata=json.loads(metadata))
+            number: Document(id=document_id, title=title, text=text, metadata=_metadata(metadata))
             for number, document_id, title, text, metadata in rows
         }
 
     def located(self, rows: Sequence[int]) -> dict[int, tuple[Document, tuple[int, int]]]:
         """The document that a span is of, and start and end of the span in characters of its text, by row."""
+        if self._keeps_documents_whole:
+            # A document has the number of its only row.
+            return {row: (document, (0, len(document.text))) for row, document in self.documents(rows).items()}
         columns = "row, start, end, number, id, title, text, metadata"
         query = f"SELECT {columns} FROM spans JOIN documents ON number = document WHERE row IN"
         documents: dict[int, Document] = {}
         found = {}
         for row, start, end, number, document_id, title, text, metadata in self._select_in(query, rows):
             if number not in documents:
-                documents[number] = Document(id=document_id, title=title, text=text, metadata=json.loads(metadata))
+                documents[number] = Document(id=document_id, title=title, text=text, metadata=_metadata(metadata))
             found[row] = documents[number], (start, end)
         return found
 
@@ -261,6 +266,11 @@ class Store:
                     f"{self.folder / STORE} cannot be read ({error}); check it with: routeret verify {self.folder}"
                 ) from error
 
+    @cached_property
+    def _keeps_documents_whole(self) -> bool:
+        """Whether every document is one span, from the beginning of its text to the end."""
+        return self.chunker() == WholeText().as_dict()
+
     def _select_in(self, query: str, values: Sequence[object], *, order: str | None = None) -> Iterator[Any]:
         ending = f" ORDER BY {order}" if order else ""
         for start in range(0, len(values), AT_ONCE):
@@ -284,6 +294,12 @@ def segment_digest(segment: Segment, digests: Sequence[bytes]) -> bytes:
     """The checksum of what a store keeps of a segment."""
     values = f"{segment.space}/{segment.file} {segment.first_row} {segment.n_rows} "
     return digest_of(values.encode() + b"".join(digests))
+
+
+def _metadata(stored: str) -> dict[str, Any]:
+    """The metadata of a document; many have none, and parsing that takes as long as all else about a document."""
+    metadata: dict[str, Any] = {} if stored == "{}" else json.loads(stored)
+    return metadata
 
 
 def metadata_json(metadata: Mapping[str, Any], *, place: str) -> str:

@@ -136,9 +136,11 @@ class DenseSearch:
         standing = self._standing
         if standing is None:
             return self._ranking(queries, depth)
+        # Twice as many are mostly enough, four times as many nearly always; with too few, all are searched again.
+        n_found = max(2 * depth, min(_DEEPER * depth, _CANDIDATES))
         return Ranking.divided(
             standing.acts[queries],
-            lambda lines: self._lowered_ranking(standing, queries[lines], depth, max(2 * depth, _CANDIDATES)),
+            lambda lines: self._lowered_ranking(standing, queries[lines], depth, n_found),
             lambda lines: self._ranking(queries[lines], depth),
         )
 

@@ -1,8 +1,10 @@
 """Which experts of a pool were trained over which documents of an index."""
 
 import hashlib
-from collections.abc import Sequence
+import threading
+from collections.abc import Collection, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,9 @@ MOST_AHEAD = 100_000
 """How many documents are looked up before anybody asks for them, at most: about a second's work."""
 
 _AT_ONCE = 1024
+
+_NOT_ASKED = -1
+"""Stands for the group of a document that nobody has asked for."""
 
 
 class Knowledge:
@@ -64,6 +69,11 @@ class Knowledge:
             knows[is_known] |= self._owners[np.searchsorted(self._keys, short_of(keys[is_known]))]
         return knows
 
+    def unpacked(self, bits: Collection[bytes]) -> BoolArray:
+        """Lines that :meth:`of` gave, shape (n_lines, n_experts)."""
+        packed = np.frombuffer(b"".join(bits), dtype=np.uint8).reshape(len(bits), self._owners.shape[1])
+        return np.unpackbits(packed, axis=1, count=self.n_experts).view(np.bool_)
+
     def _near(self, index: Index, numbers: IntArray) -> NDArray[np.uint8]:
         """Which experts keep a fingerprint that hardly differs from that of a span, shape (n_documents, n_bytes)."""
         found = np.zeros((len(numbers), self._owners.shape[1]), dtype=np.uint8)
@@ -83,8 +93,24 @@ class Knowledge:
         return found
 
 
+class Groups(NamedTuple):
+    """Documents by who knows them.
+
+    Attributes:
+        numbers: int32, of any shape; the group of every document.
+        known: shape (n_groups, n_experts); which experts know the documents of each group.
+    """
+
+    numbers: NDArray[np.int32]
+    known: BoolArray
+
+
 class KnownDocuments:
-    """Tells, of the documents of an index, which experts know them; what was looked up once is kept."""
+    """Tells, of the documents of an index, which experts know them; what was looked up once is kept.
+
+    Those that the same experts know are a group. Experts are trained over whole corpora, so there are few groups,
+    however many documents.
+    """
 
     def __init__(
         self,
@@ -106,13 +132,28 @@ class KnownDocuments:
         self._index = index
         self._generation = index.generation
         self._knowledge = Knowledge(experts, index.space) if knowledge is None else knowledge
-        self._is_kept = np.zeros(index.n_numbers, dtype=np.bool_)
-        self._kept = np.zeros((index.n_numbers, -(-len(experts) // 8)), dtype=np.uint8)
+        self._grouping = threading.Lock()
+        self._group_by_bits: dict[bytes, int] = {}
+        self._known: BoolArray = np.zeros((0, len(experts)), dtype=np.bool_)
+        self._groups = np.full(index.n_numbers, _NOT_ASKED, dtype=np.int32)
         if before is not None and before._generation == self._generation:
             # Inside a generation a number stands for the same document for ever.
-            n_common = min(len(before._is_kept), index.n_numbers)
-            self._is_kept[:n_common] = before._is_kept[:n_common]
-            self._kept[:n_common] = before._kept[:n_common]
+            with before._grouping:
+                n_common = min(len(before._groups), index.n_numbers)
+                self._groups[:n_common] = before._groups[:n_common]
+                self._group_by_bits, self._known = dict(before._group_by_bits), before._known
+
+    def groups(self, numbers: IntArray) -> Groups:
+        """The groups of some documents, and who knows which group.
+
+        Args:
+            numbers: of documents that are there, of any shape.
+        """
+        groups = self._groups[numbers]
+        if groups.min(initial=0) == _NOT_ASKED:
+            self._look_up(np.unique(numbers[groups == _NOT_ASKED]))
+            groups = self._groups[numbers]
+        return Groups(groups, self._known)
 
     def by(self, numbers: IntArray) -> BoolArray:
         """Which experts know some documents, shape (n_documents, n_experts).
@@ -120,23 +161,26 @@ class KnownDocuments:
         Args:
             numbers: of documents that are there, of any shape, which the answer has, too.
         """
-        is_kept = self._is_kept[numbers]
-        if not is_kept.all():
-            self._look_up(np.unique(numbers[~is_kept]))
-        return np.unpackbits(self._kept[numbers], axis=-1, count=self._knowledge.n_experts).view(np.bool_)
+        groups, known = self.groups(numbers)
+        return known[groups]
 
     def look_ahead(self) -> None:
         """Look up the first documents that are there now, so that no query has to wait for it."""
         numbers = np.flatnonzero(self._index.live_documents)[:MOST_AHEAD]
-        self._look_up(numbers[~self._is_kept[numbers]])
+        self._look_up(numbers[self._groups[numbers] == _NOT_ASKED])
 
     def _look_up(self, numbers: IntArray) -> None:
         """Keep who knows some documents that nobody has asked for, each once."""
         for start in range(0, len(numbers), _AT_ONCE):
             part = numbers[start : start + _AT_ONCE]
-            self._kept[part] = self._knowledge.of(self._index, part)
-            # Other threads read what is kept only once it is there.
-            self._is_kept[part] = True
+            knows = self._knowledge.of(self._index, part)
+            with self._grouping:
+                group_by_bits = self._group_by_bits
+                groups = [group_by_bits.setdefault(bits.tobytes(), len(group_by_bits)) for bits in knows]
+                if len(group_by_bits) > len(self._known):
+                    self._known = self._knowledge.unpacked(group_by_bits)
+                # Other threads read a group only once it is told who knows it.
+                self._groups[part] = groups
 
 
 def _unite(found: NDArray[np.uint8], lines: IntArray, bits: NDArray[np.uint8]) -> None:

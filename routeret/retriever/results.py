@@ -75,16 +75,7 @@ class FoundDocuments:
             if row == NONE:
                 break
             document, span = self._located[row]
-            items.append(
-                Hit(
-                    id=document.id,
-                    score=score,
-                    title=document.title,
-                    text=document.text,
-                    metadata=document.metadata,
-                    span=span,
-                )
-            )
+            items.append(Hit(document.id, score, document.title, document.text, document.metadata, span))
         return tuple(items)
 
 

@@ -13,7 +13,7 @@ from routeret.index import Index
 from routeret.retriever.acting import shares
 from routeret.retriever.dense import DenseSearch, SpaceQueries
 from routeret.retriever.index_map import IndexMap
-from routeret.retriever.known_documents import KnownDocuments
+from routeret.retriever.known_documents import Groups, KnownDocuments
 from routeret.retriever.learned_map import shift_of
 from routeret.retriever.lexical import LexicalScores
 from routeret.retriever.mixing import mixed_queries
@@ -21,7 +21,7 @@ from routeret.retriever.passes import without_idle_passes
 from routeret.retriever.pool import Pool
 from routeret.retriever.ranking import Ranking, dense_ranking
 from routeret.retriever.scope import Scope
-from routeret.retriever.standing import DocumentStanding, KnownBy
+from routeret.retriever.standing import DocumentStanding, GroupsOf
 from routeret.routing import RouterSettings, UtilityRouter
 from routeret.routing.decisions import Router, RoutingBatch
 from routeret.routing.nearest_pilots import NearestPilots
@@ -44,17 +44,17 @@ def candidate_depth(k: int) -> int:
 class Block:
     """Some queries with what several systems share; each part is made when it is first asked for."""
 
-    def __init__(self, scope: Scope, batch: QueryBatch, *, depth: int, known_by: KnownBy) -> None:
+    def __init__(self, scope: Scope, batch: QueryBatch, *, depth: int, groups_of: GroupsOf) -> None:
         """Keep what is to be searched.
 
         Args:
             scope: what is searched.
             batch: texts and base embeddings.
             depth: how many documents of the base's own search are kept, at least :data:`FIRST_HITS`.
-            known_by: tells which experts know a document.
+            groups_of: gives the groups of documents, by which experts know them.
         """
         self._depth = max(depth, FIRST_HITS)
-        self._known_by = known_by
+        self._groups_of = groups_of
         self.scope = scope
         self.batch = batch
         self.lexical = LexicalScores(scope, batch.texts)
@@ -74,9 +74,9 @@ class Block:
         return self.base.documents[:, :FIRST_HITS]
 
     @cached_property
-    def first_known(self) -> BoolArray:
-        """Which experts of the pool know the first hits, shape (n_queries, n_hits, n_experts)."""
-        return self._known_by(self.first_hits)
+    def first_groups(self) -> Groups:
+        """The groups of the first hits, shape (n_queries, n_hits), and which experts of the pool know each."""
+        return self._groups_of(self.first_hits)
 
 
 class Searcher:
@@ -149,7 +149,7 @@ class Searcher:
         for part in query_parts(texts):
             end = start + len(part)
             base = self._pool.base.encode_queries(part) if vectors is None else vectors[start:end]
-            yield Block(scope, QueryBatch(part, base), depth=depth, known_by=self._known_by)
+            yield Block(scope, QueryBatch(part, base), depth=depth, groups_of=self._groups_of)
             start = end
 
     def route(
@@ -199,7 +199,8 @@ class Searcher:
         n_hits = block.first_hits.shape[1]
         if n_hits == 0 or not experts:
             return np.zeros((len(block), len(experts)), dtype=np.float32)
-        counts: FloatArray = self._of_experts(block.first_known, experts).sum(axis=1, dtype=np.float32)
+        groups, known = self._of_experts(block.first_groups, experts)
+        counts: FloatArray = known[groups].sum(axis=1, dtype=np.float32)
         return counts / np.float32(n_hits)
 
     def query_vectors(self, batch: QueryBatch, routing: RoutingBatch) -> FloatArray:
@@ -221,7 +222,8 @@ class Searcher:
         """The map that is computed of documents that none of some experts knows; None where there are too few."""
 
         def is_known(numbers: IntArray) -> BoolArray:
-            return np.asarray(self._of_experts(self._known_by(numbers), experts).any(axis=1), dtype=np.bool_)
+            groups, known = self._of_experts(self._groups_of(numbers), experts)
+            return np.asarray(known.any(axis=1), dtype=np.bool_)[groups]
 
         if experts not in self._maps:
             knowledge = self._pool.knowledge.digest if experts == self._pool.names else None
@@ -258,24 +260,24 @@ class Searcher:
         if routing.standing is None or not routing.known.any():
             return None
 
-        def known_by(numbers: IntArray) -> BoolArray:
-            return self._of_experts(self._known_by(numbers), routing.experts)
+        def groups_of(numbers: IntArray) -> Groups:
+            return self._of_experts(self._groups_of(numbers), routing.experts)
 
-        first_known = self._of_experts(block.first_known, routing.experts)
-        standing = DocumentStanding(routing.standing, first_known, known_by=known_by)
+        first = self._of_experts(block.first_groups, routing.experts)
+        standing = DocumentStanding(routing.standing, first, groups_of=groups_of)
         return standing if standing.acts.any() else None
 
-    def _known_by(self, numbers: IntArray) -> BoolArray:
-        """Which experts of the pool know some documents, an axis of experts behind those of the documents."""
-        return self.known_documents.by(numbers)
+    def _groups_of(self, numbers: IntArray) -> Groups:
+        """The groups of some documents, and which experts of the pool know each."""
+        return self.known_documents.groups(numbers)
 
-    def _of_experts(self, knows: BoolArray, experts: tuple[str, ...]) -> BoolArray:
-        """What is told of all experts of the pool along the last axis, of some of them."""
+    def _of_experts(self, groups: Groups, experts: tuple[str, ...]) -> Groups:
+        """What is told of all experts of the pool, of some of them."""
         if experts == self._pool.names:
-            return knows
+            return groups
         self._require_known(experts)
         column_by_name = {name: column for column, name in enumerate(self._pool.names)}
-        return knows[..., [column_by_name[name] for name in experts]]
+        return Groups(groups.numbers, groups.known[:, [column_by_name[name] for name in experts]])
 
     def _other_spaces(self, batch: QueryBatch, routing: RoutingBatch) -> list[SpaceQueries]:
         """The queries in the spaces of the towers that count for some of them."""

@@ -1,10 +1,10 @@
 """Lowers documents of training corpora that a query does not look like, beside those of corpora that it does."""
 
 from collections.abc import Callable
-from functools import cached_property
 
 import numpy as np
 
+from routeret.retriever.known_documents import Groups
 from routeret.retriever.ranking import NONE, Ranking, ScoredDocuments
 from routeret.routing.standing import CorpusStanding
 from routeret.types import BoolArray, FloatArray, IntArray
@@ -12,8 +12,8 @@ from routeret.types import BoolArray, FloatArray, IntArray
 _NOTHING = np.finfo(np.float32).min
 """What no corpus counts."""
 
-KnownBy = Callable[[IntArray], BoolArray]
-"""Which of the router's experts were trained over some documents, an axis of experts behind theirs; asked often."""
+GroupsOf = Callable[[IntArray], Groups]
+"""Gives the groups of some documents, by which of the router's experts know them; asked often."""
 
 
 class DocumentStanding:
@@ -22,25 +22,26 @@ class DocumentStanding:
     Of the documents among the base's first hits, those of the corpus that counts most keep their scores, and so does
     every document that stands in no corpus: nothing is known of it. So an index of one corpus, or of none, ranks and
     scores as without it.
+
+    Attributes:
+        acts: shape (n_queries,); for which queries some document may be lowered.
     """
 
-    def __init__(self, standing: CorpusStanding, first_known: BoolArray, *, known_by: KnownBy) -> None:
+    def __init__(self, standing: CorpusStanding, first: Groups, *, groups_of: GroupsOf) -> None:
         """Look at the first hits.
 
         Args:
             standing: what the corpora count for these queries.
-            first_known: which experts know the base's first hits, shape (n_queries, n_hits, n_experts).
-            known_by: tells who knows a document.
+            first: the groups of the base's first hits, shape (n_queries, n_hits).
+            groups_of: gives the groups of documents; groups that come later stand behind those of the first hits.
         """
         self._standing = standing
-        self._known_by = known_by
-        counts = standing.of(np.arange(len(first_known))[:, None], standing.stands(first_known))
-        self._best: FloatArray = counts.max(axis=1, initial=_NOTHING)
-
-    @cached_property
-    def acts(self) -> BoolArray:
-        """For which queries some document may be lowered, shape (n_queries,)."""
-        return self._best > _NOTHING
+        self._groups_of = groups_of
+        self._queries = np.arange(len(first.numbers))[:, None]
+        counts = self._counts(first.known)
+        self._best: FloatArray = counts[self._queries, first.numbers].max(axis=1, initial=_NOTHING)
+        self._lowering = self._lowering_by(counts)
+        self.acts: BoolArray = self._best > _NOTHING
 
     def lowered(self, ranking: Ranking, queries: IntArray) -> Ranking:
         """A ranking of some queries with the documents lowered, best first again; itself where none is lowered.
@@ -51,11 +52,10 @@ class DocumentStanding:
         """
         penalties = self._penalties(queries[:, None], ranking.documents)
         penalties[ranking.documents == NONE] = 0
-        changed = np.flatnonzero(penalties.any(axis=1))
-        if not len(changed):
+        if not penalties.any():
             return ranking
         found = Ranking(ranking.documents.copy(), ranking.rows.copy(), ranking.scores - penalties)
-        for line in changed.tolist():
+        for line in np.flatnonzero(penalties.any(axis=1)).tolist():
             end = np.count_nonzero(ranking.documents[line] != NONE)
             order = np.lexsort((found.documents[line, :end], -found.scores[line, :end]))
             for values in (found.documents, found.rows, found.scores):
@@ -68,9 +68,21 @@ class DocumentStanding:
 
     def penalties(self, numbers: IntArray) -> FloatArray:
         """What some documents are lowered by for every query of the block, float32, shape (n_queries, n_numbers)."""
-        return self._penalties(np.arange(len(self._best))[:, None], numbers)
+        return self._penalties(self._queries, numbers)
 
     def _penalties(self, queries: int | IntArray, documents: IntArray) -> FloatArray:
         """What documents are lowered by for queries, at least 0; the shapes are brought together."""
-        counts = self._standing.of(queries, self._standing.stands(self._known_by(documents)))
-        return np.where(counts > -np.inf, np.maximum(self._best[queries] - counts, 0), 0)
+        groups, known = self._groups_of(documents)
+        if len(known) > self._lowering.shape[1]:
+            # Some of the documents were looked up only now, and are a group of their own.
+            self._lowering = self._lowering_by(self._counts(known))
+        lowered_by: FloatArray = self._lowering[queries, groups]
+        return lowered_by
+
+    def _counts(self, known: BoolArray) -> FloatArray:
+        """What the corpora of every group's documents count, float32, shape (n_queries, n_groups)."""
+        return self._standing.of(self._queries, self._standing.stands(known))
+
+    def _lowering_by(self, counts: FloatArray) -> FloatArray:
+        """What the documents of every group are lowered by, float32, shape (n_queries, n_groups)."""
+        return np.where(counts > -np.inf, np.maximum(self._best[:, None] - counts, 0), 0)

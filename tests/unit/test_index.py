@@ -101,6 +101,7 @@ def test_documents_come_back_as_they_were(index, encoder, tmp_path):
         assert opened.row_documents.tolist() == [0, 1, 2, 3]
         assert opened.spans([2, 3]) == [(0, 0), (0, 22)]
         assert opened.located([3, 0, 3]) == [(DOCUMENTS[3], (0, 22)), (DOCUMENTS[0], (0, 20)), (DOCUMENTS[3], (0, 22))]
+        assert [span for _, span in opened.located(range(4))] == opened.spans(range(4))
         keys = opened.content_keys([3, 0, 1, 2])
         assert keys.dtype == np.uint64
         assert keys.tolist() == [DOCUMENTS[number].content_key for number in (3, 0, 1, 2)]

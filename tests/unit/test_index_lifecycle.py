@@ -173,6 +173,17 @@ def test_changing_a_paragraph_embeds_that_paragraph(tmp_path, encoder):
         assert [document.text[slice(*span)] for document, span in located] == ["TWO!", "five", "four"]
 
 
+def test_whole_documents_are_located_by_their_rows_whatever_has_changed(tmp_path, encoder):
+    with Index.create(tmp_path / "kb", encoder.space) as index:
+        index.add(corpus(a="one", b="two words", c="three", d="four"), encoder)
+        index.upsert(corpus(b="two", e="five five"), encoder)
+        index.delete(["a"])
+        assert index.located([3, 5, 4]) == [(index.get(id_), (0, end)) for id_, end in (("d", 4), ("e", 9), ("b", 3))]
+        assert index.compact() == 2
+        assert index.located([2, 0]) == [(index.get("b"), (0, 3)), (index.get("c"), (0, 5))]
+        assert [span for _, span in index.located(range(4))] == index.spans(range(4))
+
+
 def test_a_long_document_in_sentence_windows(tmp_path):
     encoder = Recording(dim=512)
     paragraphs = [

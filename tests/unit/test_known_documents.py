@@ -125,6 +125,15 @@ def test_documents_may_be_asked_for_in_lines_and_more_than_once(index, monkeypat
     assert asked == [[0, 2, 7, 9]]
 
 
+def test_documents_that_the_same_experts_know_are_a_group(index):
+    known = KnownDocuments(index, [linear_expert("fruit", known=documents_of("fruit")), linear_expert("none")])
+    ship = known.groups(np.array([7]))
+    assert (ship.numbers.tolist(), ship.known.tolist()) == ([0], [[False, False]])
+    both = known.groups(np.array([[9, 0], [1, 7]]))
+    assert both.numbers.tolist() == [[0, 1], [1, 0]]
+    assert both.known.tolist() == [[False, False], [True, False]]
+
+
 def watched(index, monkeypatch):
     """Whose content was looked at, call by call."""
     asked = []

@@ -8,6 +8,7 @@ from tiny_packs import linear_expert, pilot_corpus, write_expert
 
 from routeret.encoders import HashingEncoder
 from routeret.retriever import Retriever
+from routeret.retriever.known_documents import Groups
 from routeret.retriever.ranking import NONE, Ranking, ScoredDocuments
 from routeret.retriever.standing import DocumentStanding
 from routeret.routing import (
@@ -31,8 +32,18 @@ CARE, CODE, SMALL, NOBODY = [True, False, True], [False, True, True], [False, Fa
 KNOWS = np.array([CARE, CODE, SMALL, NOBODY, CARE])
 
 
-def known_by(numbers):
-    return KNOWS[numbers]
+# The documents that the same experts know are a group.
+KNOWN = np.array([CARE, CODE, SMALL, NOBODY])
+GROUPS = np.array([0, 1, 2, 3, 0])
+
+
+def groups_of(documents):
+    return Groups(GROUPS[documents], KNOWN)
+
+
+def standing_of(*first_hits):
+    """What documents are lowered by, for queries with these first hits."""
+    return DocumentStanding(STANDING, groups_of(np.array(first_hits)), groups_of=groups_of)
 
 
 def ranking_of(*lines):
@@ -90,8 +101,7 @@ def test_a_corpus_without_an_expert_in_the_pool_has_no_documents():
 
 
 def test_documents_are_lowered_by_what_their_corpus_counts_less_and_unknown_ones_are_not():
-    hits = np.array([[0, 1, 3], [0, 1, 3]])
-    standing = DocumentStanding(STANDING, KNOWS[hits], known_by=known_by)
+    standing = standing_of([0, 1, 3], [0, 1, 3])
     assert standing.acts.tolist() == [True, True]
     ranking = ranking_of(
         [(1, 0.50), (0, 0.48), (3, 0.46), (2, 0.45), (NONE, 0.0)],
@@ -108,30 +118,37 @@ def test_documents_are_lowered_by_what_their_corpus_counts_less_and_unknown_ones
 
 
 def test_documents_alone_are_lowered_as_in_a_ranking():
-    standing = DocumentStanding(STANDING, KNOWS[[[0, 1]]], known_by=known_by)
+    standing = standing_of([0, 1])
     found = ScoredDocuments(np.array([1, 3]), np.array([7, 8]), np.array([0.5, 0.5], dtype=np.float32))
     np.testing.assert_allclose(standing.lowered_scores(found, 0), [0.44, 0.5], atol=1e-6)
 
 
 def test_what_all_documents_are_lowered_by_for_every_query():
-    standing = DocumentStanding(STANDING, KNOWS[[[0, 1, 3], [0, 1, 3]]], known_by=known_by)
+    standing = standing_of([0, 1, 3], [0, 1, 3])
     expected = [[0, 0.06, 0.09, 0, 0], [0.12, 0, 0.09, 0, 0.12]]
     np.testing.assert_allclose(standing.penalties(np.arange(5)), expected, atol=1e-6)
-    nobody_asked = DocumentStanding(STANDING, np.zeros((0, 3, 3), np.bool_), known_by=known_by)
+    no_hits = Groups(np.zeros((0, 3), dtype=np.int64), KNOWN)
+    nobody_asked = DocumentStanding(STANDING, no_hits, groups_of=groups_of)
     assert nobody_asked.penalties(np.arange(5)).shape == (0, 5)
 
 
+def test_documents_that_are_looked_up_after_the_first_hits_may_be_groups_of_their_own():
+    first = Groups(np.array([[0, 1]]), KNOWN[:2])
+    standing = DocumentStanding(STANDING, first, groups_of=groups_of)
+    np.testing.assert_allclose(standing.penalties(np.arange(5)), [[0, 0.06, 0.09, 0, 0]], atol=1e-6)
+
+
 def test_a_corpus_that_counts_more_than_all_in_sight_raises_nothing():
-    standing = DocumentStanding(STANDING, KNOWS[[[1]]], known_by=known_by)
+    standing = standing_of([1])
     found = standing.lowered(ranking_of([(1, 0.5), (0, 0.4), (2, 0.3)]), np.array([0]))
     np.testing.assert_allclose(found.scores[0], [0.5, 0.4, 0.27], atol=1e-6)
 
 
 def test_one_corpus_or_none_in_sight_changes_no_score():
     ranking = ranking_of([(0, 0.5), (4, 0.4), (3, 0.3)])
-    of_one = DocumentStanding(STANDING, KNOWS[[[0, 4]]], known_by=known_by)
+    of_one = standing_of([0, 4])
     assert of_one.lowered(ranking, np.array([0])) is ranking
-    of_none = DocumentStanding(STANDING, KNOWS[[[3]]], known_by=known_by)
+    of_none = standing_of([3])
     assert not of_none.acts.any()
     np.testing.assert_array_equal(of_none.lowered(ranking, np.array([0])).scores, ranking.scores)
 
