@@ -39,6 +39,8 @@ def test_only_rows_that_may_be_among_the_best_are_scored_exactly(monkeypatch):
     # A step is 2/127. The codes score 64, 63 and 62 steps: 1.0079, 0.9921 and 0.9764. What they leave has the lengths
     # 0.0088, 0.0083 and 0.0053, so the rows score 0.9991 at the least, and 1.0005 and 0.9817 at the most.
     vectors = np.array([[1, 2, 0.5], [0.9995, 2, 0.5], [0.98, 2, 0.5]], dtype=np.float32)
+    # With their opposites the centre is 0.
+    vectors = np.concatenate([vectors, -vectors])
     found = CodedRows.read(Stored(vectors)).search(np.array([[1, 0, 0]], dtype=np.float32), 1)
     assert (found.rows.tolist(), found.scores.tolist()) == ([[0]], [[1.0]])
     assert seen == [[0, 1]]
@@ -63,6 +65,36 @@ def test_hidden_rows_are_not_found(few_rows, monkeypatch):
     assert coded.search(query, 9, allowed=np.zeros(4, dtype=np.bool_)).rows.shape == (1, 0)
 
 
+@pytest.mark.parametrize("period", [2, 8, 20])
+@pytest.mark.parametrize("k", [1, 10, 100])
+def test_rows_that_are_hidden_in_a_pattern_are_not_found(period, k):
+    vectors = clustered(9000)
+    allowed = np.arange(9000) % period == 1
+    found = CodedRows.read(Stored(vectors)).search(vectors[:5], k, allowed=allowed)
+    rows = np.flatnonzero(allowed)
+    twin = slow_twin(vectors[rows], vectors[:5], k)
+    np.testing.assert_array_equal(found.rows, rows[twin.rows])
+    np.testing.assert_array_equal(found.scores, twin.scores)
+
+
+def test_what_all_rows_have_in_common_costs_no_precision(monkeypatch):
+    monkeypatch.setattr(coded_rows, "_FEW_ROWS", 0)
+    seen = scored_rows(monkeypatch)
+    vectors = clustered(2000)
+    # In one step for all of a row, 9 would leave 0.07 for each of the other numbers.
+    vectors[:, 3] += 9
+    CodedRows.read(Stored(vectors)).search(vectors[:5], 10)
+    assert max(len(rows) for rows in seen) < 60
+
+
+def test_scores_beyond_single_precision_are_found_as_what_they_are():
+    vectors = np.array([[1e20, 0], [-1e20, 0], [1, 0]], dtype=np.float32)
+    with pytest.MonkeyPatch.context() as patch, np.errstate(over="ignore", invalid="ignore"):
+        patch.setattr(coded_rows, "_FEW_ROWS", 0)
+        found = CodedRows.read(Stored(vectors)).search(np.array([[1e20, 0]], dtype=np.float32), 2)
+    assert (found.rows.tolist(), found.scores.tolist()) == ([[0, 2]], [[np.inf, np.float32(1e20)]])
+
+
 def test_a_row_is_coded_again_no_oftener_than_the_number_of_rows_doubles():
     vectors = clustered(1000)
     stored = Stored(vectors)
@@ -71,7 +103,8 @@ def test_a_row_is_coded_again_no_oftener_than_the_number_of_rows_doubles():
         part = Stored(vectors[:n_rows])
         coded = coded.grown(part)
         stored.read += part.read
-    assert max(np.bincount(stored.read)) <= 10
+    # Once to be coded, and once for the centre where all are coded.
+    assert max(np.bincount(stored.read)) <= 20
     # 1000 is 1111101000 in binary.
     assert [len(part) for part in coded._parts] == [512, 256, 128, 64, 32, 8]
     found = coded.search(vectors[:40], 3)
@@ -118,12 +151,14 @@ def test_no_score_differs_from_that_of_the_codes_by_more_than_the_bound(dim, sca
     scores, missed = coded._scores(queries)
     lengths = np.linalg.norm(queries.astype(np.float64), axis=1)
     bounds = lengths[:, None] * coded._errors + missed[:, None]
-    exact = queries.astype(np.float64) @ vectors.T.astype(np.float64)
-    assert (np.abs(scores - exact) <= bounds).all()
+    centre = vectors.astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(coded._centre, centre, rtol=1e-6, atol=1e-44)
+    beside = vectors.astype(np.float64) - coded._centre.astype(np.float64)
+    assert (np.abs(scores - queries.astype(np.float64) @ beside.T) <= bounds).all()
     # A code is off by half a step at most, a step is a 127th of a row's largest number.
-    steps = np.maximum(np.abs(vectors).max(axis=1).astype(np.float64) / 127, np.finfo(np.float32).tiny)
-    norms = np.linalg.norm(vectors.astype(np.float64), axis=1)
-    assert (coded._errors <= steps / 2 * dim**0.5 + 2e-5 * norms).all()
+    steps = np.maximum(np.abs(beside).max(axis=1) / 127, np.finfo(np.float32).tiny)
+    norms = np.linalg.norm(vectors.astype(np.float64), axis=1) + np.linalg.norm(centre)
+    assert (coded._errors <= 1.001 * steps / 2 * dim**0.5 + 2e-5 * norms).all()
 
 
 def test_the_bound_of_the_best_is_one_that_so_many_reach():

@@ -16,6 +16,7 @@ from routeret.errors import ArtifactError, CorpusError, InputError, SpaceMismatc
 from routeret.index import Exported, Index
 from routeret.index import adding as adding_module
 from routeret.index import segments as segments_module
+from routeret.index.structures.best import exact_scores, top_k
 from routeret.index.witness import write_witness
 from routeret.types import Document
 
@@ -125,6 +126,20 @@ def test_a_deleted_document_is_found_by_nobody_and_may_come_again(index, encoder
     index.delete(["a", "b"])
     assert (len(index), index.ids()) == (0, [])
     assert index.search(query, 9, space=encoder.space).rows.shape == (1, 0)
+
+
+def test_what_a_removal_in_a_pattern_leaves_is_all_that_is_found(tmp_path, encoder):
+    documents = [Document(id=str(number), text=f"number {number}") for number in range(2600)]
+    with Index.create(tmp_path / "kb", encoder.space) as index:
+        index.add(Corpus.of(documents), encoder)
+        index.delete([str(number) for number in range(2600) if number % 8 != 1])
+        queries = encoder.encode_queries(["number 9", "number 12", "words"])
+        found = index.search(queries, 10, space=encoder.space)
+        assert (found.rows % 8 == 1).all()
+        left = np.arange(1, 2600, 8)
+        twin = top_k(np.stack([exact_scores(index.vectors(left), query) for query in queries]), 10)
+        np.testing.assert_array_equal(found.rows, left[twin.rows])
+        np.testing.assert_array_equal(found.scores, twin.scores)
 
 
 def test_compacting_gives_the_room_back_and_changes_nothing_else(index, encoder):

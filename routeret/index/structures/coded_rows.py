@@ -25,11 +25,12 @@ class _Part:
     """Rows that were coded together.
 
     Attributes:
-        packed: the codes, whole numbers from -127 to 127, as the product of bytes takes them.
+        packed: the codes of what rows have beside the centre, whole numbers from -127 to 127, as the product of bytes
+            takes them.
         steps: float32, shape (n,); what a code of one stands for in every row.
-        errors: float32, shape (n,); by so much a row's score may differ from that of its codes, for a query of length
-            one whose codes are exact.
-        longest: the largest length of a row or of what its codes stand for.
+        errors: float32, shape (n,); by so much what a row scores beside the centre may differ from what its codes
+            score, for a query of length one whose codes are exact.
+        longest: the largest length that a row has beside the centre, or of what its codes stand for.
     """
 
     packed: numkong.PackedMatrix
@@ -42,17 +43,18 @@ class _Part:
         return len(self.steps)
 
     @classmethod
-    def of(cls, blocks: Iterable[FloatArray], n_rows: int, dim: int) -> "_Part":
+    def of(cls, blocks: Iterable[FloatArray], n_rows: int, centre: FloatArray) -> "_Part":
         """Code blocks of rows, float32, shapes (n, dim), together ``n_rows``."""
-        codes = np.empty((n_rows, dim), dtype=np.int8)
+        codes = np.empty((n_rows, len(centre)), dtype=np.int8)
         steps, errors = np.empty(n_rows, dtype=np.float32), np.empty(n_rows, dtype=np.float32)
         longest, start = 0.0, 0
         for some in (block[begin : begin + _CODED_AT_ONCE] for block in blocks for begin in _starts(block)):
             rows = slice(start, start + len(some))
-            codes[rows], steps[rows], rest = _coded(some)
-            lengths, missed = _lengths(some), _lengths(rest)
-            errors[rows] = missed + _ROUNDING * lengths
-            longest = max(longest, float((lengths + missed).max()))
+            beside = some - centre
+            codes[rows], steps[rows], rest = _coded(beside)
+            missed = _lengths(rest)
+            errors[rows] = missed + _ROUNDING * (_lengths(some) + _lengths(centre))
+            longest = max(longest, float((_lengths(beside) + missed).max()))
             start += len(some)
         return cls(numkong.dots_pack(codes), steps, errors, longest)
 
@@ -61,15 +63,20 @@ class CodedRows:
     """The last rows of a snapshot in memory, a byte a dimension; their best rows are found exactly.
 
     A row's codes give its score up to an error that Cauchy's inequality bounds, so most rows are known not to be among
-    the best; the others are scored from the stored vectors. Growing gives a new object, which shares all but the last
-    few rows with the old one; whoever holds that sees no change.
+    the best; the others are scored from the stored vectors. What is coded is what a row has beside the rows' mean,
+    their centre: what a query scores with that is the same for all rows and decides nothing, and the less there is to
+    code, the smaller are the errors. Growing gives a new object, which shares all but the last few rows with the old
+    one; whoever holds that sees no change.
     """
 
-    def __init__(self, vectors: RowVectors, first: int, parts: tuple[_Part, ...] = ()) -> None:
+    def __init__(
+        self, vectors: RowVectors, first: int, parts: tuple[_Part, ...] = (), *, centre: FloatArray | None = None
+    ) -> None:
         """Take stored vectors, the first row that is coded, and the codes; :meth:`read` and :meth:`grown` make them."""
         self._vectors = vectors
         self._first = first
         self._parts = parts
+        self._centre: FloatArray = np.zeros(vectors.dim, dtype=np.float32) if centre is None else centre
         self._longest = max((part.longest for part in parts), default=0.0)
         self._errors = np.concatenate([part.errors for part in parts]) if parts else np.empty(0, dtype=np.float32)
 
@@ -88,14 +95,18 @@ class CodedRows:
         New rows are coded together with the parts before them that hold no more, so that there are only as many parts
         as the number of rows has binary digits, and a row is coded again no oftener.
         """
-        parts = list(self._parts)
+        parts, centre = list(self._parts), self._centre
         n_new = vectors.n_rows - self._first - len(self)
         if n_new == 0:
-            return CodedRows(vectors, self._first, self._parts)
+            return CodedRows(vectors, self._first, self._parts, centre=centre)
         while parts and len(parts[-1]) <= n_new:
             n_new += len(parts.pop())
-        parts.append(_Part.of(vectors.blocks(vectors.n_rows - n_new, vectors.n_rows), n_new, vectors.dim))
-        return CodedRows(vectors, self._first, tuple(parts))
+        start = vectors.n_rows - n_new
+        if not parts:
+            sums = [block.sum(axis=0, dtype=np.float64) for block in vectors.blocks(start, vectors.n_rows)]
+            centre = (np.sum(sums, axis=0) / n_new).astype(np.float32)
+        parts.append(_Part.of(vectors.blocks(start, vectors.n_rows), n_new, centre))
+        return CodedRows(vectors, self._first, tuple(parts), centre=centre)
 
     def search(self, queries: FloatArray, k: int, *, allowed: BoolArray | None = None) -> TopK:
         """The min(k, n_allowed) best rows of every query, best first; equal scores keep the lower row first.
@@ -127,20 +138,26 @@ class CodedRows:
         At least k rows score no less than the k-th best of what the rows score at the least. What scores less at the
         most is not among the best.
         """
-        hidden = None if allowed is None else np.where(allowed, np.float32(0), np.float32(-np.inf))
+        places = None if allowed is None else np.flatnonzero(allowed)
+        of_rows = self._errors if places is None else self._errors[places]
         step = max(1, _SCORES_AT_ONCE // len(self))
         for start in range(0, len(queries), step):
             some = queries[start : start + step]
             scores, missed = self._scores(some)
-            if hidden is not None:
-                scores += hidden
-            errors = _lengths(some)[:, None] * self._errors
+            if places is not None:
+                scores = scores.take(places, axis=1)
+            errors = _lengths(some)[:, None] * of_rows
             bounds = nearly_kth_best(scores - errors, k) - 2 * missed
             scores += errors
-            yield from (np.flatnonzero(line >= bound) for line, bound in zip(scores, bounds, strict=True))
+            for line, bound in zip(scores, bounds, strict=True):
+                # What is not a number, from numbers too large, is not certain to be less either.
+                likely = np.flatnonzero(~(line < bound))
+                yield likely if places is None else places[likely]
 
     def _scores(self, queries: FloatArray) -> tuple[FloatArray, FloatArray]:
         """What the codes of queries and rows score, shape (n_queries, n_rows), and what the queries' codes miss of it.
+
+        What a query scores with the centre is left out of all.
 
         A query is coded twice, the second time what the first codes leave of it, so that they miss next to nothing.
         """
