@@ -12,6 +12,9 @@ from routeret.types import BoolArray, FloatArray, IntArray
 _NOTHING = np.finfo(np.float32).min
 """What no corpus counts."""
 
+_NOT_COUNTED = -1
+"""Stands for the column of a group that no document asked for so far is of."""
+
 GroupsOf = Callable[[IntArray], Groups]
 """Gives the groups of some documents, by which of the router's experts know them; asked often."""
 
@@ -33,14 +36,15 @@ class DocumentStanding:
         Args:
             standing: what the corpora count for these queries.
             first: the groups of the base's first hits, shape (n_queries, n_hits).
-            groups_of: gives the groups of documents; groups that come later stand behind those of the first hits.
+            groups_of: gives the groups of documents.
         """
         self._standing = standing
         self._groups_of = groups_of
         self._queries = np.arange(len(first.numbers))[:, None]
-        counts = self._counts(first.known)
-        self._best: FloatArray = counts[self._queries, first.numbers].max(axis=1, initial=_NOTHING)
-        self._lowering = self._lowering_by(counts)
+        self._column_by_group = np.zeros(0, dtype=np.int64)
+        self._counts: FloatArray = np.zeros((len(first.numbers), 0), dtype=np.float32)
+        counts = self._counted(self._queries, first)
+        self._best: FloatArray = counts.max(axis=1, initial=_NOTHING)
         self.acts: BoolArray = self._best > _NOTHING
 
     def lowered(self, ranking: Ranking, queries: IntArray) -> Ranking:
@@ -72,17 +76,25 @@ class DocumentStanding:
 
     def _penalties(self, queries: int | IntArray, documents: IntArray) -> FloatArray:
         """What documents are lowered by for queries, at least 0; the shapes are brought together."""
-        groups, known = self._groups_of(documents)
-        if len(known) > self._lowering.shape[1]:
-            # Some of the documents were looked up only now, and are a group of their own.
-            self._lowering = self._lowering_by(self._counts(known))
-        lowered_by: FloatArray = self._lowering[queries, groups]
-        return lowered_by
+        counts = self._counted(queries, self._groups_of(documents))
+        return np.where(counts > -np.inf, np.maximum(self._best[queries] - counts, 0), 0)
 
-    def _counts(self, known: BoolArray) -> FloatArray:
-        """What the corpora of every group's documents count, float32, shape (n_queries, n_groups)."""
-        return self._standing.of(self._queries, self._standing.stands(known))
+    def _counted(self, queries: int | IntArray, groups: Groups) -> FloatArray:
+        """What the corpora of documents count for queries; the shapes are brought together."""
+        columns = self._columns(groups)
+        counts: FloatArray = self._counts[queries, columns]
+        return counts
 
-    def _lowering_by(self, counts: FloatArray) -> FloatArray:
-        """What the documents of every group are lowered by, float32, shape (n_queries, n_groups)."""
-        return np.where(counts > -np.inf, np.maximum(self._best[:, None] - counts, 0), 0)
+    def _columns(self, groups: Groups) -> IntArray:
+        """Where the groups of documents stand in the counts; those that are new are counted for all queries."""
+        n_more = len(groups.known) - len(self._column_by_group)
+        if n_more > 0:
+            self._column_by_group = np.append(self._column_by_group, np.full(n_more, _NOT_COUNTED))
+        columns = self._column_by_group[groups.numbers]
+        if columns.min(initial=0) == _NOT_COUNTED:
+            new = np.unique(groups.numbers[columns == _NOT_COUNTED])
+            self._column_by_group[new] = self._counts.shape[1] + np.arange(len(new))
+            counts = self._standing.of(self._queries, self._standing.stands(groups.known[new]))
+            self._counts = np.concatenate([self._counts, counts], axis=1)
+            columns = self._column_by_group[groups.numbers]
+        return columns
