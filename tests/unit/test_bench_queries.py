@@ -396,9 +396,9 @@ def test_the_whole_benchmark(pack, datasets, graphs, tmp_path, monkeypatch):
     assert (report["threads"]["errors"], report["threads"]["requests"]) == (0, 20)
     assert report["start"]["imports_torch"] is False
     assert report["parts"]["lora"]["base pass"] > 0
-    assert report["sides"]["float32"]["many_runtime"] == "onnxruntime"
-    assert report["sides"]["routed"]["many_runtime"] in ("onnxruntime", "openvino", "torch")
-    assert report["sides"][PLAIN]["many_runtime"] is None
+    assert report["sides"]["float32"]["query_runtime"] == "onnxruntime"
+    assert report["sides"]["routed"]["query_runtime"] in ("onnxruntime", "torch")
+    assert report["sides"][PLAIN]["query_runtime"] is None
     assert render_queries(report) == render_queries(load_query_report(output))
 
 
@@ -431,7 +431,7 @@ def check_report_of_a_gpu(report):
     assert list(report["sides"]) == [name for name in SIDES if name not in processor_only]
     for name in ("base", "routed", "hybrid", "lora"):
         side = report["sides"][name]
-        assert (side["precision"], side["many_runtime"]) == ("bfloat16", "torch")
+        assert (side["precision"], side["query_runtime"]) == ("bfloat16", "torch")
     assert report["sides"]["base"]["single"]["found"] > 0.8
     # 2 layers of 4 matrices of 32 x 32 and 2 of 32 x 64.
     assert (report["work"]["weights"], report["work"]["layers"], report["work"]["width"]) == (16384, 2, 32)
@@ -587,18 +587,18 @@ def test_the_page_leaves_out_what_was_not_measured():
     assert page.endswith("| SentenceTransformer.encode, IndexFlatIP | 10 | 30 | 1.00 | 100 | 1 | 1.000 |")
 
 
-def test_the_page_names_the_device_and_what_runs_batches():
+def test_the_page_names_the_device_and_what_runs_the_model():
     report = a_report()
     report["machine"]["device"] = "A GPU"
     report["work"] = {"peak_tflops": 200.0, "operations_per_token": 2.5e7}
-    for name, runtime in {"routed": "openvino", "base": "openvino", "onnx-int8": None, PLAIN: None}.items():
-        report["sides"][name]["many_runtime"] = runtime
+    for name, runtime in {"routed": "onnxruntime", "base": "onnxruntime", "onnx-int8": None, PLAIN: None}.items():
+        report["sides"][name]["query_runtime"] = runtime
         report["sides"][name]["batch"] |= {"tokens_per_s": 4000.0, "tflops": 0.1, "peak_share": 0.0005}
     page = render_queries(report)
     assert page.startswith("A GPU; 2 cores of P, ")
     expected = [
-        "What runs the batches:",
-        "- OpenVINO: routeret, base alone; routeret, routed, linear experts",
+        "What runs the model:",
+        "- ONNX Runtime: routeret, base alone; routeret, routed, linear experts",
         "| batches of 64 | tokens/s | TFLOP/s | of the peak |",
         "| routeret, base alone (int8) | 4,000 | 0.1 | 0.1 % |",
         "One pass is 25 million operations a token on the mean; the device does 200 TFLOP/s at most.",

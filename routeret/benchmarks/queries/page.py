@@ -44,7 +44,7 @@ def render_queries(report: Figures) -> str:
     sides = {name: report["sides"][name] for name in SIDES if name in report["sides"]}
     titles = {name: entry.title for name, entry in SIDES.items()}
     batches = [(_title(name, side), side["batch"]) for name, side in sides.items()]
-    parts += [_sides(sides), *_many(sides), *work_parts(report.get("work"), batches, what="batches of 64")]
+    parts += [_sides(sides), *_runtimes(sides), *work_parts(report.get("work"), batches, what="batches of 64")]
     parts += [*missing_text(report["missing"], titles), *_groups(sides), *_routing(sides)]
     parts += [*_threads(report), *_parts(report), *_start(report), *_memory(report), *_precision(report)]
     return "\n\n".join(parts)
@@ -85,14 +85,14 @@ def _sides(sides: Figures) -> str:
     return markdown_table(header, rows)
 
 
-def _many(sides: Figures) -> list[str]:
-    """What runs the batches of the sides that choose it."""
+def _runtimes(sides: Figures) -> list[str]:
+    """What runs the model of the sides that choose it."""
     titles: dict[str, list[str]] = {}
     for name, side in sides.items():
-        if side.get("many_runtime") is not None:
-            titles.setdefault(side["many_runtime"], []).append(SIDES[name].title)
+        if side.get("query_runtime") is not None:
+            titles.setdefault(side["query_runtime"], []).append(SIDES[name].title)
     lines = [f"- {TITLE_BY_RUNTIME[runtime]}: {'; '.join(named)}" for runtime, named in titles.items()]
-    return ["\n".join(["What runs the batches:", "", *lines])] if lines else []
+    return ["\n".join(["What runs the model:", "", *lines])] if lines else []
 
 
 def _title(name: str, side: Figures) -> str:

@@ -185,13 +185,12 @@ def _measured(
             name: {**batch_figures(ms, batches[PLAIN], sizes=sizes), **work.rates(ms, tokens)}
             for name, ms in batches.items()
         }
-        # Batches have opened what runs them.
-        runtimes = {name: side.ask("many_runtime")["name"] for name, side in sides.items()}
+        runtimes = {name: side.ask("query_runtime")["name"] for name, side in sides.items()}
         yield {
             "work": work.as_dict(np.concatenate(tokens)),
             "missing": opened.missing,
             "sides": {
-                name: {**told[name], "many_runtime": runtimes[name], "single": figures[name], "batch": rates[name]}
+                name: {**told[name], "query_runtime": runtimes[name], "single": figures[name], "batch": rates[name]}
                 for name in sides
             },
         }

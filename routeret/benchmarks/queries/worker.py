@@ -56,9 +56,9 @@ def tokens(side: PlainSide, *, texts: Sequence[str]) -> Answer:
     return {"counts": side.token_counts(texts)}
 
 
-def many_runtime(side: QuerySide) -> Answer:
-    """What runs many queries in one call."""
-    return {"name": side.many_runtime()}
+def query_runtime(side: QuerySide) -> Answer:
+    """What runs the model."""
+    return {"name": side.query_runtime()}
 
 
 def memory(side: QuerySide, *, texts: Sequence[str]) -> Answer:
@@ -74,7 +74,7 @@ TASKS: dict[str, Callable[..., Answer]] = {
     "passes": passes,
     "parts": parts,
     "tokens": tokens,
-    "many_runtime": many_runtime,
+    "query_runtime": query_runtime,
     "memory": memory,
 }
 

@@ -30,11 +30,6 @@ class DocumentGraph:
         self._tokens = tokens
         self._facts = facts
 
-    @property
-    def runtime(self) -> Runtime:
-        """What computes."""
-        return self._runtime
-
     @classmethod
     def open(cls, folder: Path, *, max_tokens: int, prompt: str, threads: int | None) -> "DocumentGraph":
         """The graph of a folder, run by OpenVINO, once its vectors were found to be those of the space.

@@ -10,7 +10,6 @@ from routeret.encoders.graph.document_graph import DocumentGraph
 from routeret.encoders.graph.opened import Opened
 from routeret.encoders.graph.query_graph import QueryGraph
 from routeret.encoders.graph.remembering import remember_hash, remembered_hash
-from routeret.encoders.graph.runtime import Runtime
 from routeret.encoders.graph.stacked_encoder import StackedEncoder
 from routeret.encoders.graph.store import VARIABLE, graph_key, graphs_folder, is_there
 from routeret.encoders.torch import Precision, TorchEncoder
@@ -58,10 +57,9 @@ class OnnxEncoder(TorchEncoder):
             precision: arithmetic of the document tower.
             query_precision: arithmetic of the graph: ``"float32"``; ``"int8"``, see
                 :mod:`routeret.encoders.graph.quantising`; ``"auto"`` takes the faster one, as measured on this machine
-                when the graph was made, of those whose probes have a cosine of 0.999 or more to float32, and bfloat16
-                for many queries in one call where OpenVINO writes documents.
+                when the graph was made, of those whose probes have a cosine of 0.999 or more to float32.
             runtime: what documents are run by: ``"torch"``, ``"openvino"``, or ``"auto"``, which takes OpenVINO where
-                it is installed and the processor computes in bfloat16; OpenVINO then runs many queries, too.
+                it is installed and the processor computes in bfloat16.
             threads: processor threads that queries of one call may use, and how many passes OpenVINO runs at once;
                 None takes as many as there are cores, for queries up to 4.
             kept_queries: of how many queries, those that came last, the vectors are kept, so that asking again costs
@@ -120,11 +118,9 @@ class OnnxEncoder(TorchEncoder):
         return self._document_graph.get()
 
     @property
-    def many_runtime(self) -> Literal["openvino", "torch", "onnxruntime"]:
-        """What runs many queries in one call; opened at the first call."""
-        if self.query_graph is None:
-            return "torch"
-        return "onnxruntime" if self._runtime_of_many() is None else "openvino"
+    def query_runtime(self) -> Literal["onnxruntime", "torch"]:
+        """What runs queries; opened at the first call."""
+        return "torch" if self.query_graph is None else "onnxruntime"
 
     def encode_documents(self, documents: Sequence[Document]) -> EncodedDocuments:
         """Vectors of the documents, float32, shape (n_documents, dim), in their order, and which were cut.
@@ -223,7 +219,6 @@ class OnnxEncoder(TorchEncoder):
             precision=self._query_precision,
             threads=self._threads,
             kept_queries=self._kept_queries,
-            for_many=self._runtime_of_many,
         )
 
     def _opened_for_documents(self) -> DocumentGraph | None:
@@ -242,8 +237,3 @@ class OnnxEncoder(TorchEncoder):
             if self._runtime == "openvino":
                 raise
             return None
-
-    def _runtime_of_many(self) -> Runtime | None:
-        if self._query_precision != "auto" or self.document_graph is None:
-            return None
-        return self.document_graph.runtime

@@ -6,7 +6,7 @@ others. So rows of the base and of different adapters go through one call, an ad
 a call without adapters has matrices of no columns.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from routeret.artifact import read_manifest
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.graph.joint_layers import read_joint_layers
 from routeret.encoders.graph.onnx_runtime import OnnxRuntime
-from routeret.encoders.graph.runtime import AdaptableRuntime, Runtime
+from routeret.encoders.graph.runtime import AdaptableRuntime
 from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file, joint_file
 from routeret.encoders.graph.text_passes import GraphFacts, adapted_vectors_of, vectors_of
 from routeret.encoders.graph.tokens import Tokens
@@ -22,22 +22,11 @@ from routeret.encoders.kept_vectors import KeptVectors
 from routeret.errors import ArtifactError, MissingExtraError
 from routeret.types import FloatArray
 
-MANY = 32
-"""From so many queries of the base in one call on, another runtime is worth its start."""
-
 
 class QueryGraph:
     """An opened graph; several threads may run it, and no lock is held while it computes."""
 
-    def __init__(
-        self,
-        runtime: AdaptableRuntime,
-        tokens: Tokens,
-        facts: GraphFacts,
-        *,
-        kept_queries: int,
-        for_many: Callable[[], Runtime | None] | None = None,
-    ) -> None:
+    def __init__(self, runtime: AdaptableRuntime, tokens: Tokens, facts: GraphFacts, *, kept_queries: int) -> None:
         """Keep what :meth:`open` has read.
 
         Args:
@@ -45,10 +34,8 @@ class QueryGraph:
             tokens: reads texts.
             facts: of the graph.
             kept_queries: of how many queries the base's vectors are kept.
-            for_many: gives what computes :data:`MANY` queries or more of the base; None where that is the same runtime.
         """
         self._runtime = runtime
-        self._for_many = for_many
         self._kept = KeptVectors(kept_queries)
         self._tokens = tokens
         self._facts = facts
@@ -63,7 +50,6 @@ class QueryGraph:
         precision: Literal["auto", "float32", "int8"],
         threads: int | None,
         kept_queries: int,
-        for_many: Callable[[], Runtime | None] | None = None,
     ) -> "QueryGraph":
         """The graph of a folder.
 
@@ -74,7 +60,6 @@ class QueryGraph:
             precision: of the arithmetic; ``"auto"`` takes what was found to be best on this machine.
             threads: that one call may use; None takes as many as there are cores, up to 4.
             kept_queries: of how many queries the base's vectors are kept.
-            for_many: gives what computes :data:`MANY` queries or more of the base.
 
         Raises:
             ArtifactError: the folder is damaged.
@@ -91,7 +76,6 @@ class QueryGraph:
                 precision=chosen,
                 threads=threads,
                 kept_queries=kept_queries,
-                for_many=for_many,
             )
         except (MissingExtraError, MemoryError):
             raise
@@ -112,7 +96,6 @@ class QueryGraph:
         precision: str,
         threads: int | None = None,
         kept_queries: int = 0,
-        for_many: Callable[[], Runtime | None] | None = None,
     ) -> "QueryGraph":
         """The graph of a folder whose manifest is known; :meth:`open` is the way in."""
         facts = GraphFacts.of(manifest)
@@ -120,7 +103,7 @@ class QueryGraph:
         joint = read_joint_layers(joint_file(file)) if precision == "int8" else None
         runtime = OnnxRuntime(file, facts.layers, threads=threads, joint=joint)
         tokens = Tokens((folder / TOKENIZER).read_text(encoding="utf-8"), max_tokens=max_tokens, prompt=prompt)
-        return cls(runtime, tokens, facts, kept_queries=kept_queries, for_many=for_many)
+        return cls(runtime, tokens, facts, kept_queries=kept_queries)
 
     def vectors(self, texts: Sequence[str], *, adapters: Sequence[Adapter | None] | None = None) -> FloatArray:
         """Vectors of queries, float32, shape (n_texts, dim), in their order.
@@ -137,5 +120,4 @@ class QueryGraph:
         return adapted_vectors_of(self._tokens.read(texts), self._runtime, self._facts, adapters)
 
     def _computed(self, texts: Sequence[str]) -> FloatArray:
-        for_many = self._for_many() if len(texts) >= MANY and self._for_many is not None else None
-        return vectors_of(self._tokens.read(texts), for_many or self._runtime, self._facts)
+        return vectors_of(self._tokens.read(texts), self._runtime, self._facts)

@@ -72,11 +72,11 @@ class RetrieverSide(QuerySide):
         for name in self._retriever.expert_names:
             self._retriever.search(texts[0], K, expert=name)
 
-    def many_runtime(self) -> str:
-        """What runs many queries in one call."""
+    def query_runtime(self) -> str:
+        """What runs the model."""
         from routeret.encoders import OnnxEncoder
 
-        return self._encoder.many_runtime if isinstance(self._encoder, OnnxEncoder) else "torch"
+        return self._encoder.query_runtime if isinstance(self._encoder, OnnxEncoder) else "torch"
 
     def describe(self) -> dict[str, Any]:
         """The versions, and the arithmetic of queries."""

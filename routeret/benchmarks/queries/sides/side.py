@@ -22,8 +22,8 @@ class QuerySide(Side):
         """Through how many experts a query goes."""
         return 0
 
-    def many_runtime(self) -> str | None:
-        """What runs many queries in one call, where the side chooses that; opens it."""
+    def query_runtime(self) -> str | None:
+        """What runs the model, where the side chooses that."""
         return None
 
     def use_all(self, texts: Sequence[str]) -> None:
