@@ -127,7 +127,7 @@ def opened_sides(
 
 def _reason(module: str, *, is_peer: bool) -> str:
     advice = (
-        "install it in an environment of its own, with faiss-cpu and sentence-transformers, and give --peers"
+        "install it in an environment of its own, with faiss-cpu, numkong and sentence-transformers, and give --peers"
         if is_peer
         else "install it"
     )

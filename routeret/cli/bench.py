@@ -204,8 +204,8 @@ def query(
     On a GPU those are measured that run there: plain-bfloat16, peft, base, routed, hybrid and lora.
 
     sentence-transformers' ONNX backend and fastembed need older libraries than routeret: install
-    'sentence-transformers[onnx]', fastembed and faiss-cpu into an environment of their own, and give its interpreter
-    with --peers. Without it these sides are left out, and the report says why.
+    'sentence-transformers[onnx]', fastembed, faiss-cpu and numkong into an environment of their own, and give its
+    interpreter with --peers. Without it these sides are left out, and the report says why.
     """
     from routeret.benchmarks import bench_queries, render_queries
     from routeret.benchmarks.queries.sides.registry import SIDES

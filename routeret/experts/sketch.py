@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,8 @@ from routeret.space import Space
 from routeret.types import BoolArray, FloatArray, HashArray
 
 _KEY_BITS = np.uint64(0xFFFFFFFF)
+
+_Whole = TypeVar("_Whole", bound=np.integer[Any])
 
 
 def short_keys(keys: HashArray) -> HashArray:
@@ -23,8 +25,11 @@ def short_keys(keys: HashArray) -> HashArray:
     return sorted_once(short_of(keys))
 
 
-def sorted_once(keys: HashArray) -> HashArray:
-    """Keys in rising order, each once: what :func:`numpy.unique` gives, at no cost where they are so already."""
+def sorted_once(keys: NDArray[_Whole]) -> NDArray[_Whole]:
+    """Whole numbers in rising order, each once: what :func:`numpy.unique` gives, at no cost where they are so already.
+
+    It does not import ``numpy.ma`` either, for which a process that searches once would wait.
+    """
     if (keys[1:] > keys[:-1]).all():
         return keys
     rising = np.sort(keys)

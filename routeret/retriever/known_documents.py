@@ -151,7 +151,7 @@ class KnownDocuments:
         """
         groups = self._groups[numbers]
         if groups.min(initial=0) == _NOT_ASKED:
-            self._look_up(np.unique(numbers[groups == _NOT_ASKED]))
+            self._look_up(sorted_once(numbers[groups == _NOT_ASKED]))
             groups = self._groups[numbers]
         return Groups(groups, self._known)
 

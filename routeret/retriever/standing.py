@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from routeret.experts.sketch import sorted_once
 from routeret.retriever.known_documents import Groups
 from routeret.retriever.ranking import NONE, Ranking, ScoredDocuments
 from routeret.routing.standing import CorpusStanding
@@ -92,7 +93,7 @@ class DocumentStanding:
             self._column_by_group = np.append(self._column_by_group, np.full(n_more, _NOT_COUNTED))
         columns = self._column_by_group[groups.numbers]
         if columns.min(initial=0) == _NOT_COUNTED:
-            new = np.unique(groups.numbers[columns == _NOT_COUNTED])
+            new = sorted_once(groups.numbers[columns == _NOT_COUNTED])
             self._column_by_group[new] = self._counts.shape[1] + np.arange(len(new))
             counts = self._standing.of(self._queries, self._standing.stands(groups.known[new]))
             self._counts = np.concatenate([self._counts, counts], axis=1)

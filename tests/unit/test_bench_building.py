@@ -283,8 +283,8 @@ def test_sides_are_left_out_with_the_reason(monkeypatch, tmp_path):
         assert sides.told == {"plain": {"python": "None", "folder": tmp_path.name, "worker": "w"}}
         assert sides.missing == {
             "lacking": "module 'thing' is not installed; install it",
-            "lacking-peer": "module 'thing' is not installed; install it in an environment of its own, with faiss-cpu "
-            "and sentence-transformers, and give --peers",
+            "lacking-peer": "module 'thing' is not installed; install it in an environment of its own, with faiss-cpu, "
+            "numkong and sentence-transformers, and give --peers",
             "failing-peer": "it could not be opened: TypeError: no such argument",
             "failing-optional": "it could not be opened: TypeError: no such argument",
         }
