@@ -58,6 +58,6 @@ class Group(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands."""
-        texts = [self.commands[name].get_short_help_str(limit=_WHOLE_SENTENCE) for name in self.list_commands(ctx)]
+        named = [(name, self.commands[name]) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl(list(zip(self.list_commands(ctx), texts, strict=True)))
+            formatter.write_dl([(name, one.get_short_help_str(limit=_WHOLE_SENTENCE)) for name, one in named])

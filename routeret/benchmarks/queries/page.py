@@ -23,7 +23,7 @@ FORMAT = 1
 TITLE_BY_ROUTING = {ROUTED: "linear experts", HYBRID: "linear experts and BM25", LORA: "LoRA experts"}
 """How the sides that route are called beside each other."""
 
-TITLE_BY_RUNTIME = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch"}
+TITLE_BY_RUNTIME = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch"}
 """How that is called which runs many queries at once."""
 
 Figures = Mapping[str, Any]

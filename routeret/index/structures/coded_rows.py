@@ -47,13 +47,13 @@ class _Part:
         """Code blocks of rows, float32, shapes (n, dim), together ``n_rows``."""
         codes = np.empty((n_rows, len(centre)), dtype=np.int8)
         steps, errors = np.empty(n_rows, dtype=np.float32), np.empty(n_rows, dtype=np.float32)
-        longest, start = 0.0, 0
+        centre_length, longest, start = _lengths(centre), 0.0, 0
         for some in (block[begin : begin + _CODED_AT_ONCE] for block in blocks for begin in _starts(block)):
             rows = slice(start, start + len(some))
             beside = some - centre
             codes[rows], steps[rows], rest = _coded(beside)
             missed = _lengths(rest)
-            errors[rows] = missed + _ROUNDING * (_lengths(some) + _lengths(centre))
+            errors[rows] = missed + _ROUNDING * (_lengths(some) + centre_length)
             longest = max(longest, float((_lengths(beside) + missed).max()))
             start += len(some)
         return cls(numkong.dots_pack(codes), steps, errors, longest)
