@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 
 from routeret.errors import ArtifactError
 
-_DTYPES: dict[str, np.dtype[Any]] = {"F16": np.dtype("<f2"), "F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+    "U64": np.dtype("<u8"),
+}
 _MAX_HEADER = 100_000_000
 """Bytes; the limit that the format itself sets."""
 
@@ -58,7 +63,7 @@ def map_arrays(file: Path) -> dict[str, NDArray[Any]]:
     """Give the tensors of a safetensors file by name as arrays that are memory-mapped, for reading alone.
 
     Raises:
-        ArtifactError: the file is damaged, or holds tensors of another dtype than F16, F32 and F64.
+        ArtifactError: the file is damaged, or holds tensors of another dtype than F16, F32, F64 and U64.
     """
     arrays = {}
     for name, tensor in read_tensors(file).items():

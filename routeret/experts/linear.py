@@ -5,9 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numkong
 import numpy as np
+from numpy.typing import NDArray
 
 from routeret.artifact import naming_damage, write_file
+from routeret.encoders.safetensors_file import map_arrays
 from routeret.errors import InputError
 from routeret.experts.folder import read_known, write_expert
 from routeret.experts.names import require_expert_name
@@ -28,8 +31,8 @@ class LinearExpert:
 
     Attributes:
         name: unique in a pool; of a-z, 0-9, ``_`` and ``-``.
-        weight: W, float32, shape (dim, dim); kept to float16 precision, so that an expert that is saved and loaded
-            answers as the one that was measured.
+        weight: W, shape (dim, dim); kept in float16, so that an expert that is saved and loaded answers as the one that
+            was measured, and memory-mapped where it comes from a folder.
         strength: the strength that did best on its dev queries, above 0.
         space: the document space its queries are written into.
         query_tower: the base query tower it was trained on.
@@ -43,7 +46,7 @@ class LinearExpert:
     kind: ClassVar[str] = "linear"
 
     name: str
-    weight: FloatArray
+    weight: NDArray[np.floating[Any]]
     strength: float
     space: Space
     query_tower: str
@@ -65,7 +68,7 @@ class LinearExpert:
                 f"{self.space.fingerprint}; train it on the base model of this space"
             )
         with np.errstate(over="ignore"):
-            weight = np.asarray(self.weight).astype(np.float16, copy=False).astype(np.float32)
+            weight = np.asarray(self.weight).astype(np.float16, copy=False)
         if not np.isfinite(weight).all():
             raise InputError(f"expert {self.name!r} has a weight that is not finite in float16; train it again")
         require_strength(self.strength, expert=self.name)
@@ -95,7 +98,8 @@ class LinearExpert:
         Args:
             base: float32, shape (n_queries, dim); the base's query embeddings.
         """
-        return base @ self.weight.T
+        weight: FloatArray = np.asarray(numkong.astype(self.weight, "f32"))
+        return base @ weight.T
 
     def save(self, folder: Path | str, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write a new folder, whole or not at all.
@@ -119,7 +123,7 @@ class LinearExpert:
     def _write_weights(self, folder: Path) -> None:
         from safetensors.numpy import save
 
-        write_file(folder / _WEIGHTS, save({"weight": self.weight.astype(np.float16)}))
+        write_file(folder / _WEIGHTS, save({"weight": self.weight}))
 
     @classmethod
     def from_folder(cls, folder: Path, manifest: Mapping[str, Any]) -> "LinearExpert":
@@ -128,10 +132,8 @@ class LinearExpert:
         Raises:
             ArtifactError: the weights are missing or damaged, or do not fit the manifest.
         """
-        from safetensors.numpy import load_file
-
         with naming_damage(folder):
-            weight = load_file(folder / _WEIGHTS)["weight"]
+            weight = map_arrays(folder / _WEIGHTS)["weight"]
             known, sketch = read_known(folder, manifest, before=_WEIGHTS)
             return cls(
                 name=manifest["name"],
