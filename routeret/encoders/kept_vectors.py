@@ -48,5 +48,5 @@ class KeptVectors:
             for text, vector in list(found.items())[-self._most_kept :]:
                 self._kept.pop(text, None)
                 self._kept[text] = vector.copy()
-            for text in list(self._kept)[: max(0, len(self._kept) - self._most_kept)]:
-                del self._kept[text]
+            while len(self._kept) > self._most_kept:
+                del self._kept[next(iter(self._kept))]

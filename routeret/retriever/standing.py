@@ -57,10 +57,11 @@ class DocumentStanding:
         """
         penalties = self._penalties(queries[:, None], ranking.documents)
         penalties[ranking.documents == NONE] = 0
-        if not penalties.any():
+        lines = np.flatnonzero(penalties.any(axis=1))
+        if len(lines) == 0:
             return ranking
         found = Ranking(ranking.documents.copy(), ranking.rows.copy(), ranking.scores - penalties)
-        for line in np.flatnonzero(penalties.any(axis=1)).tolist():
+        for line in lines.tolist():
             end = np.count_nonzero(ranking.documents[line] != NONE)
             order = np.lexsort((found.documents[line, :end], -found.scores[line, :end]))
             for values in (found.documents, found.rows, found.scores):
