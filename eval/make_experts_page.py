@@ -217,7 +217,7 @@ def adapters(values: Figures) -> str:
         "nDCG@10 on dev", "base", "linear", "LoRA", "linear, s", "LoRA, s", "linear, MB", "LoRA, MB",
         "query, linear", "query, LoRA",
     )  # fmt: skip
-    notes = ("seconds of training; a query's time is relative to the base alone, on the same machine",)
+    notes = ("seconds of training; a query's time is relative to the base alone, by PyTorch, on the same machine",)
     return f"## Linear and LoRA experts\n\n{markdown(Table(header, tuple(rows), notes))}"
 
 

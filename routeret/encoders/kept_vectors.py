@@ -7,9 +7,15 @@ import numpy as np
 
 from routeret.types import FloatArray
 
+_LONGEST_KEPT = 4096
+"""Characters; longer texts would take more memory than their vectors, and hardly come again."""
+
 
 class KeptVectors:
-    """Vectors by text, of the texts that were asked for last; several threads may share it."""
+    """Vectors by text, of the texts that were asked for last; several threads may share it.
+
+    Texts of more than 4,096 characters are not kept, so that what is kept is bounded in bytes, too.
+    """
 
     def __init__(self, most_kept: int) -> None:
         """Keep nothing yet.
@@ -47,6 +53,7 @@ class KeptVectors:
         with self._keeping:
             for text, vector in list(found.items())[-self._most_kept :]:
                 self._kept.pop(text, None)
-                self._kept[text] = vector.copy()
+                if len(text) <= _LONGEST_KEPT:
+                    self._kept[text] = vector.copy()
             while len(self._kept) > self._most_kept:
                 del self._kept[next(iter(self._kept))]

@@ -49,6 +49,13 @@ def test_more_texts_than_are_kept_and_none():
     assert compute.asked == [["a"]]
 
 
+def test_a_very_long_text_is_not_kept():
+    kept, compute = KeptVectors(4), Counting()
+    for _ in range(2):
+        assert kept.vectors(["a" * 4096, "a" * 4097], compute)[:, 0].tolist() == [4096, 4097]
+    assert [[len(text) for text in texts] for texts in compute.asked] == [[4096, 4097], [4097]]
+
+
 def test_changing_an_answer_changes_nothing_that_is_kept():
     kept, compute = KeptVectors(4), Counting()
     kept.vectors(["a"], compute)[:] = 7

@@ -3,7 +3,8 @@
 The low-rank matrices are inputs: every adapted layer computes W x + ((A x) * scale) B, where A and B hold the matrices
 of several adapters side by side, and the scale of a row is alpha / rank in the columns of its own adapter and 0 in the
 others. So rows of the base and of different adapters go through one call, an adapter is added without a new graph, and
-a call without adapters has matrices of no columns.
+a call without adapters has matrices of no columns. In 8-bit numbers every row of a call is a pass of its own, and the
+scale stands in B.
 """
 
 from collections.abc import Sequence

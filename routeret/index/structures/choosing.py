@@ -3,10 +3,10 @@
 from math import log2
 
 EXACT = "exact"
-"""The name of what has no structure: the vectors are held in memory and all of them are looked at."""
+"""The name of what has no structure: 8-bit codes of the vectors are held in memory, and all of them are looked at."""
 
 EXACT_ROWS = 10_000
-"""Below this one product of all vectors takes less than a millisecond on one core, and batches gain nothing."""
+"""Below this one product of all codes takes less than a millisecond on one core, and batches gain nothing."""
 
 _LISTS_ROWS = 200_000
 _SCALAR = "SQ8"
