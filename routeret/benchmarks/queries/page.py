@@ -24,7 +24,7 @@ TITLE_BY_ROUTING = {ROUTED: "linear experts", HYBRID: "linear experts and BM25",
 """How the sides that route are called beside each other."""
 
 TITLE_BY_RUNTIME = {"onnxruntime": "ONNX Runtime", "torch": "PyTorch"}
-"""How that is called which runs many queries at once."""
+"""How that is called which runs queries."""
 
 Figures = Mapping[str, Any]
 
@@ -125,6 +125,7 @@ def _routing(sides: Figures) -> list[str]:
     rows: list[tuple[str, float | None]] = [
         ("routed, linear experts, over the base alone", ratio(sides, ROUTED, ALONE)),
         ("with BM25 over the same without", ratio(sides, HYBRID, ROUTED)),
+        ("with BM25 over the base alone", ratio(sides, HYBRID, ALONE)),
         ("routed, LoRA experts, over PEFT adapters switched", ratio(sides, LORA, "peft")),
     ]
     for precision in ("float32", "int8"):

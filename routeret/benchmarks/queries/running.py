@@ -50,7 +50,7 @@ _PACKAGES = (
     "faiss-gpu",
 )
 _WORKER = "routeret.benchmarks.queries.worker"
-_STARTS = 5
+_STARTS = 15
 _HELD = 50
 """Queries that are asked before memory is looked at."""
 

@@ -47,14 +47,15 @@ class _Part:
         """Code blocks of rows, float32, shapes (n, dim), together ``n_rows``."""
         codes = np.empty((n_rows, len(centre)), dtype=np.int8)
         steps, errors = np.empty(n_rows, dtype=np.float32), np.empty(n_rows, dtype=np.float32)
-        centre_length, longest, start = _lengths(centre), 0.0, 0
+        centre_lengths, longest, start = 2 * _lengths(centre), 0.0, 0
         for some in (block[begin : begin + _CODED_AT_ONCE] for block in blocks for begin in _starts(block)):
             rows = slice(start, start + len(some))
             beside = some - centre
             codes[rows], steps[rows], rest = _coded(beside)
-            missed = _lengths(rest)
-            errors[rows] = missed + _ROUNDING * (_lengths(some) + centre_length)
-            longest = max(longest, float((_lengths(beside) + missed).max()))
+            lengths, missed = _lengths_in_steps(beside, steps[rows]), _lengths_in_steps(rest, steps[rows])
+            # A row is no longer than what it has beside the centre and the centre together.
+            errors[rows] = missed + _ROUNDING * (lengths + centre_lengths)
+            longest = max(longest, float((lengths + missed).max()))
             start += len(some)
         return cls(numkong.dots_pack(codes), steps, errors, longest)
 
@@ -188,6 +189,13 @@ def _coded(vectors: FloatArray) -> tuple[NDArray[np.int8], FloatArray, FloatArra
 def _lengths(vectors: FloatArray) -> FloatArray:
     """The length of every vector, shape (n,); squares of numbers far from one are no numbers in single precision."""
     lengths: FloatArray = np.sqrt(np.vecdot(vectors, vectors, dtype=np.float64)).astype(np.float32)
+    return lengths
+
+
+def _lengths_in_steps(vectors: FloatArray, steps: FloatArray) -> FloatArray:
+    """The same, sooner, for some hundred vectors whose numbers are at most 127 steps of theirs."""
+    inside = vectors / steps[:, None]
+    lengths: FloatArray = steps * np.sqrt(np.vecdot(inside, inside))
     return lengths
 
 
