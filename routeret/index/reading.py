@@ -98,6 +98,18 @@ class Reader(DocumentReader):
             search, allowed = self._search_of(space), self._allowed(documents)
         return search.search(queries, int(k), allowed=allowed)
 
+    def prepare_search(self, *, space: Space | None = None) -> None:
+        """Do now what one of the next searches would wait for, of vectors of one space.
+
+        Args:
+            space: one of the index's; by default its first one.
+        """
+        space = space or self.space
+        self._stored(space)
+        with self._building:
+            search = self._search_of(space)
+        search.prepare()
+
     def vectors(self, rows: IntArray, *, space: Space | None = None) -> FloatArray:
         """The vectors of some rows, float32, shape (n, dim), in the order asked for.
 

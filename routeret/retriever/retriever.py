@@ -258,6 +258,8 @@ class Retriever(PoolKeeper):
             pool = searcher.pool
             graphs = prepare_graphs(pool)
             searcher.known_documents.look_ahead()
+            for space in (self._index.space, *(tower.space for tower in pool.tower_by_name.values())):
+                self._index.prepare_search(space=space)
         # Every expert with a pass of its own, and the router.
         for expert in (*sorted(pool.costly), None):
             self.search(_FIRST_QUERY, expert=expert)

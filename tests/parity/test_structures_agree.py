@@ -84,10 +84,13 @@ def test_exact_search_agrees_with_the_twin(n_rows, n_queries, k, few_rows, monke
     queries = rng.normal(size=(n_queries, DIM)).astype(np.float32)
     for allowed in (None, rng.random(n_rows) < 0.4, rng.random(n_rows) < 0.03, np.zeros(n_rows, dtype=np.bool_)):
         rows, scores = slow_twin(vectors, queries, k, allowed)
-        found = RowSearch(Stored(vectors)).search(queries, k, allowed=allowed)
+        search = RowSearch(Stored(vectors))
+        found = search.search(queries, k, allowed=allowed)
+        search.prepare()
+        coded = search.search(queries, k, allowed=allowed)
         kept = None if allowed is None else np.flatnonzero(allowed)
         streamed = settle(StoredScan(Stored(vectors), kept), queries, k)
-        for result in (found, streamed):
+        for result in (found, coded, streamed):
             np.testing.assert_array_equal(result.rows, rows)
             np.testing.assert_array_equal(result.scores, scores)
             assert (result.rows.dtype, result.scores.dtype) == (np.int64, np.float32)

@@ -11,6 +11,7 @@ from routeret.errors import ArtifactError, InputError
 from routeret.index.structures import tuning
 from routeret.index.structures.ann import Ann, build, damaged, open_ann
 from routeret.index.structures.choosing import EXACT_ROWS, factories
+from routeret.index.structures.coded_rows import CodedRows
 from routeret.index.structures.faiss_structure import sample_size
 from routeret.index.structures.row_search import RowSearch
 from routeret.index.structures.tuning import Probing, Settings, cheapest, document_probes
@@ -168,13 +169,43 @@ def test_wrong_arguments(vectors, lists):
 def test_an_extended_search_reads_new_rows_only(vectors, lists):
     for ann in (None, lists):
         before = RowSearch(Stored(vectors), ann)
-        before.search(vectors[:1], 1, allowed=np.arange(4000) < 3)
+        before.prepare()
         later = Stored(np.vstack([vectors, -vectors[:2]]))
         after = before.extended(later)
         if ann is None:
             assert later.read == [4000, 4001]
         assert after.search(-vectors[:2], 1).rows.tolist() == [[4000], [4001]]
         assert -1 < before.search(-vectors[:1], 1).rows[0, 0] < 4000
+
+
+@pytest.mark.parametrize("n_covered", [0, 4000])
+def test_rows_are_coded_once_a_few_queries_were_asked(vectors, lists, n_covered, monkeypatch):
+    coded = []
+    read = CodedRows.read
+    monkeypatch.setattr(CodedRows, "read", lambda stored, *, first: coded.append(first) or read(stored, first=first))
+    rows = np.vstack([vectors, -vectors[:300]])
+    search = RowSearch(Stored(rows), lists if n_covered else None)
+    queries = -vectors[:12]
+    first = [search.search(queries[place : place + 1], 5) for place in range(8)]
+    assert coded == []
+    search = search.extended(Stored(rows))
+    search.search(queries[8:9], 5)
+    assert coded == [n_covered]
+    again = search.search(queries, 5)
+    assert coded == [n_covered]
+    for place, found in enumerate(first):
+        np.testing.assert_array_equal(found.rows[0], again.rows[place])
+        np.testing.assert_array_equal(found.scores[0], again.scores[place])
+    RowSearch(Stored(rows)).search(queries, 5)
+    RowSearch(Stored(rows)).prepare()
+    assert coded == [n_covered, 0, 0]
+
+
+def test_nothing_is_coded_where_all_rows_are_covered(vectors, lists, monkeypatch):
+    monkeypatch.setattr(CodedRows, "read", None)
+    search = RowSearch(Stored(vectors), lists)
+    search.prepare()
+    assert search.search(vectors[:12], 1).rows.shape == (12, 1)
 
 
 def test_a_grown_structure_covers_the_new_rows(vectors, lists):

@@ -7,14 +7,17 @@ import numpy as np
 
 from routeret.errors import InputError
 from routeret.index.structures.ann import Ann
+from routeret.index.structures.best import settle
 from routeret.index.structures.choosing import EXACT, EXACT_ROWS
 from routeret.index.structures.coded_rows import CodedRows
 from routeret.index.structures.covered import CoveredRows
+from routeret.index.structures.exact import StoredScan
 from routeret.index.structures.rows import RowVectors
 from routeret.types import BoolArray, FloatArray, TopK
 
 _TAIL_ROWS = 25_000
 _TAIL_SHARE = 25
+_FEW_QUERIES = 8  # they are answered from the stored vectors in less time than coding the rows takes
 
 
 class GpuSearch(Protocol):
@@ -32,9 +35,9 @@ class GpuSearch(Protocol):
 class RowSearch:
     """Finds the best rows of a snapshot.
 
-    It never changes, so any number of threads may search it; :meth:`extended` gives the one for a later snapshot.
-    Rows that the structure does not cover are held in memory as codes and searched exactly, so they are found at once;
-    they are read at the first search.
+    What it finds never changes, and any number of threads may search it; :meth:`extended` gives the one for a later
+    snapshot. Rows that the structure does not cover are searched exactly, so they are found at once: by the stored
+    vectors for the first few queries, as where a process asks no more than one, and then by codes in memory.
     """
 
     def __init__(self, vectors: RowVectors, ann: Ann | None = None, *, gpu: GpuSearch | None = None) -> None:
@@ -57,7 +60,8 @@ class RowSearch:
         if gpu is None and ann is not None and ann.structure is not None:
             self._covered = CoveredRows(ann.structure, ann.settings, vectors)
         self._n_covered = 0 if self._covered is None else self._covered.n_rows
-        self._loading = threading.Lock()
+        self._coding = threading.Lock()
+        self._n_asked = 0
         self._coded: CodedRows | None = None
 
     @property
@@ -102,11 +106,16 @@ class RowSearch:
         if vectors.n_rows < self.n_rows:
             raise InputError(f"there are {vectors.n_rows} rows, {self.n_rows} were there before; start a new search")
         later = RowSearch(vectors, self._ann, gpu=self._gpu)
-        with self._loading:
-            known = self._coded
+        with self._coding:
+            known, later._n_asked = self._coded, self._n_asked
         if known is not None:
             later._coded = known.grown(vectors)
         return later
+
+    def prepare(self) -> None:
+        """Code now the rows that no structure covers, for which otherwise one of the next queries would wait."""
+        if self._n_covered < self.n_rows:
+            self._codes(_FEW_QUERIES + 1)
 
     def search(self, queries: FloatArray, k: int, *, allowed: BoolArray | None = None) -> TopK:
         """The best rows of every query.
@@ -129,19 +138,32 @@ class RowSearch:
             raise InputError(f"allowed has shape {allowed.shape}, expected ({self.n_rows},), one for each row")
         n_old = self._n_covered
         if self._covered is None:
-            return self._loaded().search(queries, k, allowed=allowed)
+            return self._search_exactly(queries, k, allowed)
         oldest = self._covered.search(queries, k, allowed=None if allowed is None else allowed[:n_old])
         if n_old == self.n_rows:
             return oldest
-        newest = self._loaded().search(queries, k, allowed=None if allowed is None else allowed[n_old:])
+        newest = self._search_exactly(queries, k, None if allowed is None else allowed[n_old:])
         return _merged(oldest, newest, k)
 
     def _outgrows(self, n_covered: int) -> bool:
         return self.n_rows - n_covered >= max(EXACT_ROWS, min(n_covered, _TAIL_ROWS), n_covered // _TAIL_SHARE)
 
-    def _loaded(self) -> CodedRows:
-        with self._loading:
-            if self._coded is None:
+    def _search_exactly(self, queries: FloatArray, k: int, allowed: BoolArray | None) -> TopK:
+        """The best of the rows that no structure covers; ``allowed`` is of these."""
+        codes = self._codes(len(queries))
+        if codes is not None:
+            return codes.search(queries, k, allowed=allowed)
+        rows = None
+        if allowed is not None or self._n_covered:
+            uncovered = np.arange(self._n_covered, self.n_rows)
+            rows = uncovered if allowed is None else uncovered[allowed]
+        return settle(StoredScan(self._vectors, rows), queries, k)
+
+    def _codes(self, n_asked: int) -> CodedRows | None:
+        """The codes for so many further queries; None while they have been too few."""
+        with self._coding:
+            self._n_asked += n_asked
+            if self._coded is None and self._n_asked > _FEW_QUERIES:
                 self._coded = CodedRows.read(self._vectors, first=self._n_covered)
             return self._coded
 
