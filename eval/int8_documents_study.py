@@ -35,12 +35,12 @@ from routeret.datasets import load_dataset
 from routeret.encoders import DEFAULT_BASE, OnnxEncoder
 from routeret.encoders.graph.document_graph import DocumentGraph
 from routeret.encoders.graph.openvino_runtime import OpenvinoRuntime
-from routeret.encoders.graph.probes import LEAST_COSINE, cosines_of
 from routeret.encoders.graph.quantising import met_by_layers, strong_channels
 from routeret.encoders.graph.setting_apart import layers_of
 from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file, graph_key, graphs_folder
 from routeret.encoders.graph.text_passes import GraphFacts, base_inputs
 from routeret.encoders.graph.tokens import Tokens
+from routeret.encoders.probes import LEAST_COSINE, cosines_of
 from routeret.types import FloatArray
 
 if TYPE_CHECKING:

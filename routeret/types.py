@@ -63,10 +63,13 @@ class EncodedDocuments:
     Attributes:
         vectors: float32, shape (n_documents, dim).
         truncated: shape (n_documents,); whether the encoder's token limit cut the text.
+        n_tokens: how many tokens the model read of all texts, special tokens and prompt among them; of a text that was
+            cut as many as the limit. None where the encoder does not count them.
     """
 
     vectors: FloatArray
     truncated: BoolArray
+    n_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import logging
 import re
 import shutil
 import threading
@@ -19,17 +20,20 @@ from routeret.encoders.content import model_hash
 from routeret.encoders.inputs import checked_documents, checked_texts
 from routeret.encoders.model_folder import read_model_folder
 from routeret.encoders.passes import passes_at_once, passes_of, side_by_side, tokens_per_pass
+from routeret.encoders.probes import LEAST_COSINE, PROBES, cosines_of
 from routeret.encoders.resolve import find_model
 from routeret.encoders.tokenizing import CHARACTERS_PER_TOKEN, TEXTS_PER_CALL
 from routeret.errors import InputError
 from routeret.space import NO_TOKEN_LIMIT, Space
-from routeret.types import BoolArray, Document, EncodedDocuments, FloatArray, IntArray
+from routeret.types import Document, EncodedDocuments, FloatArray, IntArray
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
     from routeret.encoders.graph.query_graph import QueryGraph
+
+_logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -67,7 +71,8 @@ class TorchEncoder:
             batch_size: texts in one pass; None takes as many as have 1,024 tokens together on a processor, 32,768
                 elsewhere.
             precision: arithmetic of the document tower's transformer; queries, pooling and normalisation are always
-                float32. ``"auto"`` takes bfloat16, for weights too, where the hardware computes in it, else float32.
+                float32. ``"auto"`` takes bfloat16, for weights too, where the hardware computes in it and some probes
+                keep a cosine of 0.999 or more to float32, else float32.
             download: fetch a model that is not on this machine from the hub.
 
         Raises:
@@ -91,8 +96,9 @@ class TorchEncoder:
         self._batch_size = batch_size
         self._precision: Precision = precision
         self._model: SentenceTransformer | None = None
-        self._halved: SentenceTransformer | None = None
+        self._document_models: dict[Space, tuple[SentenceTransformer, Precision]] = {}
         self._loading = threading.Lock()
+        self._halving = threading.Lock()
         self._tokenizing = threading.Lock()
 
     @property
@@ -164,13 +170,15 @@ class TorchEncoder:
         """Vectors of the documents, float32, shape (n_documents, dim), in their order, and which were cut.
 
         Raises:
-            InputError: something other than a list of documents came, or the device is not there.
+            InputError: something other than a list of documents came, the device is not there, or bfloat16 was asked
+                for by name and would write vectors of another space.
         """
         texts = self.document_texts(documents)
         if not texts:
-            return EncodedDocuments(np.zeros((0, self.dim), dtype=np.float32), np.zeros(0, dtype=np.bool_))
+            return EncodedDocuments(np.zeros((0, self.dim), dtype=np.float32), np.zeros(0, dtype=np.bool_), n_tokens=0)
         model, precision = self._document_model()
-        return EncodedDocuments(*self._encode(model, texts, prompt=self._document_prompt, precision=precision))
+        vectors, lengths = self._encode(model, texts, prompt=self._document_prompt, precision=precision)
+        return self._counted(model, vectors, lengths)
 
     def document_texts(self, documents: Sequence[Document]) -> list[str]:
         """What is read of some documents, without the prompt.
@@ -189,8 +197,7 @@ class TorchEncoder:
             among them; their mean is the document's vector, up to its length.
 
         Raises:
-            InputError: something other than a list of documents came, the device is not there, or the model does not
-                pool by the mean.
+            InputError: as for :meth:`encode_documents`, or the model does not pool by the mean.
         """
         import torch
 
@@ -200,7 +207,7 @@ class TorchEncoder:
         vectors: FloatArray = np.zeros((len(texts), self.dim), dtype=np.float32)
         found = [vectors[:0]] * len(texts)
         if not texts:
-            return EncodedDocuments(vectors, np.zeros(0, dtype=np.bool_)), found
+            return EncodedDocuments(vectors, np.zeros(0, dtype=np.bool_), n_tokens=0), found
         model, precision = encoder._document_model()
         heads, lengths = encoder._heads(model, texts, prompt=self._document_prompt)
 
@@ -214,7 +221,7 @@ class TorchEncoder:
                 found[row] = one[kept][:, : self.dim]
 
         encoder._each_pass(model, lengths, compute)
-        return EncodedDocuments(vectors, lengths > self._max_tokens), found
+        return encoder._counted(model, vectors, lengths), found
 
     @property
     def query_graph(self) -> "QueryGraph | None":
@@ -278,8 +285,8 @@ class TorchEncoder:
 
     def _encode(
         self, model: "SentenceTransformer", texts: list[str], *, prompt: str, precision: Precision
-    ) -> tuple[FloatArray, BoolArray]:
-        """Vectors of one or more texts, and whether the token limit cut each."""
+    ) -> tuple[FloatArray, IntArray]:
+        """Vectors of one or more texts, and their lengths as :meth:`_heads` gives them."""
         import torch
 
         vectors: FloatArray = np.zeros((len(texts), self._folder.dim), dtype=np.float32)
@@ -291,8 +298,12 @@ class TorchEncoder:
                 vectors[rows] = self.forward(model, batch, prompt=prompt, precision=precision).cpu().numpy()
 
         self._each_pass(model, lengths, compute)
-        truncated: BoolArray = lengths > self._max_tokens
-        return vectors, truncated
+        return vectors, lengths
+
+    def _counted(self, model: "SentenceTransformer", vectors: FloatArray, lengths: IntArray) -> EncodedDocuments:
+        """Vectors with what the lengths of :meth:`_heads` tell of their texts."""
+        n_tokens = int(np.minimum(lengths, self._max_tokens).sum()) if _counts_tokens(model) else None
+        return EncodedDocuments(vectors, lengths > self._max_tokens, n_tokens)
 
     def _each_pass(self, model: "SentenceTransformer", lengths: IntArray, compute: Callable[[IntArray], None]) -> None:
         """Compute the passes that texts of these lengths need."""
@@ -306,33 +317,75 @@ class TorchEncoder:
 
     @property
     def halves_documents(self) -> bool:
-        """Whether documents are written in bfloat16; loads the model."""
-        import torch
+        """Whether documents are written in bfloat16; loads the model.
 
-        return _arithmetic(self._precision, self._loaded().device) == torch.bfloat16
+        Raises:
+            InputError: bfloat16 was asked for by name, and would write vectors of another space.
+        """
+        model, precision = self._document_model()
+        return model is not self._loaded() or precision != "float32"
 
     def _document_model(self) -> tuple["SentenceTransformer", Precision]:
-        """The model that writes documents, and the arithmetic that it is asked for."""
+        """The model that writes documents, and the arithmetic that it is asked for.
+
+        Raises:
+            InputError: bfloat16 was asked for by name, and would write vectors of another space.
+        """
         import torch
 
         model = self._loaded()
-        if not self.halves_documents or self.domain is not None or not hasattr(model[0], "auto_model"):
-            return model, self._precision
-        with self._loading:
-            if self._halved is None:
-                # Weights that are rounded once need not be rounded at every pass.
-                self._halved = copy.deepcopy(model, {id(model.tokenizer): model.tokenizer})
-                self._halved[0].auto_model.to(torch.bfloat16)
-            return self._halved, "float32"
+        is_exact = _arithmetic(self._precision, model.device) == torch.float32
+        if is_exact or not hasattr(model[0], "auto_model"):
+            return model, "float32"
+        with self._halving:
+            if self.space not in self._document_models:
+                self._document_models[self.space] = self._halved_in_space(model)
+            return self._document_models[self.space]
+
+    def _halved_in_space(self, model: "SentenceTransformer") -> tuple["SentenceTransformer", Precision]:
+        """What writes documents in bfloat16; the model itself, in float32, where they would be of another space.
+
+        Raises:
+            InputError: they would be, and bfloat16 was asked for by name.
+        """
+        halved = self._halved(model)
+        writer = self.for_documents()
+        rounded, exact = (
+            writer._encode(one, list(PROBES), prompt=self._document_prompt, precision=precision)[0]
+            for one, precision in (halved, (model, "float32"))
+        )
+        least = float(cosines_of(rounded, exact).min())
+        # Vectors that are not finite have a cosine that compares with nothing.
+        if least >= LEAST_COSINE["bfloat16"]:
+            return halved
+        found = (
+            f"in bfloat16 {self.folder} writes documents of a cosine of {least:.5f} to those in float32, expected at "
+            f"least {LEAST_COSINE['bfloat16']}"
+        )
+        if self._precision == "bfloat16":
+            raise InputError(f"{found}; use precision='auto' or 'float32'")
+        _logger.warning("%s; they are written in float32", found)
+        return model, "float32"
+
+    def _halved(self, model: "SentenceTransformer") -> tuple["SentenceTransformer", Precision]:
+        """A model that computes in bfloat16, and the arithmetic that it is asked for to do so."""
+        import torch
+
+        if self.domain is not None:
+            return model, "bfloat16"
+        # Weights that are rounded once need not be rounded at every pass.
+        halved = copy.deepcopy(model, {id(model.tokenizer): model.tokenizer})
+        halved[0].auto_model.to(torch.bfloat16)
+        return halved, "float32"
 
     def _heads(self, model: "SentenceTransformer", texts: list[str], *, prompt: str) -> tuple[list[str], IntArray]:
         """The part of every text that decides its tokens, and its length in tokens, counted to one above the limit.
 
         A tokenizer reads a text to its end before it cuts, so a text of many megabytes would take gigabytes: only
-        its head goes in. Should the head hold fewer tokens than the limit, the whole text is taken after all.
+        its head goes in. Should the head hold fewer tokens than the limit, the whole text is taken after all. Where
+        :func:`_counts_tokens` says no, a length is in characters.
         """
-        if not hasattr(model.tokenizer, "pad"):
-            # The tokenizer of a static embedding, which has no limit.
+        if not _counts_tokens(model):
             return texts, np.array([len(text) for text in texts], dtype=np.int64)
         n_characters = self._max_tokens * CHARACTERS_PER_TOKEN
         heads = [text[:n_characters] for text in texts]
@@ -429,8 +482,8 @@ class TorchEncoder:
     def on(self, device: str | None) -> "TorchEncoder":
         """The same encoder, not yet loaded, on a device; None lets it choose."""
         other = copy.copy(self)
-        other._device, other._model, other._halved = _checked_name(device), None, None
-        other._loading, other._tokenizing = threading.Lock(), threading.Lock()
+        other._device, other._model, other._document_models = _checked_name(device), None, {}
+        other._loading, other._halving, other._tokenizing = threading.Lock(), threading.Lock(), threading.Lock()
         return other
 
     def copy_model(self, folder: Path) -> None:
@@ -477,6 +530,11 @@ class TorchEncoder:
     def _load(self) -> "SentenceTransformer":
         """The model with its weights, on its device."""
         return _load(self.folder, device=self._device)
+
+
+def _counts_tokens(model: "SentenceTransformer") -> bool:
+    """Whether texts are cut by their number of tokens; not by the tokenizer of a static embedding, without a limit."""
+    return hasattr(model.tokenizer, "pad")
 
 
 def _sharing_weights(model: "SentenceTransformer") -> "SentenceTransformer":

@@ -88,8 +88,12 @@ class Adder:
         self._replaced = np.zeros(self._before.n_numbers, dtype=np.bool_)
         self.counts = dict.fromkeys(ChangeReport.__dataclass_fields__, 0)
 
-    def steps(self, corpus: Corpus) -> Generator[None, None, None]:
-        """Bring a corpus; gives one item a document, so that progress can be drawn.
+    def note(self) -> str:
+        """What was embedded so far, for a progress bar; see :meth:`~routeret.index.embedding.Embedder.note`."""
+        return self._embedder.note()
+
+    def steps(self, corpus: Corpus) -> Generator[int, None, None]:
+        """Bring a corpus; gives after every batch how many documents it had, so that progress can be drawn.
 
         What readers see changes with the last step; whoever stops before it changes nothing.
         """
@@ -102,13 +106,12 @@ class Adder:
         block = next(blocks)
         while block:
             fresh = self._fresh(block)
-            for _ in range(len(block) - len(fresh)):
-                yield None
+            yield len(block) - len(fresh)
             following = next(blocks, [])
             yield from self._keep(fresh, is_last=not following)
             block = following
 
-    def _keep(self, fresh: Sequence[_Incoming], *, is_last: bool) -> Iterator[None]:
+    def _keep(self, fresh: Sequence[_Incoming], *, is_last: bool) -> Iterator[int]:
         """Embed a block and commit it, the last one together with what the call changes for readers."""
         staged: list[StagedDocument] = []
         pieces: list[Piece] = []
@@ -122,9 +125,9 @@ class Adder:
         n_shown = 0
         if pieces:
             for share in self._embedder.steps(pieces, into=embedded, folder=self._folder, snapshot=snapshot):
-                while n_shown < int(share * len(fresh)):
-                    n_shown += 1
-                    yield None
+                n_new = round(share * len(fresh)) - n_shown
+                n_shown += n_new
+                yield n_new
             appended = [self._append(space, rows) for space, rows in embedded.rows.items()]
             for space, tokens in embedded.tokens.items():
                 appended += self._append_tokens(space, tokens)
@@ -135,11 +138,10 @@ class Adder:
                 self._own = self._store.stage(staged, into=self._own or _behind(snapshot))
             if is_last:
                 self._show()
-        self.counts["truncated"] += embedded.truncated
+        self.counts["truncated"] = self._embedder.truncated
         self.counts["spans_embedded"] += embedded.embedded
         self.counts["spans_reused"] += len(pieces) - embedded.embedded
-        for _ in range(n_shown, len(fresh)):
-            yield None
+        yield len(fresh) - n_shown
 
     def _append(self, space: str, rows: PackedRows) -> Appended:
         appender = SegmentAppender(self._folder, space=space, row_format=self._formats[space])

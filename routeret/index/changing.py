@@ -62,7 +62,9 @@ def bring(
         steps = adder.steps(corpus)
         # Closed here and not by the garbage collector, so that a failure has undone everything on return.
         with closing(steps):
-            for _ in track(steps, description="adding", total=total, unit="docs", show=show_progress):
+            for _ in track(
+                steps, description="adding", total=total, unit="docs", count=int, note=adder.note, show=show_progress
+            ):
                 pass
     return replace(ChangeReport(**adder.counts), seconds=time.perf_counter() - start)
 
@@ -136,7 +138,9 @@ def embed_space(
         )
         step = _EMBEDDED_ROWS_WITH_TOKENS if token_formats else _EMBEDDED_ROWS
         rows = range(first, end, step)
-        for start in track(rows, description="embedding", total=len(rows), unit="blocks", show=show_progress):
+        for start in track(
+            rows, description="embedding", total=len(rows), unit="blocks", note=embedder.note, show=show_progress
+        ):
             part = range(start, min(start + step, end))
             _embed_rows(folder, store, embedder, space, row_format, part)
         if end > first:

@@ -3,6 +3,7 @@
 Where a space keeps token vectors, one pass of its encoder gives both.
 """
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from routeret.index.store_writer import Spans
 from routeret.index.tokens import PackedTokens, StoredTokens, TokenEncoder
 from routeret.protocols import Encoder
 from routeret.space import Space
-from routeret.types import BoolArray, Document, FloatArray, IntArray
+from routeret.types import Document, EncodedDocuments, FloatArray, IntArray
 
 NEW = -1
 """Stands for a span that no row holds yet."""
@@ -45,18 +46,20 @@ class EmbeddedBlock:
     Attributes:
         rows: packed rows by the fingerprint of their space, in the order of the pieces.
         tokens: the pieces' tokens by the fingerprint of every space that keeps them.
-        truncated: how many texts the first space's encoder cut.
         embedded: how many pieces were encoded; one of several with the same title and text is.
     """
 
     rows: dict[str, PackedRows] = field(default_factory=dict)
     tokens: dict[str, PackedTokens] = field(default_factory=dict)
-    truncated: int = 0
     embedded: int = 0
 
 
 class Embedder:
-    """Encodes pieces into every space of an index."""
+    """Encodes pieces into every space of an index.
+
+    Attributes:
+        truncated: how many of all pieces so far the first space's encoder cut.
+    """
 
     def __init__(
         self,
@@ -80,6 +83,17 @@ class Embedder:
         self._encoders = encoders
         self._token_formats = token_formats
         self._batch_size = batch_size
+        self.truncated = 0
+        self._n_tokens = 0
+        self._seconds = 0.0
+
+    def note(self) -> str:
+        """What was embedded so far, for a progress bar: texts that were cut, and tokens a second of the encoders' time.
+
+        Tokens are left out while no encoder has counted any.
+        """
+        rate = f", {self._n_tokens / self._seconds:,.0f} tokens/s" if self._seconds else ""
+        return f"{self.truncated:,} cut{rate}"
 
     def steps(
         self, pieces: Sequence[Piece], *, into: EmbeddedBlock, folder: Path, snapshot: Snapshot
@@ -96,7 +110,7 @@ class Embedder:
         fresh = np.flatnonzero(old_rows == NEW)
         alike = _first_alike(pieces, fresh)
         encoded = np.unique(alike)
-        cut = np.zeros(len(pieces), dtype=np.bool_)
+        n_alike = np.bincount(alike, minlength=len(pieces))
         into.embedded = len(encoded)
         reused = np.flatnonzero(old_rows != NEW)
         for position, (space, (encoder, row_format)) in enumerate(self._encoders.items()):
@@ -112,16 +126,23 @@ class Embedder:
                     tokens.copy(StoredTokens(folder, snapshot, space=space, row_format=tokens.row_format), old_rows)
             done = 0
             for batch in self._batches(pieces, encoded):
-                truncated = _encode(encoder, [pieces[number] for number in batch], rows, batch, row_format, tokens)
+                start = time.perf_counter()
+                found = _encode(encoder, [pieces[number] for number in batch], rows, batch, row_format, tokens)
+                self._count_tokens(found, seconds=time.perf_counter() - start)
                 if position == 0:
-                    cut[batch] = truncated
+                    self.truncated += int(n_alike[batch][found.truncated.astype(np.bool_)].sum())
                 done += len(batch)
                 yield (position + done / len(encoded)) / len(self._encoders)
             rows[fresh] = rows[alike]
             if tokens is not None:
                 tokens.repeat(alike, fresh)
                 into.tokens[space] = tokens.packed()
-        into.truncated = int(cut[alike].sum())
+
+    def _count_tokens(self, found: EncodedDocuments, *, seconds: float) -> None:
+        """Note the tokens of a batch and the time that they took, if its encoder has counted them."""
+        if found.n_tokens is not None:
+            self._n_tokens += found.n_tokens
+            self._seconds += seconds
 
     def _batches(self, pieces: Sequence[Piece], fresh: IntArray) -> Iterator[IntArray]:
         """Longest texts first, so that texts of like length share a batch and padding is small."""
@@ -211,8 +232,8 @@ def _encode(
     where: IntArray,
     row_format: RowFormat,
     tokens: _Tokens | None,
-) -> BoolArray:
-    """Encode a batch into its rows, and its tokens where they are kept; gives which texts were cut."""
+) -> EncodedDocuments:
+    """Encode a batch into its rows, and its tokens where they are kept; gives what the encoder gave."""
     documents = [piece.document for piece in pieces]
     if tokens is not None and isinstance(encoder, TokenEncoder):
         encoded, vectors = encoder.encode_document_tokens(documents)
@@ -223,7 +244,7 @@ def _encode(
     packed = row_format.packed(np.asarray(encoded.vectors, dtype=np.float32))
     _require_vectors(encoded.vectors, row_format.unpacked(packed), pieces, row_format)
     rows[where] = packed
-    return encoded.truncated
+    return encoded
 
 
 def require_tokens(encoder: Encoder, *, space: str) -> None:

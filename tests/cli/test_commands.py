@@ -50,6 +50,7 @@ def test_build_for_people_shows_progress_on_stderr(docs, tmp_path):
     assert "n_documents: 4" in result.stdout
     assert f"routeret search {tmp_path / 'kb'}" in result.stdout
     assert "4/4" in result.stderr
+    assert "0 cut" in result.stderr
 
 
 def test_build_refuses_before_writing_anything(docs, tmp_path):

@@ -75,6 +75,7 @@ def test_a_static_model(tmp_path, tiny_models, texts):
     np.testing.assert_allclose(encoder.encode_queries(texts), expected, atol=1e-5)
     encoded = encoder.encode_documents([Document("1", "bank " * 1000)])
     assert encoded.truncated.tolist() == [False]
+    assert encoded.n_tokens is None
 
 
 @pytest.mark.parametrize("dense", [None, 6])

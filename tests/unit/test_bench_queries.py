@@ -39,7 +39,7 @@ from routeret.cli import main
 from routeret.datasets import load_dataset
 from routeret.drawing import fingerprint
 from routeret.encoders import HashingEncoder, OnnxEncoder, TorchEncoder
-from routeret.encoders.graph.probes import cosines_of
+from routeret.encoders.probes import cosines_of
 from routeret.errors import ArtifactError, InputError, RouteretError
 from routeret.experts import LinearExpert, LoraExpert, load_expert
 from routeret.packs import FORMAT, KIND, read_pack

@@ -489,6 +489,7 @@ def test_truncation_is_told(e5):
     texts = ["bank " * 12, "bank " * 13, "", "ü", "bank"]
     encoded = e5.encode_documents(documents(*texts))
     assert encoded.truncated.tolist() == [False, True, False, False, False]
+    assert encoded.n_tokens == 16 + 16 + 4 + 5 + 5
     np.testing.assert_allclose(encoded.vectors[0], encoded.vectors[1], atol=1e-6)
 
 
@@ -513,7 +514,7 @@ def test_order_and_batches_do_not_count(e5, e5_model):
 def test_nothing_to_encode(e5):
     assert e5.encode_queries([]).shape == (0, 32)
     encoded = e5.encode_documents([])
-    assert (encoded.vectors.shape, encoded.truncated.shape) == ((0, 32), (0,))
+    assert (encoded.vectors.shape, encoded.truncated.shape, encoded.n_tokens) == ((0, 32), (0,), 0)
 
 
 def test_a_device_that_is_not_there(e5_model):

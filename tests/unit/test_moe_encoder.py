@@ -56,6 +56,7 @@ def test_before_training_every_domain_encodes_as_the_base(e5_model, untrained, d
     found, expected = encoder.encode_documents(documents(TEXTS)), base.encode_documents(documents(TEXTS))
     np.testing.assert_array_equal(found.vectors, expected.vectors)
     assert found.truncated.tolist() == expected.truncated.tolist() == [False, False, False, False, True]
+    assert found.n_tokens == expected.n_tokens
 
 
 @pytest.mark.parametrize("normalize", [True, False])

@@ -15,8 +15,8 @@ from routeret.encoders.adapted import AdaptedQueries, adaptable_layers, transfor
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.graph import exporting
 from routeret.encoders.graph.exporting import ARCHITECTURES
-from routeret.encoders.graph.probes import PROBES
 from routeret.encoders.graph.store import graph_key, graphs_folder, is_there
+from routeret.encoders.probes import PROBES
 from routeret.errors import ArtifactError, InputError
 from routeret.types import Document
 
@@ -214,6 +214,50 @@ def test_a_graph_without_its_8_bit_twin_is_good_in_float32(graphs, e5_model, twi
     found = exporting._measured(encoder, tmp_path / "graph", fields, twin.encode_queries(PROBES))
     assert list(found) == ["float32"]
     assert found["float32"]["least_cosine"] > 0.9999
+
+
+@pytest.fixture
+def exported_before(graphs, monkeypatch):
+    """Exporting gives the graph that the tiny model has already."""
+    (folder,) = (one.parent for one in graphs.glob("*/manifest.json"))
+    fields = {name: manifest_of(graphs)[name] for name in ("inputs", "padding", "dim", "layers")}
+
+    def taken(*given):
+        shutil.copytree(folder, given[2], ignore=shutil.ignore_patterns("manifest.json"), dirs_exist_ok=True)
+        return dict(fields)
+
+    monkeypatch.setattr(exporting, "_export", taken)
+
+
+@pytest.mark.usefixtures("exported_before")
+def test_a_graph_that_is_not_pytorch_is_not_kept(e5_model, twin, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path))
+    # Every cosine is at most 1.
+    monkeypatch.setitem(exporting.LEAST_COSINE, "float32", 1.01)
+    encoder = OnnxEncoder(e5_model)
+    with pytest.raises(ArtifactError, match=r"of a cosine of [01]\.\d+ to PyTorch's, .*1\.01; nothing was kept"):
+        encoder.prepare()
+    assert list(tmp_path.iterdir()) == []
+    np.testing.assert_array_equal(encoder.encode_queries(TEXTS), twin.encode_queries(TEXTS))
+
+
+@pytest.mark.usefixtures("exported_before")
+@pytest.mark.parametrize(("bound", "chosen"), [(0.9, "int8"), (1.01, "float32")])
+def test_the_faster_graph_is_chosen_of_those_that_stay_in_the_space(e5_model, tmp_path, monkeypatch, bound, chosen):
+    measured = exporting._measured
+
+    def with_fast_bytes(*given):
+        found = measured(*given)
+        return {name: {**one, "milliseconds": {"float32": 2, "int8": 1}[name]} for name, one in found.items()}
+
+    monkeypatch.setattr(exporting, "_measured", with_fast_bytes)
+    monkeypatch.setitem(exporting.LEAST_COSINE, "int8", bound)
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path))
+    encoder = OnnxEncoder(e5_model)
+    assert encoder.prepare()
+    assert manifest_of(tmp_path)["precision"] == chosen
+    by_name = OnnxEncoder(e5_model, query_precision=chosen)
+    np.testing.assert_array_equal(encoder.encode_queries(TEXTS), by_name.encode_queries(TEXTS))
 
 
 def test_a_graph_is_exported_once(graphs, e5_model, monkeypatch):

@@ -89,6 +89,7 @@ def test_one_pass_gives_the_documents_and_their_tokens(encoder):
     np.testing.assert_array_equal(encoded.truncated, expected.truncated)
     # Every text stands between two special tokens.
     assert [len(one) for one in tokens] == [4, 4, 3, 5, 8, 5]
+    assert encoded.n_tokens == expected.n_tokens == 29
     pooled = np.stack([one.mean(axis=0) for one in tokens])
     pooled /= np.linalg.norm(pooled, axis=1, keepdims=True)
     np.testing.assert_allclose(pooled, encoded.vectors, atol=1e-5)
@@ -104,8 +105,10 @@ def test_long_empty_and_no_documents(encoder):
     encoded, tokens = encoder.encode_document_tokens([Document(id="", text="a " * 500), Document(id="", text="")])
     assert encoded.truncated.tolist() == [True, False]
     assert [len(one) for one in tokens] == [16, 2]
+    assert encoded.n_tokens == 18
     encoded, tokens = encoder.encode_document_tokens([])
-    assert (encoded.vectors.shape, encoded.truncated.shape, tokens) == ((0, 32), (0,), [])
+    assert (encoded.vectors.shape, encoded.truncated.shape, encoded.n_tokens) == ((0, 32), (0,), 0)
+    assert tokens == []
 
 
 def test_a_model_that_changes_the_pooled_vector_gives_no_tokens(tiny_models, tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 
 from routeret.benchmarks.truth import exact_run
 from routeret.datasets import Dataset
-from routeret.encoders.graph.probes import cosines_of
+from routeret.encoders.probes import cosines_of
 from routeret.measures import NDCG, mean_measures, measure
 from routeret.types import FloatArray, Qrels
 

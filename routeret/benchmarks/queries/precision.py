@@ -8,7 +8,7 @@ from routeret.benchmarks.given import IndexVectors
 from routeret.benchmarks.queries.material import K
 from routeret.benchmarks.truth import exact_run
 from routeret.datasets import Dataset
-from routeret.encoders.graph.probes import cosines_of
+from routeret.encoders.probes import cosines_of
 from routeret.measures import NDCG, mean_measures, measure
 from routeret.protocols import Encoder
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from routeret.artifact import read_manifest
 from routeret.encoders.graph.onnx_runtime import OnnxRuntime
 from routeret.encoders.graph.openvino_runtime import OpenvinoRuntime
-from routeret.encoders.graph.probes import LEAST_COSINE, PROBES, cosines_of
 from routeret.encoders.graph.runtime import Runtime
 from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file
 from routeret.encoders.graph.text_passes import GraphFacts, vectors_of
 from routeret.encoders.graph.tokens import Tokens
+from routeret.encoders.probes import LEAST_COSINE, PROBES, cosines_of
 from routeret.errors import ArtifactError, MissingExtraError
 from routeret.types import BoolArray, FloatArray
 
@@ -67,11 +67,16 @@ class DocumentGraph:
             )
         return cls(runtime, tokens, facts)
 
-    def vectors(self, texts: Sequence[str]) -> tuple[FloatArray, BoolArray]:
-        """Vectors of documents, float32, shape (n_texts, dim), in their order, and whether the limit cut each.
+    def vectors(self, texts: Sequence[str]) -> tuple[FloatArray, BoolArray, int]:
+        """Vectors of documents, float32, shape (n_texts, dim), in their order.
 
         Args:
             texts: of the documents, without the prompt.
+
+        Returns:
+            The vectors, bool, shape (n_texts,): whether the limit cut each text, and how many tokens all have within
+            it.
         """
         token_lists, is_cut = self._tokens.read_and_tell_cut(texts)
-        return vectors_of(token_lists, self._runtime, self._facts), is_cut
+        n_tokens = sum(len(ids) for ids in token_lists)
+        return vectors_of(token_lists, self._runtime, self._facts), is_cut, n_tokens

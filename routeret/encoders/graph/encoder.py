@@ -24,9 +24,9 @@ RuntimeName = Literal["auto", "openvino", "torch"]
 class OnnxEncoder(TorchEncoder):
     """A model on a processor, whose texts are run by a graph once :meth:`prepare` has made it.
 
-    Base and adapters share the graph, see :mod:`routeret.encoders.graph.query_graph`. ONNX Runtime runs queries;
-    documents, and many queries of the base at once, are run by OpenVINO in bfloat16 where it is installed, documents
-    by PyTorch elsewhere. Until there is a graph, PyTorch runs everything. Several threads may share one encoder.
+    Base and adapters share the graph, see :mod:`routeret.encoders.graph.query_graph`. ONNX Runtime runs all queries;
+    OpenVINO runs documents, in bfloat16, where it is installed, PyTorch elsewhere. Until there is a graph, PyTorch runs
+    everything. Several threads may share one encoder.
     """
 
     def __init__(

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from routeret.artifact import new_folder, write_manifest
 from routeret.encoders.graph.names import OUTPUT, SCALE, matrix_names
-from routeret.encoders.graph.probes import LEAST_COSINE, PROBES, cosines_of
 from routeret.encoders.graph.quantising import quantise
 from routeret.encoders.graph.query_graph import QueryGraph
 from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file
 from routeret.encoders.graph.text_passes import GraphFacts, base_inputs
 from routeret.encoders.graph.tokens import Tokens
 from routeret.encoders.model_folder import read_model_folder
+from routeret.encoders.probes import LEAST_COSINE, PROBES, cosines_of
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import ArtifactError
 from routeret.optional import require

@@ -13,8 +13,9 @@ class StackedEncoder(TorchEncoder):
     """A model whose queries are run by PyTorch in bfloat16, those of several adapters in one pass.
 
     The arithmetic is that of an exported graph, see :mod:`routeret.encoders.graph.query_graph`, without an export. A
-    model that it cannot hold, a device that does not compute in bfloat16, and ``precision="float32"`` leave queries to
-    :class:`~routeret.encoders.TorchEncoder`. Several threads may share one encoder.
+    model that it cannot hold or whose vectors would leave their space in bfloat16, a device that does not compute in
+    that, and ``precision="float32"`` leave queries to :class:`~routeret.encoders.TorchEncoder`. Several threads may
+    share one encoder.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Running what a graph computes by PyTorch in bfloat16: on a GPU, and on a processor where there are many tokens."""
+"""Running by PyTorch what a graph computes, without an export: the queries of a GPU, in bfloat16."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
