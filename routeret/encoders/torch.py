@@ -4,21 +4,20 @@ import copy
 import hashlib
 import json
 import logging
-import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from routeret.encoders.content import model_hash
+from routeret.encoders.devices import checked_name
 from routeret.encoders.inputs import checked_documents, checked_texts
 from routeret.encoders.model_folder import read_model_folder
+from routeret.encoders.model_loading import load_model, sharing_weights
 from routeret.encoders.passes import passes_at_once, passes_of, side_by_side, tokens_per_pass
 from routeret.encoders.probes import LEAST_COSINE, PROBES, cosines_of
 from routeret.encoders.resolve import find_model
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 Precision = Literal["auto", "float32", "bfloat16"]
-
-_DEVICE = re.compile(r"cpu|mps|(cuda|xpu)(:\d+)?")
 
 
 class TorchEncoder:
@@ -92,7 +89,7 @@ class TorchEncoder:
             )
         self._query_prompt = self._folder.query_prompt if query_prompt is None else query_prompt
         self._document_prompt = self._folder.document_prompt if document_prompt is None else document_prompt
-        self._device = _checked_name(device)
+        self._device = checked_name(device)
         self._batch_size = batch_size
         self._precision: Precision = precision
         self._model: SentenceTransformer | None = None
@@ -482,7 +479,7 @@ class TorchEncoder:
     def on(self, device: str | None) -> "TorchEncoder":
         """The same encoder, not yet loaded, on a device; None lets it choose."""
         other = copy.copy(self)
-        other._device, other._model, other._document_models = _checked_name(device), None, {}
+        other._device, other._model, other._document_models = checked_name(device), None, {}
         other._loading, other._halving, other._tokenizing = threading.Lock(), threading.Lock(), threading.Lock()
         return other
 
@@ -508,12 +505,12 @@ class TorchEncoder:
 
     def model_sharing_weights(self) -> "SentenceTransformer":
         """A copy of the model whose modules may be replaced, with the very weights and the tokenizer of this one."""
-        return _sharing_weights(self._loaded())
+        return sharing_weights(self._loaded())
 
     def document_model_sharing_weights(self) -> "SentenceTransformer":
         """The same of the model that writes documents, whose weights are bfloat16 where the encoder computes in it."""
         model, _ = self._document_model()
-        return _sharing_weights(model)
+        return sharing_weights(model)
 
     def _features(self, model: "SentenceTransformer", texts: list[str], *, prompt: str) -> dict[str, Any]:
         """What the transformer reads for a batch of texts."""
@@ -529,62 +526,12 @@ class TorchEncoder:
 
     def _load(self) -> "SentenceTransformer":
         """The model with its weights, on its device."""
-        return _load(self.folder, device=self._device)
+        return load_model(self.folder, device=self._device)
 
 
 def _counts_tokens(model: "SentenceTransformer") -> bool:
     """Whether texts are cut by their number of tokens; not by the tokenizer of a static embedding, without a limit."""
     return hasattr(model.tokenizer, "pad")
-
-
-def _sharing_weights(model: "SentenceTransformer") -> "SentenceTransformer":
-    shared = [*model.parameters(), *model.buffers(), model.tokenizer]
-    return copy.deepcopy(model, {id(one): one for one in shared})
-
-
-def _load(folder: Path, *, device: str | None) -> "SentenceTransformer":
-    import torch
-    from sentence_transformers import SentenceTransformer
-
-    with without_bars():
-        model = SentenceTransformer(
-            str(folder),
-            device=_checked_device(device),
-            local_files_only=True,
-            model_kwargs={"dtype": torch.float32},
-        )
-    return model.eval()
-
-
-def _checked_name(device: str | None) -> str | None:
-    """A device that may be there, by its name.
-
-    Raises:
-        InputError: it is none that PyTorch knows.
-    """
-    if device is not None and _DEVICE.fullmatch(device) is None:
-        raise InputError(f"found device {device!r}, expected cpu, cuda, cuda:<number>, mps or xpu")
-    return device
-
-
-def _checked_device(device: str | None) -> str:
-    """The device to run on.
-
-    Raises:
-        InputError: this machine does not have it.
-    """
-    import torch
-
-    if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = device.partition(":")
-    if kind == "cpu":
-        return device
-    backend = getattr(torch, kind)
-    count = backend.device_count() if backend.is_available() else 0
-    if int(number or 0) >= count:
-        raise InputError(f"found device {device!r}, but this machine has {count} of kind {kind}; use device='cpu'")
-    return device
 
 
 def _arithmetic(precision: Precision, device: "torch.device") -> "torch.dtype":
@@ -613,16 +560,3 @@ def _on(value: Any, device: "torch.device") -> Any:  # noqa: ANN401 - features h
 
 def _as_float32(value: Any) -> Any:  # noqa: ANN401 - features hold tensors and plain values
     return value.float() if hasattr(value, "is_floating_point") and value.is_floating_point() else value
-
-
-@contextmanager
-def without_bars() -> Iterator[None]:
-    """Keep transformers from drawing a progress bar over the weights in this block; other bars come back afterwards."""
-    logging: Any = import_module("transformers.utils.logging")
-    was_enabled = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            logging.enable_progress_bar()

@@ -9,7 +9,8 @@ import numpy as np
 
 from routeret.encoders import load_encoder
 from routeret.encoders.adapted import transformer_of
-from routeret.encoders.torch import Precision, TorchEncoder, without_bars
+from routeret.encoders.model_loading import without_bars
+from routeret.encoders.torch import Precision, TorchEncoder
 from routeret.errors import InputError, TrainingDivergedError
 from routeret.experts.tower import TowerQueries
 from routeret.protocols import Encoder

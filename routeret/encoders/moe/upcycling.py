@@ -12,9 +12,10 @@ from transformers import PreTrainedModel
 
 from routeret.artifact import new_folder, write_json
 from routeret.encoders.model_folder import ModelFolder, read_model_folder
+from routeret.encoders.model_loading import without_bars
 from routeret.encoders.moe.configuration import MoeConfig
 from routeret.encoders.moe.modelling import MoeModel, layers_of
-from routeret.encoders.torch import TorchEncoder, without_bars
+from routeret.encoders.torch import TorchEncoder
 from routeret.errors import InputError
 
 if TYPE_CHECKING:
