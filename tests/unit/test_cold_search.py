@@ -4,13 +4,10 @@ import json
 import subprocess
 import sys
 
-import numpy as np
 import pytest
+from tiny_retrievers import write_retriever
 
-from routeret import Document, Retriever
-from routeret.encoders import OnnxEncoder
-from routeret.experts import LinearExpert
-from routeret.routing import STRENGTHS, PilotCorpus, PilotLibrary, save_pilots
+from routeret import Retriever
 
 HEAVY = (
     "torch",
@@ -35,43 +32,10 @@ print(json.dumps({"hits": hits.as_dict(), "loaded": loaded + training}))
 """
 
 
-def documents():
-    words = ["river", "bank", "card", "tax", "water", "returns", "the", "pays", "all", "its"]
-    rng = np.random.default_rng(0)
-    return [Document(f"d{number}", text=" ".join(rng.choice(words, size=7))) for number in range(600)]
-
-
-def expert_of(encoder, folder):
-    weight = np.random.default_rng(1).normal(scale=0.1, size=(encoder.dim, encoder.dim)).astype(np.float32)
-    expert = LinearExpert(
-        name="money",
-        weight=weight,
-        strength=0.5,
-        space=encoder.space,
-        query_tower=encoder.query_tower,
-        known_documents=np.array([], dtype=np.uint64),
-    )
-    texts = ("bank card", "tax returns", "pays a tax", "card of a bank", "the bank pays")
-    corpus = PilotCorpus(
-        name="money",
-        texts=texts,
-        vectors=encoder.encode_queries(texts),
-        gains={"money": np.full((len(texts), len(STRENGTHS)), 0.3, dtype=np.float32)},
-        home_experts=("money",),
-    )
-    library = PilotLibrary(query_tower=encoder.query_tower, corpora=(corpus,))
-    expert.save(folder, beside=lambda temporary: save_pilots(library, temporary / "pilots"))
-    return folder
-
-
 @pytest.fixture
 def index(e5_model, graphs, tmp_path, monkeypatch):
     monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
-    with Retriever.create(tmp_path / "kb", base=e5_model, device="cpu") as retriever:
-        retriever.add(documents())
-        retriever.add_expert(expert_of(OnnxEncoder(e5_model), tmp_path / "money"))
-        retriever.warm()
-    return tmp_path / "kb"
+    return write_retriever(tmp_path, e5_model)
 
 
 def test_a_cold_search_loads_little_and_finds_the_same(index):

@@ -1,17 +1,22 @@
 """Several experts asked at once write what each writes by itself, and adapters of one base share a pass."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
+from table_router import TableRouter
+from tiny_experts import linear, lora
 
 from routeret.encoders import OnnxEncoder, TorchEncoder
-from routeret.encoders.adapted import adaptable_layers, transformer_of
-from routeret.encoders.adapter import Adapter
+from routeret.encoders.graph.onnx_runtime import OnnxRuntime
 from routeret.errors import InputError
 from routeret.experts import LinearExpert, LoraExpert
 from routeret.experts.remembering import remembering
 from routeret.experts.together import encode_together
+from routeret.retriever import Retriever, loading
+from routeret.retriever.pool import Pool
 from routeret.space import Space
-from routeret.types import QueryBatch
+from routeret.types import Document, QueryBatch
 
 TEXTS = ("bank card", "ü", "the river returns all of its water", "tax return", "bank card")
 
@@ -20,26 +25,6 @@ TEXTS = ("bank card", "ü", "the river returns all of its water", "tax return", 
 def encoder(graphs, e5_model, monkeypatch):
     monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
     return OnnxEncoder(e5_model, query_precision="float32")
-
-
-def lora(base, name, *, seed):
-    rng = np.random.default_rng(seed)
-    transformer = transformer_of(base.fresh_model())
-    targets = adaptable_layers(transformer)
-    weights = {}
-    for layer in targets:
-        linear = transformer.get_submodule(layer)
-        weights[f"{layer}.lora_A.weight"] = rng.normal(size=(2, linear.in_features)).astype(np.float32)
-        weights[f"{layer}.lora_B.weight"] = (0.2 * rng.normal(size=(linear.out_features, 2))).astype(np.float32)
-    known = np.array([7], dtype=np.uint64)
-    adapter = Adapter(rank=2, alpha=4.0, targets=targets, weights=weights)
-    expert = LoraExpert(name, adapter, 0.5, base.space, base.query_tower, known)
-    return expert.attached(base)
-
-
-def linear(base, name):
-    weight = np.random.default_rng(9).normal(size=(32, 32)).astype(np.float32) / 20
-    return LinearExpert(name, weight, 0.5, base.space, base.query_tower, np.array([7], dtype=np.uint64))
 
 
 PARTS = ([0, 2, 3], [1, 2], [0, 1, 2, 3, 4], [4])
@@ -89,6 +74,33 @@ def test_adapters_of_one_base_share_a_pass(encoder, monkeypatch):
     asked = [(law, [0, 3]), (tax, [2])]
     encode_together(batch, asked, queries=np.array([0, 1, 1, 3]), strengths=np.array([1, 0, 1, 1], dtype=np.float32))
     assert passes == [([TEXTS[0], TEXTS[3], TEXTS[1]], [law.adapter, law.adapter, tax.adapter])]
+
+
+def test_the_base_is_asked_once_and_adapters_only_for_what_is_theirs(graphs, e5_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(graphs))
+    # Nothing is kept, so that a second pass of the base would show.
+    encoder = OnnxEncoder(e5_model, query_precision="float32", kept_queries=0)
+    experts = (linear(encoder, "map"), lora(encoder, "law", seed=1))
+    rows = {
+        "bank card": ([1.0, 0.0, 0.0], [0.0, 0.0], 0.0),
+        "river water": ([0.0, 1.0, 0.0], [0.5, 0.0], 0.0),
+        "tax return": ([0.0, 0.0, 1.0], [0.0, 0.5], 0.0),
+    }
+    pool = Pool(encoder, experts, TableRouter(["map", "law"], rows))
+    monkeypatch.setattr(loading, "load_pool", lambda *_, **__: pool)
+    asked = []
+    adapted_vectors = OnnxRuntime.adapted_vectors
+
+    def counted(self, inputs, adapters):
+        asked.extend(adapters)
+        return adapted_vectors(self, inputs, adapters)
+
+    with Retriever.create(tmp_path / "kb", base=encoder) as kb:
+        kb.add([Document(str(number), text) for number, text in enumerate(TEXTS)])
+        monkeypatch.setattr(OnnxRuntime, "adapted_vectors", counted)
+        found = kb.search_batch(list(rows), 3)
+    assert [dict(hits.routing.weights) for hits in found] == [{"base": 1.0}, {"map": 1.0}, {"law": 1.0}]
+    assert Counter(asked) == Counter({None: 3, experts[1].adapter: 1})
 
 
 def test_without_a_graph_each_is_asked_by_itself(e5_model):

@@ -1,8 +1,10 @@
 """Vectors that are kept: computed once, bounded, and never another text's."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pytest
 
 from routeret.encoders.kept_vectors import KeptVectors
 
@@ -70,3 +72,17 @@ def test_several_threads_get_their_own_answers():
         answers = list(pool.map(lambda asked: kept.vectors(asked, Counting()), texts))
     for asked, answer in zip(texts, answers, strict=True):
         assert answer[:, 0].tolist() == [len(text) for text in asked]
+
+
+@pytest.mark.parametrize("kept_before", [[], ["dddd"]])
+def test_no_lock_is_held_while_vectors_are_computed(kept_before):
+    kept, both = KeptVectors(8), threading.Barrier(2, timeout=10)
+    kept.vectors(["dddd"], Counting())
+
+    def compute(texts):
+        both.wait()
+        return Counting()(texts)
+
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda text: kept.vectors([*kept_before, text], compute), ["a", "bb"]))
+    assert [one[-1].tolist() for one in answers] == [[1, 1], [2, 1]]

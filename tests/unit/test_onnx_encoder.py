@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +16,7 @@ from routeret.encoders.adapted import AdaptedQueries, adaptable_layers, transfor
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.graph import exporting
 from routeret.encoders.graph.exporting import ARCHITECTURES
+from routeret.encoders.graph.onnx_runtime import OnnxRuntime
 from routeret.encoders.graph.store import graph_key, graphs_folder, is_there
 from routeret.encoders.probes import PROBES
 from routeret.errors import ArtifactError, InputError
@@ -136,15 +138,24 @@ def test_an_adapter_in_the_graph_writes_what_peft_writes(encoder, twin):
     assert cosines(ours, encoder.encode_queries(TEXTS)).mean() < 0.99
 
 
-def test_rows_of_different_adapters_and_of_the_base_go_through_one_call(encoder, twin):
+def test_rows_of_different_adapters_and_of_the_base_go_through_one_call(encoder, twin, monkeypatch):
     law, tax = adapter(twin), adapter(twin, rank=3, alpha=1.5, seed=1, first=4)
     chosen = [None, law, tax, law, None, tax, tax]
     expected = twin.encode_queries(TEXTS)
     for name in (law, tax):
         rows = [row for row, one in enumerate(chosen) if one is name]
         expected[rows] = AdaptedQueries(twin, name).encode_queries([TEXTS[row] for row in rows])
+    calls = []
+    adapted_vectors = OnnxRuntime.adapted_vectors
+
+    def counted(self, inputs, adapters):
+        calls.append(Counter(adapters))
+        return adapted_vectors(self, inputs, adapters)
+
+    monkeypatch.setattr(OnnxRuntime, "adapted_vectors", counted)
     ours = encoder.query_graph.vectors(TEXTS, adapters=chosen)
     np.testing.assert_allclose(ours, expected, atol=5e-6)
+    assert calls == [Counter({None: 2, law: 2, tax: 3})]
 
 
 def test_in_8_bits_rows_of_different_adapters_are_what_they_are_alone(graphs, e5_model, twin, monkeypatch):

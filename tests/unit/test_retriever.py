@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
+from table_router import TableRouter
 
 from routeret.corpus import Corpus
 from routeret.encoders.hashing import HashingEncoder
@@ -22,11 +23,10 @@ from routeret.errors import (
 from routeret.index import Index
 from routeret.index.lexical import Matches
 from routeret.index.structures.best import top_k
-from routeret.retriever import Retriever
+from routeret.retriever import Retriever, loading
 from routeret.retriever.pool import Pool
 from routeret.retriever.scope import Scope
 from routeret.retriever.searching import FIRST_HITS, Searcher, candidate_depth, without_lexical
-from routeret.routing.decisions import RoutingBatch
 from routeret.types import BASE, LEXICAL, Document
 
 DOCUMENTS = [
@@ -37,6 +37,8 @@ DOCUMENTS = [
     Document(id="dog", text="the dog chased the cat"),
     Document(id="cat again", text="the cat sat on the mat"),
 ]
+
+ON_THE_BASE = {"dog": ([1.0, 0.0], [0.0], 0.0), "a title": ([1.0, 0.0], [0.0], 0.0)}
 
 
 def unit(vectors):
@@ -60,27 +62,6 @@ class TurningExpert:
         return unit(queries.base + strengths[:, None] * self.direction)
 
 
-class TableRouter:
-    """Gives every text the weights, strengths and lexical weight of a table; keeps what it was told is known."""
-
-    def __init__(self, names, row_by_text):
-        self.expert_names = tuple(names)
-        self.row_by_text = row_by_text
-        self.known = []
-
-    def route(self, queries, *, known):
-        self.known.append(known)
-        rows = [self.row_by_text[text] for text in queries.texts]
-        decided = RoutingBatch.constant(self.expert_names, len(queries), weights={BASE: 1.0}, strengths={})
-        return replace(
-            decided,
-            weights=np.array([row[0] for row in rows], dtype=np.float32),
-            strengths=np.array([row[1] for row in rows], dtype=np.float32),
-            lexical=np.array([row[2] for row in rows], dtype=np.float32),
-            known=known,
-        )
-
-
 @pytest.fixture
 def encoder():
     return HashingEncoder(dim=32)
@@ -91,6 +72,20 @@ def index(tmp_path, encoder):
     with Index.create(tmp_path / "index", encoder.space) as index:
         index.add(Corpus.of(DOCUMENTS), encoder)
         yield index
+
+
+@pytest.fixture
+def searches(monkeypatch):
+    """How many queries every search of an index had."""
+    asked = []
+    search = Index.search
+
+    def counted(self, queries, k, **where):
+        asked.append(len(queries))
+        return search(self, queries, k, **where)
+
+    monkeypatch.setattr(Index, "search", counted)
+    return asked
 
 
 def expert(encoder, name, document, **values):
@@ -149,6 +144,27 @@ def test_a_query_on_the_base_is_searched_with_the_base_vector_to_the_last_bit(in
     found = index.search(encoder.encode_queries(["dog", "a title"]), 6, space=encoder.space)
     np.testing.assert_array_equal(ranking.documents, found.rows)
     np.testing.assert_array_equal(ranking.scores, found.scores)
+
+
+@pytest.mark.parametrize("k", [1, 10, 30])
+@pytest.mark.parametrize("router", [TableRouter(["cats"], ON_THE_BASE), None])
+def test_a_block_that_stays_with_the_base_is_searched_once(tmp_path, encoder, searches, monkeypatch, router, k):
+    experts = () if router is None else (expert(encoder, "cats", DOCUMENTS[3]),)
+    monkeypatch.setattr(loading, "load_pool", lambda *_, **__: Pool(encoder, experts, router))
+    with Retriever.create(tmp_path / "kb", base=encoder) as kb:
+        kb.add(Document(str(number), text=f"cat {number} on mat {number // 7}") for number in range(200))
+        found = kb.search_batch(list(ON_THE_BASE), k)
+    assert [len(hits) for hits in found] == [k, k]
+    assert searches == [2]
+
+
+def test_only_queries_that_leave_the_base_are_searched_again(index, encoder, searches):
+    rows = {**ON_THE_BASE, "mat": ([0.2, 0.8], [1.0], 0.0)}
+    experts = (expert(encoder, "cats", DOCUMENTS[3]),)
+    searcher = Searcher(index, Pool(encoder, experts, TableRouter(["cats"], rows)))
+    (block,) = searcher.blocks(list(rows), depth=4)
+    searcher.rank(block, searcher.route(block), 4)
+    assert searches == [3, 1]
 
 
 def test_the_router_is_told_how_many_of_the_base_hits_an_expert_knows(index, encoder):
