@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def load_model(folder: Path, *, device: str | None) -> "SentenceTransformer":
-    """The model of a folder in float32, to be asked and not trained.
+    """The model of a folder, in float32 and in evaluation mode.
 
     Args:
         folder: of the model.
