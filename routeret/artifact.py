@@ -10,9 +10,12 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from routeret.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 MANIFEST = "manifest.json"
 
@@ -46,6 +49,23 @@ def write_file(path: Path, content: bytes) -> None:
         Path(temporary).unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def safetensors_of(arrays: "Mapping[str, NDArray[Any]]", metadata: Mapping[str, str] | None = None) -> bytes:
+    """The content of a safetensors file.
+
+    The library writes the memory of an array as it lies there, also where its columns come first; so every array is
+    brought into the order of its rows before.
+
+    Args:
+        arrays: by name, of any shape.
+        metadata: words to keep beside them.
+    """
+    import numpy as np
+    from safetensors.numpy import save
+
+    in_order = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return save(in_order, None if metadata is None else dict(metadata))
 
 
 def write_json(path: Path, values: dict[str, Any]) -> None:

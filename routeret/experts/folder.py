@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routeret import __version__
-from routeret.artifact import new_folder, write_file, write_manifest
+from routeret.artifact import new_folder, safetensors_of, write_file, write_manifest
 from routeret.errors import InputError
 from routeret.experts.sketch import TrainingSketch
 from routeret.protocols import PoolMember
@@ -99,7 +99,5 @@ def read_known(folder: Path, manifest: Mapping[str, Any], *, before: str) -> tup
 
 
 def _write_known(folder: Path, known: HashArray, sketch: TrainingSketch | None) -> None:
-    from safetensors.numpy import save
-
     arrays: dict[str, NDArray[Any]] = {} if sketch is None else sketch.arrays()
-    write_file(folder / _SKETCH, save({_KNOWN: known.astype(np.uint32), **arrays}))
+    write_file(folder / _SKETCH, safetensors_of({_KNOWN: known.astype(np.uint32), **arrays}))

@@ -9,7 +9,7 @@ import numkong
 import numpy as np
 from numpy.typing import NDArray
 
-from routeret.artifact import naming_damage, write_file
+from routeret.artifact import naming_damage, safetensors_of, write_file
 from routeret.encoders.safetensors_file import map_arrays
 from routeret.errors import InputError
 from routeret.experts.folder import read_known, write_expert
@@ -121,9 +121,7 @@ class LinearExpert:
         )
 
     def _write_weights(self, folder: Path) -> None:
-        from safetensors.numpy import save
-
-        write_file(folder / _WEIGHTS, save({"weight": self.weight}))
+        write_file(folder / _WEIGHTS, safetensors_of({"weight": self.weight}))
 
     @classmethod
     def from_folder(cls, folder: Path, manifest: Mapping[str, Any]) -> "LinearExpert":

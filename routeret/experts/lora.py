@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from routeret.artifact import naming_damage, write_file, write_json
+from routeret.artifact import naming_damage, safetensors_of, write_file, write_json
 from routeret.encoders.adapted import AdaptedQueries
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.safetensors_file import map_arrays
@@ -177,8 +177,6 @@ class LoraExpert:
         )
 
     def _write_files(self, folder: Path) -> None:
-        from safetensors.numpy import save
-
         adapter = self.adapter
         (folder / _ADAPTER).mkdir()
         config = {
@@ -191,7 +189,7 @@ class LoraExpert:
         }
         write_json(folder / _ADAPTER / _CONFIG, config)
         arrays = {f"{_PREFIX}{name}": matrix for name, matrix in adapter.weights.items()}
-        write_file(folder / _ADAPTER / _WEIGHTS, save(arrays, metadata={"format": "pt"}))
+        write_file(folder / _ADAPTER / _WEIGHTS, safetensors_of(arrays, {"format": "pt"}))
 
     @classmethod
     def from_folder(cls, folder: Path, manifest: Mapping[str, Any]) -> "LoraExpert":

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from routeret.artifact import write_file
+from routeret.artifact import safetensors_of, write_file
 from routeret.errors import ArtifactError
 from routeret.types import FloatArray
 
@@ -59,11 +59,9 @@ def keep_map(folder: Path, weight: FloatArray | None, *, mark: str) -> None:
         weight: float32, shape (dim, dim); None where the documents give none.
         mark: of all that it was computed from.
     """
-    from safetensors.numpy import save
-
     kept = _NO_MAP if weight is None else np.ascontiguousarray(weight)
     try:
-        write_file(folder / FILE, save({_WEIGHT: kept}, metadata={"mark": mark, "checksum": _checksum(kept)}))
+        write_file(folder / FILE, safetensors_of({_WEIGHT: kept}, {"mark": mark, "checksum": _checksum(kept)}))
     except OSError:
         # It is computed again next time.
         return

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from routeret import __version__
-from routeret.artifact import new_folder, read_manifest, write_manifest
+from routeret.artifact import new_folder, read_manifest, safetensors_of, write_file, write_manifest
 from routeret.errors import ArtifactError
 from routeret.fusion import TEACHER_WEIGHT
 from routeret.types import FloatArray
@@ -37,10 +37,8 @@ class LearnedMap:
 
     def save(self, folder: Path) -> None:
         """Write the map as a new folder, whole or not at all."""
-        from safetensors.numpy import save_file
-
         with new_folder(folder) as temporary:
-            save_file({_WEIGHT: np.ascontiguousarray(self.weight)}, temporary / _ARRAYS)
+            write_file(temporary / _ARRAYS, safetensors_of({_WEIGHT: self.weight}))
             fields = {"details": dict(self.details), "routeret": __version__}
             write_manifest(temporary, kind=KIND, format_number=FORMAT, fields=fields)
 

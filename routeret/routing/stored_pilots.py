@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from routeret.artifact import new_folder, read_manifest, write_manifest
+from routeret.artifact import new_folder, read_manifest, safetensors_of, write_file, write_manifest
 from routeret.errors import ArtifactError
 from routeret.routing.pilots import LEXICAL_WEIGHTS, STRENGTHS, PilotCorpus, PilotLibrary
 from routeret.types import FloatArray
@@ -26,8 +26,6 @@ def save_pilots(library: PilotLibrary, folder: Path | str) -> None:
 
     Vectors are kept as int8 with a scale a vector, gains as float16.
     """
-    from safetensors.numpy import save_file
-
     arrays: dict[str, Any] = {}
     corpora = []
     for number, corpus in enumerate(library.corpora):
@@ -47,7 +45,7 @@ def save_pilots(library: PilotLibrary, folder: Path | str) -> None:
             }
         )
     with new_folder(Path(folder)) as temporary:
-        save_file(arrays, temporary / _ARRAYS)
+        write_file(temporary / _ARRAYS, safetensors_of(arrays))
         write_manifest(
             temporary,
             kind=KIND,

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from routeret.artifact import naming_damage, new_folder, read_manifest, write_manifest
+from routeret.artifact import (
+    naming_damage,
+    new_folder,
+    read_manifest,
+    safetensors_of,
+    write_file,
+    write_manifest,
+)
 from routeret.errors import InputError, UnknownExpertError
 from routeret.routing.calibration import Calibration
 from routeret.routing.corpus_guess import CorpusGuess
@@ -185,9 +192,7 @@ class UtilityRouter:
 
     def save(self, folder: Path | str) -> None:
         """Write the router and its pilots as a new folder of plain JSON and safetensors."""
-        from safetensors.numpy import save_file
-
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "coefficients": self.guess.coefficients,
             "intercepts": self.guess.intercepts,
             "exemplars": self.likeness.exemplars,
@@ -202,7 +207,7 @@ class UtilityRouter:
             "unknown_errors": self.calibration.unknown_errors,
         }
         with new_folder(Path(folder)) as temporary:
-            save_file({name: np.ascontiguousarray(values) for name, values in arrays.items()}, temporary / _ARRAYS)
+            write_file(temporary / _ARRAYS, safetensors_of(arrays))
             save_pilots(self.library, temporary / _PILOTS)
             write_manifest(
                 temporary,

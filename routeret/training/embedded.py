@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from routeret.artifact import sha256_of, write_file
+from routeret.artifact import safetensors_of, sha256_of, write_file
 from routeret.corpus import Corpus, scan
 from routeret.datasets import Dataset
 from routeret.errors import ArtifactError
@@ -224,7 +224,7 @@ def cached(cache: Path | None, key: Sequence[str], *, make: Callable[[], dict[st
         ArtifactError: the file of the key is damaged.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file, save
+    from safetensors.numpy import load_file
 
     if cache is None:
         return make()
@@ -237,7 +237,7 @@ def cached(cache: Path | None, key: Sequence[str], *, make: Callable[[], dict[st
     if not file.exists():
         arrays = make()
         cache.mkdir(parents=True, exist_ok=True)
-        write_file(file, save(arrays))
+        write_file(file, safetensors_of(arrays))
         return arrays
     try:
         return dict(load_file(file))

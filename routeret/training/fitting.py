@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from routeret.artifact import write_file
+from routeret.artifact import safetensors_of, write_file
 from routeret.errors import ArtifactError, InputError, TrainingDivergedError
 from routeret.progress import track
 from routeret.training.divergence import FitDivergedError, not_taken
@@ -155,11 +155,9 @@ class FitState:
 
     def write(self, arrays: Arrays, values: Mapping[str, Any]) -> None:
         """Keep arrays and JSON values in place of those kept before."""
-        from safetensors.numpy import save
-
         self.file.parent.mkdir(parents=True, exist_ok=True)
         metadata = {"settings": self._written_settings, "values": json.dumps(values)}
-        write_file(self.file, save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, metadata))
+        write_file(self.file, safetensors_of(arrays, metadata))
 
     def remove(self) -> None:
         """Forget what was kept, and what calls of :meth:`write` left behind when they were killed."""

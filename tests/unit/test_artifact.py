@@ -2,9 +2,20 @@
 
 import json
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from routeret.artifact import MANIFEST, new_folder, read_manifest, sha256_of, write_file, write_json, write_manifest
+from routeret.artifact import (
+    MANIFEST,
+    new_folder,
+    read_manifest,
+    safetensors_of,
+    sha256_of,
+    write_file,
+    write_json,
+    write_manifest,
+)
 from routeret.errors import ArtifactError
 
 
@@ -136,6 +147,19 @@ def test_a_file_that_cannot_take_its_place_leaves_nothing(tmp_path):
     with pytest.raises(IsADirectoryError):
         write_file(tmp_path / "file", b"new")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_arrays_are_written_row_after_row_however_they_lie(tmp_path):
+    rows = np.arange(6, dtype=np.float32).reshape(2, 3)
+    arrays = {"rows": rows, "columns": np.asfortranarray(rows), "turned": rows.T, "part": rows[:, ::2]}
+    write_file(tmp_path / "arrays", safetensors_of(arrays, {"of": "a test"}))
+    found = load_file(tmp_path / "arrays")
+    assert {name: array.tolist() for name, array in found.items()} == {
+        "rows": [[0, 1, 2], [3, 4, 5]],
+        "columns": [[0, 1, 2], [3, 4, 5]],
+        "turned": [[0, 3], [1, 4], [2, 5]],
+        "part": [[0, 2], [3, 5]],
+    }
 
 
 def test_json_that_cannot_be_written_leaves_the_old_file(tmp_path):

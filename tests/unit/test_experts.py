@@ -142,6 +142,12 @@ def test_a_saved_expert_answers_as_before(tmp_path):
     assert again.details == {"grün": [1, None]}
 
 
+def test_a_weight_whose_columns_come_first_is_written_as_it_is(tmp_path):
+    weight = np.array([[1, 2], [3, 4]], dtype=np.float32).T
+    expert(weight=weight).save(tmp_path / "swap")
+    assert load_expert(tmp_path / "swap").weight.tolist() == [[1, 3], [2, 4]]
+
+
 def test_files_beside_the_weights_are_covered_by_the_manifest(tmp_path):
     expert().save(tmp_path / "swap", beside=lambda folder: (folder / "note.txt").write_text("x"))
     covered = json.loads((tmp_path / "swap" / MANIFEST).read_text())["files"]

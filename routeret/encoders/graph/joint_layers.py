@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from routeret.artifact import safetensors_of, write_file
 from routeret.encoders.safetensors_file import map_arrays
 from routeret.types import FloatArray
 
@@ -30,9 +31,7 @@ def write_joint_layers(file: Path, joint: Sequence[JointLayer]) -> None:
         file: to write.
         joint: in the order of their first places.
     """
-    from safetensors.numpy import save_file
-
-    save_file({" ".join(map(str, one.places)): one.apart for one in joint}, file)
+    write_file(file, safetensors_of({" ".join(map(str, one.places)): one.apart for one in joint}))
 
 
 def read_joint_layers(file: Path) -> list[JointLayer]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from routeret.artifact import write_file
+from routeret.artifact import safetensors_of, write_file
 from routeret.encoders.hashing import HashingEncoder
 from routeret.errors import ArtifactError, InputError
 from routeret.types import FloatArray, IntArray
@@ -109,9 +109,7 @@ class DocumentDomains:
 
     def save(self, folder: Path) -> None:
         """Write it into a model's folder."""
-        from safetensors.numpy import save
-
-        write_file(folder / FILE, save({"coefficients": self.coefficients, "intercepts": self.intercepts}))
+        write_file(folder / FILE, safetensors_of({"coefficients": self.coefficients, "intercepts": self.intercepts}))
 
     @classmethod
     def load(cls, folder: Path) -> "DocumentDomains":
