@@ -59,7 +59,7 @@ def keep_map(folder: Path, weight: FloatArray | None, *, mark: str) -> None:
         weight: float32, shape (dim, dim); None where the documents give none.
         mark: of all that it was computed from.
     """
-    kept = _NO_MAP if weight is None else np.ascontiguousarray(weight)
+    kept = _NO_MAP if weight is None else weight
     try:
         write_file(folder / FILE, safetensors_of({_WEIGHT: kept}, {"mark": mark, "checksum": _checksum(kept)}))
     except OSError:
