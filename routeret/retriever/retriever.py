@@ -241,7 +241,8 @@ class Retriever(PoolKeeper):
     def warm(self) -> list[str]:
         """Do now what the first queries would wait for: load the models, the experts, the router and the documents.
 
-        Of up to 100,000 documents it also looks up which experts were trained over them, in about a second.
+        Of up to 100,000 documents it also looks up which experts were trained over them, in about a second, and it makes
+        the map of the index that the router turns queries by.
 
         On a processor it also exports the graph that runs the base's queries, some ten seconds, once a model and
         machine; see :class:`routeret.encoders.OnnxEncoder`. Without it PyTorch runs them, more slowly.
@@ -257,7 +258,7 @@ class Retriever(PoolKeeper):
             searcher = self.searcher
             pool = searcher.pool
             graphs = prepare_graphs(pool)
-            searcher.known_documents.look_ahead()
+            searcher.look_ahead()
             for space in (self._index.space, *(tower.space for tower in pool.tower_by_name.values())):
                 self._index.prepare_search(space=space)
         # Every expert with a pass of its own, and the router.

@@ -133,6 +133,13 @@ class Searcher:
             self._index, self._pool.experts, knowledge=self._pool.knowledge, before=self._known_before
         )
 
+    def look_ahead(self) -> None:
+        """Work out now what the first routed queries would wait for: who knows the documents, and the index's map."""
+        self.known_documents.look_ahead()
+        router = self._pool.router
+        if isinstance(router, UtilityRouter) and router.settings.index_strength > 0 and self._learned is None:
+            self._map(router.expert_names)
+
     def blocks(
         self, texts: Sequence[str], *, depth: int, vectors: FloatArray | None = None, scope: Scope | None = None
     ) -> Iterator[Block]:

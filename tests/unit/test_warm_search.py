@@ -61,6 +61,16 @@ def test_after_warming_a_search_loads_nothing(folder, monkeypatch):
     assert hits.routing.adaptation > 0
 
 
+def test_warming_makes_the_map_whatever_its_own_question_meets(folder, monkeypatch):
+    made = []
+    name = "routeret.retriever.index_map.IndexMap.weight"
+    monkeypatch.setattr(name, noting(name, made))
+    monkeypatch.setattr(Retriever, "search", lambda *_, **__: None)
+    with Retriever.open(folder) as retriever:
+        retriever.warm()
+    assert made == [name]
+
+
 OPENING = """
 import json, sys
 from routeret import Retriever
