@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numkong
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +15,7 @@ from routeret.experts.folder import read_known, write_expert
 from routeret.experts.names import require_expert_name
 from routeret.experts.sketch import TrainingSketch, short_keys
 from routeret.experts.strength import applied, checked_base, require_strength
+from routeret.half_precision import in_single_precision
 from routeret.space import Space
 from routeret.types import FloatArray, HashArray, QueryBatch
 
@@ -98,8 +98,7 @@ class LinearExpert:
         Args:
             base: float32, shape (n_queries, dim); the base's query embeddings.
         """
-        weight: FloatArray = np.asarray(numkong.astype(self.weight, "f32"))
-        return base @ weight.T
+        return base @ in_single_precision(self.weight).T
 
     def save(self, folder: Path | str, *, beside: Callable[[Path], None] | None = None) -> None:
         """Write a new folder, whole or not at all.

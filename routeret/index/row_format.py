@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numkong
 import numpy as np
 from numpy.typing import NDArray
 
 from routeret.errors import InputError
+from routeret.half_precision import in_single_precision
 from routeret.types import FloatArray
 
 Storage = Literal["fp16", "fp32", "int8"]
@@ -63,8 +63,7 @@ class RowFormat:
     def unpacked(self, rows: PackedRows) -> FloatArray:
         """Rows as vectors, float32, shape (n, dim)."""
         if self.storage == "fp16":
-            # NumPy converts half precision number by number, in ten times as long.
-            return np.asarray(numkong.astype(rows, "f32"))
+            return in_single_precision(rows)
         if self.storage != "int8":
             return rows.astype(np.float32)
         vectors: FloatArray = rows["codes"] * rows["scale"][:, None]

@@ -241,8 +241,8 @@ class Retriever(PoolKeeper):
     def warm(self) -> list[str]:
         """Do now what the first queries would wait for: load the models, the experts, the router and the documents.
 
-        Of up to 100,000 documents it also looks up which experts were trained over them, in about a second, and it makes
-        the map of the index that the router turns queries by.
+        Of up to 100,000 documents it also looks up which experts were trained over them, in about a second; and it
+        makes the map of the index that the router turns queries by.
 
         On a processor it also exports the graph that runs the base's queries, some ten seconds, once a model and
         machine; see :class:`routeret.encoders.OnnxEncoder`. Without it PyTorch runs them, more slowly.

@@ -1,7 +1,7 @@
 """Data sets as arrays: every document and query embedded once, kept in a cache folder if one is given."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -201,15 +201,13 @@ def _embedded_queries(
 
 def _in_parts(encode_part: Callable[[slice], None], n_texts: int, *, description: str, unit: str, show: bool) -> None:
     """Encode block by block, while the bar counts texts."""
+    parts = [slice(start, min(start + _ENCODED_AT_ONCE, n_texts)) for start in range(0, n_texts, _ENCODED_AT_ONCE)]
 
-    def steps() -> Iterator[int]:
-        for start in range(0, n_texts, _ENCODED_AT_ONCE):
-            part = slice(start, min(start + _ENCODED_AT_ONCE, n_texts))
-            encode_part(part)
-            yield from range(part.start, part.stop)
+    def count(part: slice) -> int:
+        return int(part.stop - part.start)
 
-    for _ in track(steps(), description=description, total=n_texts, unit=unit, show=show):
-        pass
+    for part in track(parts, description=description, total=n_texts, unit=unit, count=count, show=show):
+        encode_part(part)
 
 
 def cached(cache: Path | None, key: Sequence[str], *, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

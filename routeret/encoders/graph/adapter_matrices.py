@@ -9,6 +9,7 @@ import numpy as np
 
 from routeret.encoders.adapter import Adapter
 from routeret.errors import InputError
+from routeret.half_precision import in_single_precision
 from routeret.types import FloatArray
 
 Layer = tuple[str, int, int]
@@ -71,7 +72,7 @@ class AdapterMatrices(Generic[T]):
         """A and B of an adapter in one layer; 0 where it does not change it."""
         if name not in adapter.targets:
             return np.zeros((n_in, adapter.rank), np.float32), np.zeros((adapter.rank, n_out), np.float32)
-        a, b = (adapter.weights[f"{name}.lora_{letter}.weight"].T.astype(np.float32) for letter in "AB")
+        a, b = (in_single_precision(adapter.weights[f"{name}.lora_{letter}.weight"]).T for letter in "AB")
         return a, b * np.float32(adapter.alpha / adapter.rank if self._scaled else 1)
 
     def _require_fit(self, adapter: Adapter) -> None:
