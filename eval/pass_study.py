@@ -26,6 +26,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from routeret.artifact import read_manifest, write_json
 from routeret.benchmarks.machine import machine_facts
+from routeret.benchmarks.turns import turns
 from routeret.encoders import DEFAULT_BASE, OnnxEncoder
 from routeret.encoders.graph.adapter_matrices import AdapterMatrices
 from routeret.encoders.graph.joint_layers import joint_matrices, read_joint_layers
@@ -176,14 +177,11 @@ def threads(file: Path, inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def in_turns(runs: Mapping[Any, Run]) -> dict[Any, float]:
     """Median milliseconds of every run."""
-    rng = np.random.default_rng(0)
-    names = list(runs)
-    times: dict[Any, list[float]] = {name: [] for name in names}
-    for _ in range(WARMING + ROUNDS):
-        for place in rng.permutation(len(names)):
-            start = time.perf_counter()
-            runs[names[place]]()
-            times[names[place]].append(1000 * (time.perf_counter() - start))
+    times: dict[Any, list[float]] = {name: [] for name in runs}
+    for _, name in turns(runs, range(WARMING + ROUNDS), seed=0, description="Rounds", show_progress=False):
+        start = time.perf_counter()
+        runs[name]()
+        times[name].append(1000 * (time.perf_counter() - start))
     return {name: float(np.median(one[WARMING:])) for name, one in times.items()}
 
 

@@ -50,13 +50,13 @@ def checked_device(device: str | None) -> str:
     Raises:
         InputError: this machine does not have it.
     """
-    import torch
-
     if device is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return "cuda" if has_cuda() else "cpu"
     kind, _, number = device.partition(":")
     if kind == "cpu":
         return device
+    import torch
+
     backend = getattr(torch, kind)
     count = backend.device_count() if backend.is_available() else 0
     if int(number or 0) >= count:
