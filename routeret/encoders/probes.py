@@ -22,6 +22,10 @@ LEAST_COSINE = {"float32": 0.9999, "int8": 0.999, "bfloat16": 0.999}
 """The least cosine to the vector that PyTorch writes in float32, by arithmetic. Below 0.999 it is of another space."""
 
 
+LEAST_COSINE_ASKED_FOR = 0.99
+"""The same for queries in 8-bit numbers that were asked for by name; less is told."""
+
+
 def cosines_of(left: FloatArray, right: FloatArray) -> FloatArray:
     """The cosine of every row of one with that of the other, shape (n_rows,)."""
     lengths = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)

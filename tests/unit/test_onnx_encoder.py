@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from routeret.artifact import write_manifest
 from routeret.encoders import HashingEncoder, OnnxEncoder, TorchEncoder, load_encoder
 from routeret.encoders.adapted import AdaptedQueries, adaptable_layers, transformer_of
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.graph import exporting
 from routeret.encoders.graph.exporting import ARCHITECTURES
 from routeret.encoders.graph.onnx_runtime import OnnxRuntime
-from routeret.encoders.graph.store import graph_key, graphs_folder, is_there
+from routeret.encoders.graph.store import FORMAT, KIND, graph_key, graphs_folder, is_there
 from routeret.encoders.probes import PROBES
 from routeret.errors import ArtifactError, InputError
 from routeret.types import Document
@@ -378,6 +379,35 @@ def test_a_damaged_graph_is_named(graphs, e5_model, tmp_path, monkeypatch, preci
     monkeypatch.setenv("ROUTERET_GRAPHS", str(tmp_path / "graphs"))
     with pytest.raises(ArtifactError, match="is damaged.*remove the folder"):
         OnnxEncoder(e5_model, query_precision=precision).encode_queries(["bank"])
+
+
+@pytest.mark.parametrize(
+    ("least", "told"), [(0.98, "a cosine of 0.98000 to PyTorch's, expected at least 0.99"), (0.995, "")]
+)
+def test_coarse_8_bit_numbers_that_were_asked_for_are_told(
+    graphs, e5_model, tmp_path, monkeypatch, caplog, least, told
+):
+    ask_with_measured(graphs, tmp_path, monkeypatch, int8={"least_cosine": least, "milliseconds": 1.0})
+    OnnxEncoder(e5_model, query_precision="int8").encode_queries(["bank"])
+    assert told in caplog.text
+    assert len(caplog.records) == bool(told)
+
+
+def test_8_bit_numbers_that_a_machine_cannot_compute_in_are_refused(graphs, e5_model, tmp_path, monkeypatch):
+    ask_with_measured(graphs, tmp_path, monkeypatch)
+    with pytest.raises(InputError, match=r"could not be run in 8-bit numbers on this machine; use .*='auto'"):
+        OnnxEncoder(e5_model, query_precision="int8").encode_queries(["bank"])
+
+
+def ask_with_measured(graphs, folder, monkeypatch, **of_bytes):
+    """Take a graph that was found to compute so in 8-bit numbers, or not at all."""
+    manifest = manifest_of(graphs)
+    shutil.copytree(graphs, folder / "graphs", ignore=shutil.ignore_patterns("manifest.json"))
+    (graph,) = (folder / "graphs" / one.parent.name for one in graphs.glob("*/manifest.json"))
+    fields = {name: manifest[name] for name in ("inputs", "padding", "dim", "layers", "precision")}
+    fields["measured"] = {"float32": manifest["measured"]["float32"], **of_bytes}
+    write_manifest(graph, kind=KIND, format_number=FORMAT, fields=fields)
+    monkeypatch.setenv("ROUTERET_GRAPHS", str(folder / "graphs"))
 
 
 def test_a_query_needs_no_torch(graphs, e5_model):

@@ -57,7 +57,8 @@ class OnnxEncoder(TorchEncoder):
             precision: arithmetic of the document tower.
             query_precision: arithmetic of the graph: ``"float32"``; ``"int8"``, see
                 :mod:`routeret.encoders.graph.quantising`; ``"auto"`` takes the faster one, as measured on this machine
-                when the graph was made, of those whose probes have a cosine of 0.999 or more to float32.
+                when the graph was made, of those whose probes have a cosine of 0.999 or more to float32. Asked for
+                by name, ``"int8"`` is taken with a warning below 0.99.
             runtime: what documents are run by: ``"torch"``, ``"openvino"``, or ``"auto"``, which takes OpenVINO where
                 it is installed and the processor computes in bfloat16.
             threads: processor threads that queries of one call may use, and how many passes OpenVINO runs at once;

@@ -7,6 +7,7 @@ a call without adapters has matrices of no columns. In 8-bit numbers every row o
 scale stands in B.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +21,11 @@ from routeret.encoders.graph.store import FORMAT, KIND, TOKENIZER, graph_file, j
 from routeret.encoders.graph.text_passes import GraphFacts, adapted_vectors_of, vectors_of
 from routeret.encoders.graph.tokens import Tokens
 from routeret.encoders.kept_vectors import KeptVectors
-from routeret.errors import ArtifactError, MissingExtraError
+from routeret.encoders.probes import LEAST_COSINE_ASKED_FOR
+from routeret.errors import ArtifactError, InputError, MissingExtraError
 from routeret.types import FloatArray
+
+_logger = logging.getLogger(__name__)
 
 
 class QueryGraph:
@@ -63,11 +67,14 @@ class QueryGraph:
             kept_queries: of how many queries the base's vectors are kept.
 
         Raises:
+            InputError: 8-bit numbers were asked for by name, and this machine cannot compute in them.
             ArtifactError: the folder is damaged.
             MissingExtraError: ONNX Runtime is not installed.
         """
         manifest = read_manifest(folder, kind=KIND, format_number=FORMAT, verify=False)
         chosen = manifest["precision"] if precision == "auto" else precision
+        if precision == "int8":
+            _require_twin(folder, manifest["measured"].get("int8"))
         try:
             return cls.of(
                 folder,
@@ -122,3 +129,20 @@ class QueryGraph:
 
     def _computed(self, texts: Sequence[str]) -> FloatArray:
         return vectors_of(self._tokens.read(texts), self._runtime, self._facts)
+
+
+def _require_twin(folder: Path, measured: dict[str, float] | None) -> None:
+    """Refuse 8-bit numbers where they could not be computed in when the graph was made; warn where they are coarse."""
+    if measured is None:
+        raise InputError(
+            f"found query_precision 'int8', but the graph in {folder} could not be run in 8-bit numbers on this "
+            f"machine; use query_precision='auto'"
+        )
+    if not measured["least_cosine"] >= LEAST_COSINE_ASKED_FOR:
+        _logger.warning(
+            "in 8-bit numbers the graph in %s writes queries of a cosine of %.5f to PyTorch's, expected at least %s; "
+            "query_precision='auto' takes float32",
+            folder,
+            measured["least_cosine"],
+            LEAST_COSINE_ASKED_FOR,
+        )
