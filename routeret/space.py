@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import asdict, dataclass
-from functools import lru_cache
+from functools import cached_property
 from typing import Any, Literal
 
 from routeret.errors import SpaceMismatchError
@@ -16,7 +16,7 @@ NO_TOKEN_LIMIT = 2**31 - 1
 """The ``max_tokens`` of an encoder that never cuts a text."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Space:
     """Everything that decides what a document's vector is, and nothing else.
 
@@ -45,10 +45,11 @@ class Space:
     similarity: Similarity = "cosine"
     vectors: Vectors = "single"
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits, the same on every machine."""
-        return _fingerprint(self)
+        content = json.dumps(asdict(self), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
     def joined(self, *, title: str, text: str) -> str:
         """The text that the encoder reads for a document, without the document prompt."""
@@ -84,9 +85,3 @@ class Space:
             f"{here} holds space {self.fingerprint}, {there} writes space {other.fingerprint}; "
             f"they differ in {differing}; use the model that built the index, or build a new index with this one"
         )
-
-
-@lru_cache
-def _fingerprint(space: Space) -> str:
-    content = json.dumps(asdict(space), sort_keys=True, ensure_ascii=True)
-    return hashlib.sha256(content.encode()).hexdigest()[:16]

@@ -1,5 +1,6 @@
 """Rows in memory as 8-bit codes, searched exactly: the codes tell which rows cannot be among the best."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import repeat
@@ -164,7 +165,9 @@ class CodedRows:
         """
         n_queries = len(queries)
         coarse, coarse_steps, rest = _coded(queries)
-        fine, fine_steps, rest = _coded(rest)
+        # The first codes leave half a step at most, and the second ones half a step of theirs.
+        fine_steps = np.maximum(coarse_steps / (2 * _LARGEST), _TINY)
+        fine = np.rint(rest / fine_steps[:, None]).astype(np.int8)
         codes = np.concatenate([coarse, fine])
         scores = np.empty((n_queries, len(self)), dtype=np.float32)
         end = 0
@@ -175,7 +178,7 @@ class CodedRows:
             np.multiply(products[n_queries:], fine_steps[:, None], out=found, dtype=np.float32)
             found += np.multiply(products[:n_queries], coarse_steps[:, None], dtype=np.float32)
             found *= part.steps
-        return scores, _lengths(rest) * np.float32(self._longest)
+        return scores, fine_steps * np.float32(math.sqrt(queries.shape[1]) / 2 * self._longest)
 
 
 def _coded(vectors: FloatArray) -> tuple[NDArray[np.int8], FloatArray, FloatArray]:
