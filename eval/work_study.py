@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from timing import medians
 
-from routeret.artifact import write_file, write_json
+from routeret.artifact import safetensors_of, write_file, write_json
 from routeret.datasets import Dataset, load_dataset
 from routeret.encoders import DEFAULT_BASE, TorchEncoder
 from routeret.errors import InputError
@@ -148,10 +148,8 @@ class Results:
 
     def keep(self, split: str, config: str, seed: int, run: dict[str, Any], arrays: dict[str, FloatArray]) -> None:
         """Put a run into the file, beside those that are there."""
-        from safetensors.numpy import save
-
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_file(self._file(split, config, seed), save(arrays))
+        write_file(self._file(split, config, seed), safetensors_of(arrays))
         of_split = self.values.setdefault("splits", {}).setdefault(split, {})
         of_split.setdefault("runs", {}).setdefault(config, {})[str(seed)] = run
         self.write()

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from routeret.errors import InputError
+from routeret.half_precision import in_single_precision
 from routeret.ranges import expanded
 from routeret.types import BoolArray, FloatArray, IntArray
 
@@ -245,7 +246,7 @@ def _inverse(lengths: FloatArray) -> FloatArray:
 
 
 def _float32(vectors: VectorArray) -> FloatArray:
-    return vectors.astype(np.float32, copy=False)
+    return in_single_precision(vectors) if vectors.dtype == np.float16 else vectors.astype(np.float32, copy=False)
 
 
 def _require_matrix(vectors: VectorArray, what: str) -> None:

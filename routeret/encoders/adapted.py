@@ -4,12 +4,11 @@ import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from routeret.encoders.adapter import Adapter
 from routeret.encoders.inputs import checked_texts
 from routeret.encoders.torch import TorchEncoder
 from routeret.errors import InputError
+from routeret.half_precision import in_single_precision
 from routeret.types import FloatArray
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ def put_adapter(transformer: "torch.nn.Module", adapter: Adapter) -> None:
     from peft import set_peft_model_state_dict
 
     add_adapter(transformer, rank=adapter.rank, alpha=adapter.alpha, targets=adapter.targets)
-    tensors = {name: torch.from_numpy(matrix.astype(np.float32)) for name, matrix in adapter.weights.items()}
+    tensors = {name: torch.from_numpy(in_single_precision(matrix)) for name, matrix in adapter.weights.items()}
     try:
         set_peft_model_state_dict(transformer, tensors)
     except RuntimeError as error:

@@ -201,13 +201,10 @@ def _embedded_queries(
 
 def _in_parts(encode_part: Callable[[slice], None], n_texts: int, *, description: str, unit: str, show: bool) -> None:
     """Encode block by block, while the bar counts texts."""
-    parts = [slice(start, min(start + _ENCODED_AT_ONCE, n_texts)) for start in range(0, n_texts, _ENCODED_AT_ONCE)]
-
-    def count(part: slice) -> int:
-        return int(part.stop - part.start)
-
-    for part in track(parts, description=description, total=n_texts, unit=unit, count=count, show=show):
-        encode_part(part)
+    rows = range(n_texts)
+    parts = [rows[start : start + _ENCODED_AT_ONCE] for start in rows[::_ENCODED_AT_ONCE]]
+    for part in track(parts, description=description, total=n_texts, unit=unit, count=len, show=show):
+        encode_part(slice(part.start, part.stop))
 
 
 def cached(cache: Path | None, key: Sequence[str], *, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:

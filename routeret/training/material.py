@@ -66,7 +66,7 @@ class Anchors:
         arrays = cached(
             cache if texts else None,
             ["queries", encoder.query_tower, *texts],
-            make=lambda: {"vectors": np.ascontiguousarray(encoder.encode_queries(texts))},
+            make=lambda: {"vectors": encoder.encode_queries(texts)},
         )
         return cls(tuple(names), tuple(texts), arrays["vectors"])
 

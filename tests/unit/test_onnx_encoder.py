@@ -201,6 +201,11 @@ def manifest_of(graphs):
     return json.loads(file.read_text(encoding="utf-8"))
 
 
+def facts_of(manifest):
+    """What of it tells what the graph reads and writes."""
+    return {name: manifest[name] for name in ("inputs", "padding", "dim", "layers")}
+
+
 def test_the_manifest_says_how_the_graph_compares(graphs):
     manifest = manifest_of(graphs)
     assert manifest["inputs"] == ["input_ids", "token_type_ids", "attention_mask"]
@@ -232,7 +237,7 @@ def test_a_graph_without_its_8_bit_twin_is_good_in_float32(graphs, e5_model, twi
 def exported_before(graphs, monkeypatch):
     """Exporting gives the graph that the tiny model has already."""
     (folder,) = (one.parent for one in graphs.glob("*/manifest.json"))
-    fields = {name: manifest_of(graphs)[name] for name in ("inputs", "padding", "dim", "layers")}
+    fields = facts_of(manifest_of(graphs))
 
     def taken(*given):
         shutil.copytree(folder, given[2], ignore=shutil.ignore_patterns("manifest.json"), dirs_exist_ok=True)
@@ -404,8 +409,8 @@ def ask_with_measured(graphs, folder, monkeypatch, **of_bytes):
     manifest = manifest_of(graphs)
     shutil.copytree(graphs, folder / "graphs", ignore=shutil.ignore_patterns("manifest.json"))
     (graph,) = (folder / "graphs" / one.parent.name for one in graphs.glob("*/manifest.json"))
-    fields = {name: manifest[name] for name in ("inputs", "padding", "dim", "layers", "precision")}
-    fields["measured"] = {"float32": manifest["measured"]["float32"], **of_bytes}
+    measured = {"float32": manifest["measured"]["float32"], **of_bytes}
+    fields = {**facts_of(manifest), "precision": manifest["precision"], "measured": measured}
     write_manifest(graph, kind=KIND, format_number=FORMAT, fields=fields)
     monkeypatch.setenv("ROUTERET_GRAPHS", str(folder / "graphs"))
 
